@@ -1,0 +1,202 @@
+"""What a model is: frozen dataclasses, and presets as Python values. Stored as JSON in every checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class SwitchConfig:
+    """The paper's ablations (Tab. 3 and 4), one field each; the defaults are the full method."""
+
+    multi_view: bool = True  # False: views one by one
+    motion: bool = True  # False: video only
+    aligner: bool = True  # False: coarse tracks are the result
+    cycle: bool = True  # False: no guidance is fed back
+    detach_coarse: bool = True  # False: the aligner's loss also reaches the joint denoiser
+    tracking_video: bool = False  # True: depth frozen at frame 0, as in Diffusion-as-Shader
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """How tracks become a pseudo video (paper, section 2)."""
+
+    foreground_floor: float = 0.1  # 0 = the literal paper
+    dense_splat_px: int = 3
+    sparse_splat_px: int = 7
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """Video <-> latents. `pca` is block-wise linear; `wan` is diffusers' AutoencoderKLWan."""
+
+    kind: Literal["pca", "wan"] = "pca"
+    identity: Literal["relative", "absolute"] = "relative"  # motion channels that the pca codec sees; absolute = the paper's
+    video_channels: int = 128
+    motion_channels: int = 192
+    spatial_stride: int = 16
+    temporal_stride: int = 4
+    whitening: float = 0.5  # 0: one scale for all channels, 1: each channel to unit variance
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """`scratch` is a small umT5 encoder with our own tokenizer; `pretrained` is umT5-xxl."""
+
+    kind: Literal["scratch", "pretrained"] = "scratch"
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    max_tokens: int = 24
+    vocabulary: int = 512
+
+
+@dataclass(frozen=True)
+class JointDenoiserConfig:
+    """Wan's transformer and what the paper adds to it (section 3)."""
+
+    layers: int = 8
+    heads: int = 4
+    head_dim: int = 64
+    ffn_dim: int = 768
+    freq_dim: int = 128
+    patch_size: tuple[int, int, int] = (1, 1, 1)
+    scale_tokens: int = 2
+    register_tokens: int = 6
+    camera_rays: bool = True  # per-token Pluecker rays and camera pose on the scale tokens; False = the literal paper
+    first_frame_added: bool = True  # reference latent added to every token at its place
+    qk_norm: str = "rms_norm_across_heads"
+    cross_attn_norm: bool = True
+    eps: float = 1e-6
+
+
+@dataclass(frozen=True)
+class PointAlignerConfig:
+    """Point Transformer V3 blocks conditioned on the coarse tracks (section 4)."""
+
+    width: int = 64
+    blocks: int = 2
+    heads: int = 4
+    patch_points: int = 64
+    voxel_m: float = 0.02
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Defaults of sampling; a request may override each."""
+
+    steps: int = 4
+    shift: float = 3.0  # flow-matching schedule shift
+    text_guidance: float = 1.0  # classifier-free guidance; 1 = off
+    guidance_strength: float = 1.0  # scale of the fed-back motion latent
+    feedback_interval: int = 1  # refresh the guidance every n-th step
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A whole model. `num_frames` is 4k+1, as the Wan VAE asks."""
+
+    name: str = "nano"
+    num_views: int = 3
+    max_views: int = 4
+    num_frames: int = 17
+    height: int = 96
+    width: int = 96
+    frame_period_s: float = 0.125
+    num_points: int = 128
+    mean_depth_m: float = 0.8  # preset's mean depth; places the centre when V = 1
+    switches: SwitchConfig = field(default_factory=SwitchConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    joint_denoiser: JointDenoiserConfig = field(default_factory=JointDenoiserConfig)
+    point_aligner: PointAlignerConfig = field(default_factory=PointAlignerConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        check_num_frames(self.num_frames, self.codec.temporal_stride)
+        stride = self.codec.spatial_stride
+        if self.height % stride or self.width % stride:
+            raise ValueError(f"height and width must be multiples of {stride}, got {self.height} x {self.width}")
+
+    @property
+    def latent_frames(self) -> int:
+        return (self.num_frames - 1) // self.codec.temporal_stride + 1
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        return self.height // self.codec.spatial_stride, self.width // self.codec.spatial_stride
+
+
+def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
+    """Raise ValueError unless num_frames is temporal_stride * k + 1."""
+    if num_frames < 1 or (num_frames - 1) % temporal_stride:
+        raise ValueError(f"num_frames must be {temporal_stride}k+1 for the Wan VAE, got {num_frames}")
+
+
+NANO = ModelConfig()
+
+WAN5B = ModelConfig(
+    name="wan5b",
+    num_frames=49,
+    height=480,
+    width=704,
+    num_points=1600,
+    mean_depth_m=1.5,
+    codec=CodecConfig(kind="wan", identity="absolute", video_channels=48, motion_channels=48),
+    text=TextConfig(kind="pretrained", width=4096, layers=24, heads=64, max_tokens=512, vocabulary=256384),
+    joint_denoiser=JointDenoiserConfig(
+        layers=30, heads=24, head_dim=128, ffn_dim=14336, freq_dim=256, patch_size=(1, 2, 2),
+        camera_rays=False, first_frame_added=False,
+    ),
+    point_aligner=PointAlignerConfig(width=256, blocks=8, heads=8, patch_points=1024, voxel_m=0.01),
+    loop=LoopConfig(steps=50, shift=5.0, text_guidance=5.0),
+)  # fmt: skip
+
+PRESETS: dict[str, ModelConfig] = {"nano": NANO, "wan5b": WAN5B}
+
+
+def to_dict(config: ModelConfig) -> dict[str, Any]:
+    """A JSON-ready dict of every field."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: dict[str, Any]) -> ModelConfig:
+    """Rebuild a ModelConfig; raises ValueError naming an unknown field or a value of the wrong kind."""
+    return _build(ModelConfig, values, "config")
+
+
+def _build(cls: type, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} must be an object, got {type(values).__name__}")
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ValueError(f"{where} has unknown field {unknown[0]!r}")
+    return cls(**{name: _coerce(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _coerce(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, where)
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(f"{where} must be one of {typing.get_args(hint)}, got {value!r}")
+        return value
+    if origin is tuple:
+        kinds = typing.get_args(hint)
+        if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
+            raise ValueError(f"{where} must be a list of {len(kinds)}, got {value!r}")
+        return tuple(_coerce(kind, item, where) for kind, item in zip(kinds, value, strict=True))
+    if isinstance(hint, types.UnionType):
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ValueError(f"{where} must be {hint.__name__}, got {value!r}")
+    return value
