@@ -1,0 +1,111 @@
+"""Tools and targets: procedural meshes, collision primitives, and their place in a MuJoCo model.
+
+Tool frame: origin = handle centre, +x = along the handle towards the working end, -z = the side that works (a hammer's
+face, a knife's edge). Target frame: origin = centre of the foot, +z up. Lengths are metres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import mujoco
+import numpy as np
+from jaxtyping import Float, Int
+
+from syncmv4d_model.types import LABELS
+from syncmv4d_sim.meshes import MeshPart
+
+TOOLS = ("hammer", "spatula", "knife", "brush", "roller", "spoon", "cup")
+TARGETS = ("box", "toy", "plate", "bowl", "pan")
+VISUAL_GROUP = 2
+COLLISION_GROUP = 3
+
+_GEOM_KINDS = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+}
+
+
+@dataclass(frozen=True)
+class CollisionPart:
+    """One invisible primitive that collides."""
+
+    kind: Literal["box", "capsule", "cylinder", "ellipsoid", "sphere"]
+    size: tuple[float, float, float]  # MuJoCo's half sizes; unused entries 0
+    body_from_part: Float[np.ndarray, "4 4"]
+    friction: float = 0.8
+
+    @property
+    def volume_m3(self) -> float:
+        a, b, c = self.size
+        return {
+            "box": 8 * a * b * c,
+            "capsule": np.pi * a * a * (2 * b + 4 / 3 * a),
+            "cylinder": 2 * np.pi * a * a * b,
+            "ellipsoid": 4 / 3 * np.pi * a * b * c,
+            "sphere": 4 / 3 * np.pi * a**3,
+        }[self.kind]
+
+
+@dataclass(frozen=True)
+class ObjectModel:
+    """A rigid object in its own frame."""
+
+    name: str
+    label: int  # index into LABELS
+    parts: tuple[MeshPart, ...]
+    collision: tuple[CollisionPart, ...]
+    mass_kg: float
+    size_m: Float[np.ndarray, "3"]  # full extent of the body's useful part: a tool's head, a target's whole
+    work_point: Float[np.ndarray, "3"]  # what touches the target (tool), or is touched (target: centre of its top or floor)
+    handle_radius_m: float = 0.0  # tools: the cylinder about x that the hand closes on
+    handle_length_m: float = 0.0
+    details: dict[str, float] = field(default_factory=dict)  # extra named sizes that motions are planned by, metres
+
+    @property
+    def vertices(self) -> Float[np.ndarray, "P 3"]:
+        return np.concatenate([part.vertices for part in self.parts])
+
+    @property
+    def faces(self) -> Int[np.ndarray, "F 3"]:
+        offsets = np.cumsum([0, *(len(part.vertices) for part in self.parts)])
+        return np.concatenate([part.faces + offset for part, offset in zip(self.parts, offsets, strict=False)])
+
+
+def add_object(
+    spec: mujoco.MjSpec, model: ObjectModel, *, name: str, world_from_body: Float[np.ndarray, "4 4"], free: bool
+) -> mujoco.MjsBody:
+    """Add body `name` with visual meshes `<name>_visual_<i>` and collision geoms `<name>_collision_<i>`; `free` adds joint `<name>_free`."""
+    body = spec.worldbody.add_body(name=name, pos=world_from_body[:3, 3], quat=_quaternion(world_from_body[:3, :3]))
+    if free:
+        body.add_freejoint(name=f"{name}_free")
+    for i, part in enumerate(model.parts):
+        mesh = spec.add_mesh(name=f"{name}_mesh_{i}", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+        mesh.uservert, mesh.userface = part.vertices.ravel().tolist(), part.faces.ravel().tolist()
+        spec.add_material(name=f"{name}_material_{i}", rgba=[*part.rgb, 1], specular=0.1 + 0.7 * part.shine, shininess=0.2 + 0.7 * part.shine)
+        body.add_geom(
+            name=f"{name}_visual_{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, material=f"{name}_material_{i}",
+            contype=0, conaffinity=0, group=VISUAL_GROUP, mass=0,
+        )  # fmt: skip
+    total = sum(part.volume_m3 for part in model.collision)
+    for i, part in enumerate(model.collision):
+        body.add_geom(
+            name=f"{name}_collision_{i}", type=_GEOM_KINDS[part.kind], size=part.size, pos=part.body_from_part[:3, 3],
+            quat=_quaternion(part.body_from_part[:3, :3]), mass=model.mass_kg * part.volume_m3 / total, group=COLLISION_GROUP,
+            friction=[part.friction, 0.01, 0.001], condim=4, rgba=[0, 0, 0, 0],
+        )  # fmt: skip
+    return body
+
+
+def label_of(kind: Literal["hand", "tool", "target"]) -> int:
+    return LABELS.index(kind)
+
+
+def _quaternion(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(rotation, dtype=np.float64).ravel())
+    return quaternion
