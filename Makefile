@@ -1,0 +1,69 @@
+# `make demo` and `make test` set everything up first, on a fresh Debian or Ubuntu machine; a second run skips what is done.
+# pip's own settings (pip.conf, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, ...) decide where packages come from.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+SYSTEM_PACKAGES ?= libegl1 libgl1-mesa-dri libosmesa6
+VENV ?= .venv
+
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+SYNCMV4D := $(VENV)/bin/syncmv4d
+SOURCES := syncmv4d_model syncmv4d_cli syncmv4d_sim tests scripts
+
+# A changed TORCH or SYSTEM_PACKAGES has another stamp, so it is installed again.
+key = $(shell printf '%s' '$(1)' | cksum | cut -d' ' -f1)
+SYSTEM_STAMP := $(VENV)/.system-$(call key,$(SYSTEM_PACKAGES))
+TORCH_STAMP := $(VENV)/.torch-$(call key,$(TORCH))
+RUN_STAMP := $(VENV)/.run
+DEV_STAMP := $(VENV)/.dev
+
+.PHONY: help demo test format lint train-nano clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo        set up, then generate for one unseen scene and evaluate: out/demo/"
+	@echo "make test        set up, then run every test"
+	@echo "make format      rewrite the sources in the project's style"
+	@echo "make lint        style, likely mistakes and types"
+	@echo "make train-nano  reproduce the bundled nano checkpoint from nothing"
+	@echo "make clean       remove the environment and caches (out/, data/ and runs/ stay)"
+	@echo "variables: PYTHON=$(PYTHON) TORCH=$(TORCH) VENV=$(VENV)"
+
+demo: $(RUN_STAMP)
+	$(SYNCMV4D) demo
+
+test: $(DEV_STAMP)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+format: $(DEV_STAMP)
+	$(VENV)/bin/ruff check --fix $(SOURCES)
+	$(VENV)/bin/ruff format $(SOURCES)
+
+lint: $(DEV_STAMP)
+	$(VENV)/bin/ruff check $(SOURCES)
+	$(VENV)/bin/ruff format --check $(SOURCES)
+	$(VENV)/bin/pyright
+
+train-nano: $(RUN_STAMP)
+	$(SYNCMV4D) train nano
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+$(SYSTEM_STAMP):
+	scripts/system_packages.sh '$(PYTHON)' $(SYSTEM_PACKAGES)
+	'$(PYTHON)' -m venv $(VENV)
+	touch $@
+
+# torch first: the project's own range, asked for on a machine without torch, would let pip take any build.
+$(TORCH_STAMP): $(SYSTEM_STAMP)
+	$(PIP) install $(TORCH)
+	touch $@
+
+$(RUN_STAMP): $(TORCH_STAMP) pyproject.toml
+	$(PIP) install -e '.[model,sim,eval]'
+	touch $@
+
+$(DEV_STAMP): $(TORCH_STAMP) pyproject.toml
+	$(PIP) install -e '.[all]'
+	touch $@ $(RUN_STAMP)

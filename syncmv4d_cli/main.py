@@ -1,0 +1,92 @@
+"""The `syncmv4d` command: finds the subcommand's module, imports it late and turns a caller's mistake into one line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand; its module's `main(args: list[str]) -> int` reads its own options."""
+
+    name: str
+    module: str
+    help: str
+
+
+COMMANDS = (
+    Command(
+        "generate", "syncmv4d_cli.generate", "three views and a task in; synchronised videos and metric tracks out"
+    ),
+    Command("evaluate", "syncmv4d_cli.evaluate", "score a checkpoint on a split of a data set"),
+    Command("train", "syncmv4d_cli.train", "train a checkpoint"),
+    Command("build-dataset", "syncmv4d_cli.build_dataset", "simulate a data set"),
+    Command("bench", "syncmv4d_cli.bench", "measure speed and memory"),
+    Command("demo", "syncmv4d_cli.demo", "generate for one unseen scene and compare with the truth"),
+    Command("doctor", "syncmv4d_cli.doctor", "what this machine has and lacks"),
+)
+
+EXTRA_OF_PACKAGE = {
+    "torch": "model",
+    "diffusers": "model",
+    "transformers": "model",
+    "accelerate": "model",
+    "safetensors": "model",
+    "mujoco": "sim",
+    "matplotlib": "eval",
+    "rerun": "viewer",
+}
+
+
+def usage() -> str:
+    """The text of `syncmv4d --help`."""
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [f"  {command.name:<{width}}  {command.help}" for command in COMMANDS]
+    return "\n".join(
+        [
+            "usage: syncmv4d [--debug] COMMAND ...",
+            "",
+            *lines,
+            "",
+            "`syncmv4d COMMAND --help` lists a command's options; --debug shows where an error came from.",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return the exit code: 0 done, 1 the command's own no, 2 a mistake in what was asked."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
+    if not args or args[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if args else 2
+    command = next((command for command in COMMANDS if command.name == args[0]), None)
+    if command is None:
+        return _fail(f"unknown command {args[0]!r}; one of {', '.join(c.name for c in COMMANDS)}")
+    try:
+        return importlib.import_module(command.module).main(args[1:])
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF_PACKAGE.get((error.name or "").partition(".")[0])
+        if debug or extra is None:
+            raise
+        return _fail(f"{command.name} needs {error.name}, which is not installed: pip install 'syncmv4d[{extra}]'")
+    except (ValueError, OSError) as error:
+        if debug:
+            raise
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("syncmv4d: stopped", file=sys.stderr)
+        return 130
+
+
+def _fail(message: str) -> int:
+    print(f"syncmv4d: error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
