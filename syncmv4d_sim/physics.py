@@ -1,0 +1,246 @@
+"""Run a scene: the fingers close on the tool, let friction hold it, and the palm follows the planned path.
+
+Everything that moves does so by physics; the only commands are the palm's path and the fingers' set points. The same scene
+gives the same result to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from syncmv4d_model.geometry import inverse
+from syncmv4d_sim import hand
+from syncmv4d_sim.objects import add_object
+from syncmv4d_sim.scene import DURATION_S, Scene
+
+TIMESTEP_S = 0.0025
+NUM_FRAMES = 17
+FRAME_PERIOD_S = 0.125
+CLOSE_S = 0.5  # the tool is welded to the palm while the fingers close
+SETTLE_S = 0.25  # held by friction only, before the first frame
+SQUEEZE = 1.25  # of the closing commands, once the tool is released
+
+DRIFT_LIMIT_M = 0.015
+DRIFT_LIMIT_DEG = 15.0
+PENETRATION_LIMIT_M = 0.012
+LAG_LIMIT_M = 0.03  # of the palm behind its path: more means that it hit something
+TILT_LIMIT_DEG = 35.0  # of the target
+PUSH_MIN_M = 0.02
+POUR_MIN_BALLS = 5
+ANSWERING_VERBS = ("hit", "cut", "dust", "push")  # the tool must touch the target
+
+TOOL, TARGET, TABLE, TOOL_WELD = "tool", "target", "table", "tool_weld"
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a scene's run is not fit to be a sequence."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A run's states at the recorded frames; `data_at` replays one for rendering."""
+
+    scene: Scene
+    model: mujoco.MjModel
+    qpos: Float[np.ndarray, "T nq"]
+    mocap_pos: Float[np.ndarray, "T 1 3"]
+    mocap_quat: Float[np.ndarray, "T 1 4"]
+    frame_period_s: float = FRAME_PERIOD_S
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.qpos)
+
+    def set_frame(self, data: mujoco.MjData, frame: int) -> None:
+        """Put a recorded frame's poses into `data` (made from `model`); velocities stay as they are."""
+        data.qpos[:] = self.qpos[frame]
+        data.mocap_pos[:] = self.mocap_pos[frame]
+        data.mocap_quat[:] = self.mocap_quat[frame]
+        mujoco.mj_kinematics(self.model, data)
+        mujoco.mj_comPos(self.model, data)
+        mujoco.mj_camlight(self.model, data)
+
+
+@dataclass
+class _Observed:
+    """What quality control needs to know about a run."""
+
+    deepest_m: float = 0.0
+    deepest_pair: str = ""
+    lag_m: float = 0.0
+    touched: bool = False
+
+
+def build_spec(scene: Scene) -> mujoco.MjSpec:
+    """The scene's physics, before compilation: table, hand, tool welded to the palm, target, balls. No cameras, no looks."""
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
+    option = spec.option
+    option.timestep = TIMESTEP_S
+    option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    option.impratio = 10
+    option.noslip_iterations = 4
+    spec.worldbody.add_geom(name=TABLE, type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1], friction=[0.8, 0.01, 0.001], condim=4)
+    hand.add_hand(spec, scene.hand, world_from_palm=scene.world_from_grip[0] @ _grip_from_palm(scene))
+    add_object(spec, scene.tool, name=TOOL, world_from_body=scene.world_from_tool_start, free=True)
+    add_object(spec, scene.target, name=TARGET, world_from_body=scene.world_from_target_start, free=True)
+    weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
+    weld.name1, weld.name2 = hand.PALM, TOOL
+    weld.data = hand.WELD_AS_PLACED
+    for i, ball in enumerate(scene.balls):
+        position = scene.world_from_tool_start[:3, :3] @ ball.position_tool + scene.world_from_tool_start[:3, 3]
+        body = spec.worldbody.add_body(name=ball_name(i), pos=position)
+        body.add_freejoint()
+        body.add_geom(
+            name=ball_name(i), type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[ball.radius_m, 0, 0], mass=0.003, condim=3,
+            friction=[0.4, 0.005, 0.001], rgba=[*ball.rgb, 1],
+        )  # fmt: skip
+    return spec
+
+
+def ball_name(index: int) -> str:
+    return f"ball_{index}"
+
+
+def simulate(scene: Scene, *, decorate: Callable[[mujoco.MjSpec], None] | None = None) -> Rollout | Rejection:
+    """Run the scene for DURATION_S after the grasp has settled; `decorate` may add looks and cameras before compilation."""
+    spec = build_spec(scene)
+    if decorate:
+        decorate(spec)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    _grasp(model, data)
+    rollout, observed = _follow(scene, model, data)
+    reason = _flaw(rollout, observed)
+    return Rejection(reason) if reason else rollout
+
+
+def _grip_from_palm(scene: Scene) -> np.ndarray:
+    return inverse(hand.palm_from_grip(scene.hand, handle_radius_m=scene.tool.handle_radius_m))
+
+
+def _grasp(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Close the fingers on the welded tool, release it, and let it settle in the hand."""
+    closing_steps, settling_steps = round(CLOSE_S / TIMESTEP_S), round(SETTLE_S / TIMESTEP_S)
+    for step in range(0, closing_steps, 4):
+        data.ctrl[:] = hand.finger_commands(min(1.0, 1.5 * step / closing_steps))
+        mujoco.mj_step(model, data, 4)
+    data.eq_active[model.equality(TOOL_WELD).id] = 0
+    data.ctrl[:] = hand.finger_commands(SQUEEZE)
+    mujoco.mj_step(model, data, settling_steps)
+
+
+def _follow(scene: Scene, model: mujoco.MjModel, data: mujoco.MjData) -> tuple[Rollout, _Observed]:
+    """Lead the palm along the planned path, recording every frame."""
+    num_steps, steps_per_frame = round(DURATION_S / TIMESTEP_S), round(FRAME_PERIOD_S / TIMESTEP_S)
+    positions, quaternions = _palm_path(scene, num_steps)
+    observed, states = _Observed(), []
+    bodies = {name: model.body(name).id for name in (hand.PALM, TOOL, TARGET)}
+    for step in range(num_steps + 1):
+        data.mocap_pos[0], data.mocap_quat[0] = positions[step], quaternions[step]
+        if step % steps_per_frame == 0:
+            states.append((data.qpos.copy(), data.mocap_pos.copy(), data.mocap_quat.copy()))
+        if step % 4 == 0:
+            _observe(model, data, observed, bodies)
+        mujoco.mj_step(model, data)
+    qpos, mocap_pos, mocap_quat = (np.stack(values) for values in zip(*states, strict=True))
+    return Rollout(scene, model, qpos, mocap_pos, mocap_quat), observed
+
+
+def _palm_path(scene: Scene, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """The palm's planned positions and quaternions at every step, interpolated between the plan's poses."""
+    world_from_palm = scene.world_from_grip @ _grip_from_palm(scene)
+    planned = np.zeros((len(world_from_palm), 4))
+    for i, pose in enumerate(world_from_palm):
+        mujoco.mju_mat2Quat(planned[i], np.ascontiguousarray(pose[:3, :3]).ravel())
+        if i and planned[i] @ planned[i - 1] < 0:
+            planned[i] *= -1
+    place = np.linspace(0, len(planned) - 1, num_steps + 1)
+    lower = np.minimum(place.astype(int), len(planned) - 2)
+    share = (place - lower)[:, None]
+    positions = (1 - share) * world_from_palm[lower, :3, 3] + share * world_from_palm[lower + 1, :3, 3]
+    quaternions = (1 - share) * planned[lower] + share * planned[lower + 1]
+    return positions, quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True)
+
+
+def _observe(model: mujoco.MjModel, data: mujoco.MjData, observed: _Observed, bodies: dict[str, int]) -> None:
+    observed.lag_m = max(observed.lag_m, float(np.linalg.norm(data.xpos[bodies[hand.PALM]] - data.mocap_pos[0])))
+    if not data.ncon:
+        return
+    geoms, distance = data.contact.geom, data.contact.dist
+    deepest = int(distance.argmin())
+    if -distance[deepest] > observed.deepest_m:
+        names = [model.body(model.geom_bodyid[geom]).name or TABLE for geom in geoms[deepest]]
+        observed.deepest_m, observed.deepest_pair = float(-distance[deepest]), " and ".join(names)
+    touching = np.sort(model.geom_bodyid[geoms], axis=1)
+    observed.touched |= bool((touching == sorted((bodies[TOOL], bodies[TARGET]))).all(1).any())
+
+
+def _flaw(rollout: Rollout, observed: _Observed) -> str | None:
+    """Quality control; the first reason to reject, or None."""
+    if not np.isfinite(rollout.qpos).all():
+        return "the simulation diverged"
+    world_from = {name: body_poses(rollout, name) for name in (hand.PALM, TOOL, TARGET)}
+    palm_from_tool = inverse(world_from[hand.PALM]) @ world_from[TOOL]
+    slip_m = np.linalg.norm(palm_from_tool[:, :3, 3] - palm_from_tool[0, :3, 3], axis=-1).max()
+    planned = inverse(hand.palm_from_grip(rollout.scene.hand, handle_radius_m=rollout.scene.tool.handle_radius_m))
+    palm_from_plan = inverse(planned) @ rollout.scene.grip_from_tool
+    start_m = np.linalg.norm(palm_from_tool[0, :3, 3] - palm_from_plan[:3, 3])
+    turn_deg = max(_angle_deg(palm_from_tool[0].T[:3, :3] @ pose[:3, :3]) for pose in palm_from_tool)
+    checks = [
+        (start_m > DRIFT_LIMIT_M, f"the tool fell out of the grasp: {start_m * 1e3:.0f} mm before the first frame"),
+        (slip_m > DRIFT_LIMIT_M, f"the tool slipped {slip_m * 1e3:.0f} mm in the hand"),
+        (turn_deg > DRIFT_LIMIT_DEG, f"the tool turned {turn_deg:.0f} deg in the hand"),
+        (observed.deepest_m > PENETRATION_LIMIT_M, f"{observed.deepest_pair} overlap by {observed.deepest_m * 1e3:.0f} mm"),
+        (observed.lag_m > LAG_LIMIT_M, f"the palm fell {observed.lag_m * 1e3:.0f} mm behind its path"),
+    ]
+    return next((reason for failed, reason in checks if failed), None) or _verb_flaw(rollout, observed, world_from[TARGET])
+
+
+def _verb_flaw(rollout: Rollout, observed: _Observed, world_from_target: np.ndarray) -> str | None:
+    verb = rollout.scene.verb
+    tilt_deg = np.degrees(np.arccos(np.clip(world_from_target[:, 2, 2], -1, 1))).max()
+    moved_m = np.linalg.norm(world_from_target[-1, :3, 3] - world_from_target[0, :3, 3])
+    if tilt_deg > TILT_LIMIT_DEG:
+        return f"the target tilted by {tilt_deg:.0f} deg"
+    if verb in ANSWERING_VERBS and not observed.touched:
+        return "the tool never touched the target"
+    if verb == "push" and moved_m < PUSH_MIN_M:
+        return f"the push moved the target by {moved_m * 1e3:.0f} mm only"
+    landed = _balls_in_target(rollout, world_from_target[-1]) if rollout.scene.balls else POUR_MIN_BALLS
+    if landed < POUR_MIN_BALLS:
+        return f"{landed} of {len(rollout.scene.balls)} balls landed in the target"
+    return None
+
+
+def _balls_in_target(rollout: Rollout, world_from_target: np.ndarray) -> int:
+    positions = np.stack([body_poses(rollout, ball_name(i))[-1, :3, 3] for i in range(len(rollout.scene.balls))])
+    size = rollout.scene.target.size_m
+    in_target = (positions - world_from_target[:3, 3]) @ world_from_target[:3, :3]
+    inside = np.hypot(in_target[:, 0] / size[0], in_target[:, 1] / size[1]) < 0.5
+    return int((inside & (in_target[:, 2] > 0) & (in_target[:, 2] < size[2] + 0.02)).sum())
+
+
+def body_poses(rollout: Rollout, name: str) -> Float[np.ndarray, "T 4 4"]:
+    """world_from_body of a free body at every frame."""
+    body = rollout.model.body(name)
+    address = rollout.model.jnt_qposadr[body.jntadr[0]]
+    poses = np.tile(np.eye(4), (rollout.num_frames, 1, 1))
+    rotation = np.zeros(9)
+    for pose, qpos in zip(poses, rollout.qpos, strict=True):
+        mujoco.mju_quat2Mat(rotation, qpos[address + 3 : address + 7])
+        pose[:3, :3], pose[:3, 3] = rotation.reshape(3, 3), qpos[address : address + 3]
+    return poses
+
+
+def _angle_deg(rotation: np.ndarray) -> float:
+    return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
