@@ -25,7 +25,7 @@ MEAN_LENGTH_M = 0.185  # wrist to middle fingertip of an average adult
 SKIN_TONES = np.array([[0.96, 0.80, 0.70], [0.87, 0.66, 0.52], [0.72, 0.50, 0.37], [0.50, 0.33, 0.23], [0.33, 0.21, 0.15]])
 
 FINGER_GAINS = (2.0, 3.0, 2.0, 1.2)  # N m / rad of the position actuators: abduction, then along the finger
-FORCE_LIMIT = 0.6  # N m; more presses the tool through the palm
+FORCE_LIMIT = 1.4  # N m; more presses the tool through the palm
 FINGER_CLOSED = (0.0, 1.1, 1.5, 1.0)  # rad
 THUMB_CLOSED = (0.55, 0.9, 0.7, 0.6)
 RADIUS_PERCENTILE = 45  # of the skin's distance from the bone; skin that bulges past its capsule looks pressed in

@@ -15,8 +15,7 @@ from jaxtyping import Float
 
 from syncmv4d_model.geometry import inverse
 from syncmv4d_sim import hand
-from syncmv4d_sim.objects import add_object
-from syncmv4d_sim.scene import DURATION_S, Scene
+from syncmv4d_sim.scene import DURATION_S, Scene, add_scene
 
 TIMESTEP_S = 0.0025
 NUM_FRAMES = 17
@@ -34,7 +33,7 @@ PUSH_MIN_M = 0.02
 POUR_MIN_BALLS = 5
 ANSWERING_VERBS = ("hit", "cut", "dust", "push")  # the tool must touch the target
 
-TOOL, TARGET, TABLE, TOOL_WELD = "tool", "target", "table", "tool_weld"
+TOOL, TARGET, TOOL_WELD = "tool", "target", "tool_weld"
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class _Observed:
 
 
 def build_spec(scene: Scene) -> mujoco.MjSpec:
-    """The scene's physics, before compilation: table, hand, tool welded to the palm, target, balls. No cameras, no looks."""
+    """The scene's physics, before compilation, the tool welded to the palm."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     option = spec.option
@@ -89,26 +88,12 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = 10
     option.noslip_iterations = 4
-    spec.worldbody.add_geom(name=TABLE, type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1], friction=[0.8, 0.01, 0.001], condim=4)
+    add_scene(spec, scene)
     hand.add_hand(spec, scene.hand, world_from_palm=scene.world_from_grip[0] @ _grip_from_palm(scene))
-    add_object(spec, scene.tool, name=TOOL, world_from_body=scene.world_from_tool_start, free=True)
-    add_object(spec, scene.target, name=TARGET, world_from_body=scene.world_from_target_start, free=True)
     weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
     weld.name1, weld.name2 = hand.PALM, TOOL
     weld.data = hand.WELD_AS_PLACED
-    for i, ball in enumerate(scene.balls):
-        position = scene.world_from_tool_start[:3, :3] @ ball.position_tool + scene.world_from_tool_start[:3, 3]
-        body = spec.worldbody.add_body(name=ball_name(i), pos=position)
-        body.add_freejoint()
-        body.add_geom(
-            name=ball_name(i), type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[ball.radius_m, 0, 0], mass=0.003, condim=3,
-            friction=[0.4, 0.005, 0.001], rgba=[*ball.rgb, 1],
-        )  # fmt: skip
     return spec
-
-
-def ball_name(index: int) -> str:
-    return f"ball_{index}"
 
 
 def simulate(scene: Scene, *, decorate: Callable[[mujoco.MjSpec], None] | None = None) -> Rollout | Rejection:
@@ -179,7 +164,7 @@ def _observe(model: mujoco.MjModel, data: mujoco.MjData, observed: _Observed, bo
     geoms, distance = data.contact.geom, data.contact.dist
     deepest = int(distance.argmin())
     if -distance[deepest] > observed.deepest_m:
-        names = [model.body(model.geom_bodyid[geom]).name or TABLE for geom in geoms[deepest]]
+        names = [model.body(model.geom_bodyid[geom]).name for geom in geoms[deepest]]
         observed.deepest_m, observed.deepest_pair = float(-distance[deepest]), " and ".join(names)
     touching = np.sort(model.geom_bodyid[geoms], axis=1)
     observed.touched |= bool((touching == sorted((bodies[TOOL], bodies[TARGET]))).all(1).any())
@@ -223,7 +208,7 @@ def _verb_flaw(rollout: Rollout, observed: _Observed, world_from_target: np.ndar
 
 
 def _balls_in_target(rollout: Rollout, world_from_target: np.ndarray) -> int:
-    positions = np.stack([body_poses(rollout, ball_name(i))[-1, :3, 3] for i in range(len(rollout.scene.balls))])
+    positions = np.stack([body_poses(rollout, f"ball_{i}")[-1, :3, 3] for i in range(len(rollout.scene.balls))])
     size = rollout.scene.target.size_m
     in_target = (positions - world_from_target[:3, 3]) @ world_from_target[:3, :3]
     inside = np.hypot(in_target[:, 0] / size[0], in_target[:, 1] / size[1]) < 0.5
