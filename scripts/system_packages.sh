@@ -16,7 +16,9 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
 fi
 
 wanted="$*"
-"$python" -c 'import ensurepip, venv' 2>/dev/null || wanted="python3-venv $wanted"
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    wanted="$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])') $wanted"
+fi
 [ -n "$wanted" ] || exit 0
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
