@@ -1,0 +1,163 @@
+"""`syncmv4d bench model`: how long a joint-denoiser step, the closed loop and a whole request take."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Model:
+    """Time the model on random images of a random rig. Rows are interleaved, so ratios survive a noisy machine."""
+
+    checkpoint: Path | None = None
+    """Checkpoint folder (default: the bundled nano)."""
+    engine: str = "eager"
+    runs: int = 7
+    """Counted repetitions after one warm-up."""
+    views: int = 3
+    steps: int | None = None
+    """Denoising steps (default: the checkpoint's)."""
+    device: str = "cpu"
+    threads: int = 0
+    """CPU threads (0: torch's default)."""
+    save_json: Path | None = None
+    """Also write the figures here."""
+
+
+def main(args: list[str]) -> int:
+    """Entry of `syncmv4d bench`."""
+    benchmarks = {"model": (Model, bench_model)}
+    if args and args[0] in benchmarks:
+        options, action = benchmarks[args[0]]
+        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}", description=__doc__))
+        return 0
+    print(f"usage: syncmv4d bench {{{','.join(benchmarks)}}} [--help]")
+    return 0 if args and args[0] in ("-h", "--help") else 2
+
+
+def bench_model(options: Model) -> None:
+    """Print the table and write the JSON."""
+    import torch
+
+    from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.diffusion.closed_loop import denoise
+    from syncmv4d_model.diffusion.flow_matching import sampling_times
+    from syncmv4d_model.predictor import Predictor
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    predictor = Predictor.load(options.checkpoint or BUNDLED_NANO, engine=options.engine, device=options.device)
+    config = predictor.config
+    observation = random_observation(options.views, config.height, config.width)
+    steps = options.steps or config.loop.steps
+    binding, _ = predictor.bind(observation, 0, 1.0)
+    full = binding.loop()
+    noise = predictor.noise(observation, 0, config.num_points)
+    times = sampling_times(steps, shift=config.loop.shift)
+    t = torch.ones(1, device=options.device)
+    alone = replace(full, point_aligner=None)
+    rows: dict[str, Callable[[], object]] = {
+        "one joint-denoiser call": lambda: full.joint_denoiser(noise, t, None),
+        f"{steps} steps, joint denoiser alone": lambda: joint_only(full, noise, times),
+        f"{steps} steps, coarse tracks decoded": lambda: denoise(alone, noise, times=times),
+        f"{steps} steps, aligner, no cycle": lambda: denoise(full, noise, times=times, cycle=False),
+        f"{steps} steps, closed loop": lambda: denoise(full, noise, times=times),
+        "whole request": lambda: predictor.predict(observation, steps=steps),
+    }
+    with torch.inference_mode():
+        medians = time_interleaved(rows, runs=options.runs, synchronise=device_barrier(options.device))
+    _show(medians, f"{steps} steps, joint denoiser alone", options, predictor.name)
+
+
+def joint_only(loop, state, times) -> None:
+    """The denoising loop with nothing but the joint denoiser in it."""
+    import itertools
+
+    import torch
+
+    from syncmv4d_model.diffusion.flow_matching import euler_step
+    from syncmv4d_model.types import State
+
+    for now, following in itertools.pairwise(times.tolist()):
+        t = torch.full((len(state.video),), now, device=state.video.device)
+        velocity = loop.joint_denoiser(state, t, None)
+        t_next = torch.full_like(t, following)
+        motion = None if state.motion is None else euler_step(state.motion, velocity.motion, t, t_next)
+        state = State(euler_step(state.video, velocity.video, t, t_next), motion, state.tracks)
+
+
+def random_observation(views: int, height: int, width: int):
+    """Random images seen by a plausible rig: cameras on an arc that look at the origin."""
+    from syncmv4d_model.geometry import look_at
+    from syncmv4d_model.types import Observation
+
+    rng = np.random.default_rng(0)
+    azimuths = np.linspace(-0.9, 0.9, views) if views > 1 else np.zeros(1)
+    eyes = [np.array([0.8 * np.sin(a), -0.8 * np.cos(a), 0.5]) for a in azimuths]
+    intrinsics = np.array([[1.3 * width, 0, (width - 1) / 2], [0, 1.3 * width, (height - 1) / 2], [0, 0, 1.0]])
+    return Observation(
+        images=rng.integers(0, 256, (views, height, width, 3), dtype=np.uint8),
+        intrinsics=np.stack([intrinsics] * views),
+        camera_from_world=np.stack([look_at(eye, np.zeros(3), np.array([0, 0, 1.0])) for eye in eyes]),
+        task="use a spatula to stir in a pan",
+        view_names=tuple(f"view{i}" for i in range(views)),
+    )
+
+
+def time_interleaved(
+    rows: dict[str, Callable[[], object]], *, runs: int, synchronise: Callable[[], None]
+) -> dict[str, list[float]]:
+    """Seconds of every run, by row; the rows take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in rows}
+    for index in range(runs + 1):
+        for name, action in rows.items():
+            started = time.perf_counter()
+            action()
+            synchronise()
+            if index:  # the first is a warm-up
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def device_barrier(device: str) -> Callable[[], None]:
+    """Waits for the device's queued work."""
+    import torch
+
+    return torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+
+
+def _show(seconds: dict[str, list[float]], reference: str, options: Model, name: str) -> None:
+    import torch
+
+    medians = {row: statistics.median(values) for row, values in seconds.items()}
+    base = seconds[reference]
+    ratios = {
+        row: statistics.median(value / other for value, other in zip(values, base, strict=True))
+        for row, values in seconds.items()
+    }
+    table = Table(
+        title=f"{name}, {options.engine}, {options.device}, {torch.get_num_threads()} threads, {options.views} views"
+    )
+    for column in ("", "median s", "min", "max", "x joint denoiser alone"):
+        table.add_column(column, justify="right" if column else "left")
+    for row, values in seconds.items():
+        table.add_row(row, f"{medians[row]:.3f}", f"{min(values):.3f}", f"{max(values):.3f}", f"{ratios[row]:.2f}")
+    console = Console()
+    console.print(table)
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    console.print(f"peak memory of this process {peak_gib:.2f} GiB; torch {torch.__version__}, {platform.processor()}")
+    if options.save_json is not None:
+        figures = {"seconds": seconds, "medians": medians, "ratios": ratios, "peak_memory_gib": peak_gib}
+        options.save_json.write_text(json.dumps(figures | {"torch": torch.__version__}, indent=1))

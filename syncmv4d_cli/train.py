@@ -1,0 +1,209 @@
+"""`syncmv4d train init | run | nano`: from a data set to a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@dataclass(frozen=True)
+class Init:
+    """Fit codec, tokenizer and statistics to DATA's training split and write an untrained checkpoint."""
+
+    data: Path
+    """Data set folder (see `syncmv4d build-dataset`)."""
+    out: Path
+    """Checkpoint folder to write."""
+    preset: str = "nano"
+    """Configuration to start from."""
+    codec_sequences: int = 500
+    """How many sequences the codec is fitted to."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """Train every stage of a checkpoint's plan: joint denoiser, point aligner, closed loop, heads. Resumes by itself."""
+
+    data: Path
+    """Data set folder with the splits train and val."""
+    checkpoint: Path
+    """Checkpoint to start from, as `train init` writes it."""
+    out: Path
+    """Run folder: state, log, latent cache, validation pictures, and at the end `checkpoint/`."""
+    scale: float = 1.0
+    """Multiplies the plan's steps."""
+    minutes: float = math.inf
+    """Stop after this long; the same command continues."""
+    seed: int = 0
+    device: str = "cpu"
+    bf16: bool = False
+    """Autocast to bfloat16."""
+    compile: bool = False
+    """torch.compile the joint denoiser (about a minute at each start, faster steps)."""
+    save_every: int = 250
+
+
+@dataclass(frozen=True)
+class Nano:
+    """Reproduce the bundled nano checkpoint from nothing: simulate, init, run. Resumes by itself."""
+
+    work: Path = Path("out/train-nano")
+    """Folder for data, run and checkpoint."""
+    sequences: int = 1800
+    """Training sequences to simulate."""
+    scale: float = 1.0
+    """Multiplies the plan's steps."""
+    minutes: float = math.inf
+    """Stop training after this long; the same command continues."""
+    device: str = "cpu"
+    bf16: bool = True
+    compile: bool = True
+    seed: int = 0
+
+
+Command = (
+    Annotated[Init, tyro.conf.subcommand("init")]
+    | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Nano, tyro.conf.subcommand("nano")]
+)
+
+
+def main(args: list[str]) -> int:
+    """Entry of `syncmv4d train`."""
+    command = tyro.cli(Command, args=args, prog="syncmv4d train", description=__doc__)
+    action = {Init: init, Run: run, Nano: nano}[type(command)]
+    action(command)
+    return 0
+
+
+def init(options: Init) -> None:
+    """Write an untrained checkpoint."""
+    from syncmv4d_model.config import PRESETS
+    from syncmv4d_model.training.prepare import prepare
+
+    if options.preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {options.preset!r}")
+    with _bars() as bars:
+        prepare(
+            PRESETS[options.preset],
+            options.data,
+            options.out,
+            seed=options.seed,
+            codec_sequences=options.codec_sequences,
+            progress=_tracker(bars),
+        )
+    Console().print(f"untrained checkpoint: {options.out}")
+
+
+def run(options: Run) -> None:
+    """Train, validate, and write the finished checkpoint."""
+    from syncmv4d_model.checkpoint import load_components, save_components
+    from syncmv4d_model.data.loader import build_cache
+    from syncmv4d_model.data.sequence import list_sequences, read_sequence
+    from syncmv4d_model.training.plan import PLANS
+    from syncmv4d_model.training.stages import stddev_temperature
+    from syncmv4d_model.training.train import RunOptions, train
+
+    console = Console()
+    options.out.mkdir(parents=True, exist_ok=True)
+    components = load_components(options.checkpoint)
+    with _bars() as bars:
+        caches = {
+            split: build_cache(
+                list_sequences(options.data, split),
+                read_sequence,
+                components,
+                options.out / "latents" / split,
+                progress=_tracker(bars, f"encode {split}"),
+            )
+            for split in ("train", "val")
+        }
+    machine = RunOptions(
+        bf16=options.bf16,
+        compile=options.compile,
+        device=options.device,
+        minutes=options.minutes,
+        save_every=options.save_every,
+    )
+    done = train(
+        components, caches["train"], PLANS[components.config.name].scaled(options.scale),
+        run_dir=options.out, seed=options.seed, options=machine,
+        report=lambda stage, step, figures: console.print(_line(stage, step, figures), highlight=False),
+        validate=lambda stage, step: _validate(components, caches["val"], options, stage, step),
+    )  # fmt: skip
+    if not done:
+        console.print(f"stopped after {options.minutes:g} minutes; the same command continues")
+        return
+    if components.point_aligner is not None:
+        count = min(64, len(caches["val"]))
+        temperature = stddev_temperature(components, caches["val"], count=count, seed=options.seed)
+        components = replace(components, statistics=replace(components.statistics, stddev_temperature=temperature))
+    finished = options.out / "checkpoint"
+    save_components(finished, components)
+    shutil.copy2(options.checkpoint / "text_mean.safetensors", finished)
+    console.print(f"trained checkpoint: {finished}")
+
+
+def nano(options: Nano) -> None:
+    """Data, init and run with the settings of the bundled checkpoint."""
+    from syncmv4d_cli.build_dataset import build_splits
+
+    data, start = options.work / "data", options.work / "untrained"
+    build_splits(data, {"train": options.sequences, "val": 64}, seed=options.seed)
+    if not start.exists():
+        init(Init(data, start, seed=options.seed))
+    run(
+        Run(
+            data,
+            start,
+            options.work / "run",
+            scale=options.scale,
+            minutes=options.minutes,
+            seed=options.seed,
+            device=options.device,
+            bf16=options.bf16,
+            compile=options.compile,
+        )
+    )
+
+
+def _validate(components, cache, options: Run, stage: str, step: int) -> dict[str, float]:
+    """Latent errors at every save; sampled tracks too once a stage has both networks; a picture of one sequence."""
+    from syncmv4d_cli.preview import write_validation_picture
+    from syncmv4d_model.training.validate import latent_errors, track_errors
+
+    figures = latent_errors(components, cache, sequences=min(16, len(cache)), seed=options.seed)
+    if stage != "joint_denoiser":
+        figures |= track_errors(
+            components, cache, sequences=min(8, len(cache)), steps=components.config.loop.steps, seed=options.seed
+        )
+    write_validation_picture(options.out / "pictures" / f"{stage}-{step:06d}.png", components, options.data)
+    return figures
+
+
+def _line(stage: str, step: int, figures: dict[str, float]) -> str:
+    return f"{stage} {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
+def _bars() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+
+def _tracker(bars: Progress, fixed: str | None = None):
+    tasks: dict[str, int] = {}
+
+    def progress(*position) -> None:
+        what, done, total = position if fixed is None else (fixed, *position)
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done)
+
+    return progress

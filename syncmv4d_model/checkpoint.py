@@ -1,0 +1,174 @@
+"""A model's parts together, and their folder on disk: safetensors and JSON only, one sub-folder per part.
+
+model_index.json                     format version, configuration, statistics
+joint_denoiser/  point_aligner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
+text_mean.safetensors                mean training displacement per triplet: the evaluation's reference row
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import save_torch_state_dict
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from syncmv4d_model.config import ModelConfig, from_dict, to_dict
+from syncmv4d_model.networks.joint_denoiser import JointDenoiser
+from syncmv4d_model.networks.latents import Codec, empty_codec
+from syncmv4d_model.networks.point_aligner import PointAligner
+from syncmv4d_model.networks.text import TextEncoder
+
+FORMAT = 1
+BUNDLED_NANO = Path(__file__).parent / "checkpoints" / "nano"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Numbers measured on the training set that the networks' inputs and outputs are standardised with."""
+
+    depth_scale_mean_m: tuple[float, float] = (0.6, 1.0)
+    depth_scale_std_m: tuple[float, float] = (0.1, 0.1)
+    motion_noise_levels: float = 0.0  # the codec's identity error, standard deviation in 8-bit levels
+    stddev_temperature: float = 1.0  # multiplies the predicted standard deviation; from validation
+
+
+@dataclass(frozen=True)
+class Components:
+    """Everything that a checkpoint holds."""
+
+    config: ModelConfig
+    codec: Codec
+    text_encoder: TextEncoder
+    joint_denoiser: JointDenoiser
+    point_aligner: PointAligner | None
+    statistics: Statistics
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The parts with parameters, by folder name."""
+        parts: dict[str, Any] = {
+            "codec": self.codec,
+            "text_encoder": self.text_encoder,
+            "joint_denoiser": self.joint_denoiser,
+            "point_aligner": self.point_aligner,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def to(self, device: torch.device | str) -> Components:
+        for part in self.networks().values():
+            part.to(device)
+        return self
+
+    def eval(self) -> Components:
+        for part in self.networks().values():
+            part.eval()
+        return self
+
+
+def build_components(config: ModelConfig, *, seed: int, tokenizer: str, codec: Codec | None = None) -> Components:
+    """Untrained networks of this configuration, the same for the same seed. `tokenizer` is a tokenizer's JSON."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Components(
+            config=config,
+            codec=codec if codec is not None else empty_codec(config),
+            text_encoder=TextEncoder(config.text, tokenizer=tokenizer),
+            joint_denoiser=JointDenoiser(config),
+            point_aligner=PointAligner(config) if config.switches.aligner and config.switches.motion else None,
+            statistics=Statistics(),
+        )
+
+
+def save_components(directory: Path, components: Components, *, dtype: torch.dtype = torch.float16) -> None:
+    """Write the folder whole or not at all: it is made beside its place, then renamed. Floats are stored as `dtype`."""
+    partial = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, part in components.networks().items():
+        folder = partial / name
+        folder.mkdir()
+        stored = {
+            key: value.to(dtype) if value.is_floating_point() else value for key, value in part.state_dict().items()
+        }
+        save_torch_state_dict(stored, folder, filename_pattern="model{suffix}.safetensors", max_shard_size="15MB")
+    (partial / "text_encoder" / "tokenizer.json").write_text(components.text_encoder.tokenizer_json)
+    index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
+    (partial / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
+    for extra in directory.glob("*") if directory.exists() else ():
+        if not (partial / extra.name).exists():
+            (shutil.copytree if extra.is_dir() else shutil.copy2)(extra, partial / extra.name)
+    previous = directory.with_name(f".{directory.name}.previous")
+    shutil.rmtree(previous, ignore_errors=True)
+    if directory.exists():
+        directory.rename(previous)
+    partial.rename(directory)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelConfig] | None = None) -> Components:
+    """Read a checkpoint folder. `change` may alter the configuration first (an ablation's switches).
+
+    Raises FileNotFoundError for a missing folder or file, ValueError for one that is truncated or not ours; both name it.
+    """
+    index = read_index(directory)
+    config = from_dict(index["config"])
+    config = change(config) if change is not None else config
+    tokenizer = directory / "text_encoder" / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise FileNotFoundError(f"checkpoint lacks {tokenizer}")
+    components = build_components(config, seed=0, tokenizer=tokenizer.read_text())
+    for name, part in components.networks().items():
+        _load_part(part, directory / name)
+    statistics = {key: tuple(value) if isinstance(value, list) else value for key, value in index["statistics"].items()}
+    return replace(components, statistics=Statistics(**statistics)).eval()
+
+
+def read_index(directory: Path) -> dict[str, Any]:
+    """model_index.json of a checkpoint folder; errors as load_components."""
+    path = directory / "model_index.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {directory}: {path.name} is missing")
+    try:
+        index = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(index, dict) or not {"format", "config", "statistics"} <= set(index):
+        raise ValueError(f"{path} is not a SyncMV4D checkpoint: it needs format, config and statistics")
+    if index["format"] != FORMAT:
+        raise ValueError(f"{path} has format {index['format']!r}, this version reads {FORMAT}")
+    return index
+
+
+def checkpoint_hash(directory: Path) -> str:
+    """Short digest of a checkpoint's weights and configuration, for result files."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.suffix in {".safetensors", ".json"} and path.is_file():
+            digest.update(path.relative_to(directory).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _load_part(part: nn.Module, folder: Path) -> None:
+    expected = part.state_dict()
+    found: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as shard:
+                found.update({key: shard.get_tensor(key) for key in shard.keys()})  # noqa: SIM118  (not a dict)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is truncated or not safetensors: {error}") from error
+    if not found and expected:
+        raise FileNotFoundError(f"checkpoint lacks weights in {folder}")
+    problem = next((key for key in expected if key not in found or found[key].shape != expected[key].shape), None)
+    if problem is not None:
+        got = tuple(found[problem].shape) if problem in found else "nothing"
+        raise ValueError(f"{folder}: {problem} should have shape {tuple(expected[problem].shape)}, found {got}")
+    part.load_state_dict({key: found[key].to(value.dtype) for key, value in expected.items()})

@@ -1,0 +1,99 @@
+"""Training losses (paper, eq. 3 and eq. 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from syncmv4d_model.types import AlignedTracks, JointVelocity, State
+
+
+@dataclass(frozen=True)
+class JointLoss:
+    """Terms of eq. 3, each a scalar; weights are 1."""
+
+    video: Tensor
+    motion: Tensor
+    depth_scale: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.video + self.motion + self.depth_scale
+
+
+@dataclass(frozen=True)
+class AlignerLoss:
+    """Terms of eq. 4, each a scalar."""
+
+    velocity: Tensor
+    chamfer: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.velocity + self.chamfer
+
+
+def joint_loss(velocity: JointVelocity, clean: State, noise: State, depth_scale: Float[Tensor, "B V 2"]) -> JointLoss:
+    """Eq. 3: velocity errors of video and motion, and the error of the standardised depth scale.
+
+    The video's latent frame 0 is given (the reference), so it is masked out of its term. Without motion its two terms are 0.
+    """
+    video = functional.mse_loss(velocity.video[:, :, :, 1:], (noise.video - clean.video)[:, :, :, 1:])
+    nothing = video.new_zeros(())
+    if velocity.motion is None:
+        return JointLoss(video, nothing, nothing)
+    motion = functional.mse_loss(velocity.motion, noise.motion - clean.motion)
+    scale = nothing if velocity.depth_scale is None else functional.mse_loss(velocity.depth_scale, depth_scale)
+    return JointLoss(video, motion, scale)
+
+
+def aligner_loss(
+    aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"], noise: Float[Tensor, "B V T K 3"], t: Float[Tensor, "B"]
+) -> AlignerLoss:
+    """Eq. 4: velocity error, and the chamfer distance of the clean estimate per view and frame weighted by (1 - t)."""
+    velocity = functional.mse_loss(aligned.velocity, noise - clean)
+    flat = [rearrange(points, "b v n k c -> b (v n) k c") for points in (aligned.clean, clean)]
+    chamfer = torch.stack([(1 - t[i]) * squared_chamfer(flat[0][i], flat[1][i]) for i in range(len(t))]).mean()
+    return AlignerLoss(velocity, chamfer)
+
+
+def squared_chamfer(points_a: Float[Tensor, "N P 3"], points_b: Float[Tensor, "N Q 3"]) -> Float[Tensor, ""]:
+    """Mean squared distance to the nearest neighbour, both ways summed, averaged over the N clouds.
+
+    Neighbours are found without gradient; the distances to them carry it.
+    """
+    with torch.no_grad():
+        distance = torch.cdist(points_a, points_b)
+        to_b, to_a = distance.argmin(2), distance.argmin(1)
+    forth = (points_a - _take(points_b, to_b)).square().sum(-1).mean()
+    back = (points_b - _take(points_a, to_a)).square().sum(-1).mean()
+    return forth + back
+
+
+def _take(points: Float[Tensor, "N P 3"], index: Int[Tensor, "N Q"]) -> Float[Tensor, "N Q 3"]:
+    return points.gather(1, index[..., None].expand(-1, -1, 3))
+
+
+def heads_loss(
+    aligned: AlignedTracks,
+    clean: Float[Tensor, "B V T K 3"],
+    *,
+    visible: Bool[Tensor, "B V T K"],
+    label: Int[Tensor, "B V K"],
+) -> Tensor:
+    """Visibility and label cross-entropy and per-axis Gaussian negative log-likelihood, for the heads alone.
+
+    The visibility term weighs occluded points up to parity: they are rare, and the ones that matter.
+    """
+    occluded_share = 1 - visible.float().mean().clamp(0.02, 0.98)
+    weight = torch.where(visible, 0.5 / (1 - occluded_share), 0.5 / occluded_share)
+    visibility = functional.binary_cross_entropy_with_logits(aligned.visible_logit, visible.float(), weight=weight)
+    labels = functional.cross_entropy(aligned.label_logits.flatten(0, -2), label.flatten())
+    squared_error = (aligned.clean.detach() - clean).square().mean(-1)
+    likelihood = 0.5 * (aligned.log_variance + squared_error * torch.exp(-aligned.log_variance)).mean()
+    return visibility + labels + likelihood

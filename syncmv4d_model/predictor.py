@@ -1,0 +1,382 @@
+"""From an observation to a prediction: the public door of the package.
+
+predictor = Predictor.load(BUNDLED_NANO)
+prediction = predictor.predict(observation, seed=0)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
+from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.diffusion.closed_loop import Denoised, LoopFunctions, denoise
+from syncmv4d_model.diffusion.flow_matching import sampling_times
+from syncmv4d_model.geometry import scene_centre
+from syncmv4d_model.motion.anchors import point_colours, stratified_anchors
+from syncmv4d_model.motion.pseudo_video import decode_denormalise, depth_min_max, foreground, project_normalise
+from syncmv4d_model.types import (
+    TRACK_UNIT_M,
+    AlignedTracks,
+    Anchors,
+    Cameras,
+    CoarseTracks,
+    Condition,
+    JointVelocity,
+    Observation,
+    Prediction,
+    State,
+)
+
+ENGINES = ("eager", "compile")
+_Value = TypeVar("_Value")
+
+
+def stack_cameras(observations: Sequence[Observation]) -> Cameras:
+    """Calibration of observations of equal size and view count, as float32 tensors."""
+    height, width = observations[0].images.shape[1:3]
+    intrinsics = np.stack([observation.intrinsics for observation in observations])
+    camera_from_world = np.stack([observation.camera_from_world for observation in observations])
+    return Cameras(torch.from_numpy(intrinsics).float(), torch.from_numpy(camera_from_world).float(), height, width)
+
+
+def scene_centres(cameras: Cameras, config: ModelConfig) -> Float[Tensor, "B 3"]:
+    """World point that each batch element's normalised tracks are relative to (geometry.scene_centre)."""
+    size = {"height": cameras.height, "width": cameras.width, "mean_depth_m": config.mean_depth_m}
+    pairs = zip(
+        cameras.intrinsics.double().cpu().numpy(), cameras.camera_from_world.double().cpu().numpy(), strict=True
+    )
+    centres = np.stack([scene_centre(intrinsics, extrinsics, **size) for intrinsics, extrinsics in pairs])
+    return torch.from_numpy(centres).float().to(cameras.intrinsics.device)
+
+
+def normalised(points_world: Tensor, centre: Float[Tensor, "B 3"]) -> Tensor:
+    """World metres -> the frame that the point aligner and its diffusion state live in."""
+    return (points_world - centre[:, None, None, None]) / TRACK_UNIT_M
+
+
+def world(points: Tensor, centre: Float[Tensor, "B 3"]) -> Tensor:
+    """Inverse of `normalised`."""
+    return points * TRACK_UNIT_M + centre[:, None, None, None]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """The networks and maps of `components` with one condition bound: what the closed loop calls.
+
+    `seed` decides which foreground pixels become anchors when the caller gives none; `images` colour them.
+    """
+
+    components: Components
+    condition: Condition
+    images: Float[Tensor, "B V H W 3"]  # [-1, 1]
+    seed: int = 0
+    text_guidance: float = 1.0
+    empty_text: tuple[Tensor, Tensor] | None = None  # embedding and mask of "", for text guidance
+
+    def loop(self) -> LoopFunctions:
+        aligner = self.components.point_aligner
+        return LoopFunctions(
+            joint_denoiser=self.joint_denoiser,
+            hold_reference=self.hold_reference,
+            choose_anchors=self.choose_anchors,
+            decode_denormalise=self.decode_denormalise,
+            point_aligner=self.point_aligner if aligner is not None else None,
+            project_encode=self.project_encode,
+        )
+
+    def joint_denoiser(self, state: State, t: Tensor, guidance: Tensor | None) -> JointVelocity:
+        network, condition = self.components.joint_denoiser, self.condition
+
+        def run(text: Tensor, mask: Tensor) -> JointVelocity:
+            return network(
+                state.video, state.motion, t=t, text=text, text_mask=mask,
+                reference=condition.reference, cameras=condition.cameras, guidance=guidance,
+            )  # fmt: skip
+
+        with_text = run(condition.text, condition.text_mask)
+        if self.text_guidance == 1.0 or self.empty_text is None:
+            return with_text
+        without = run(*self.empty_text)
+        strength = self.text_guidance
+        motion = with_text.motion
+        if motion is not None:
+            motion = without.motion + strength * (motion - without.motion)
+        return JointVelocity(
+            without.video + strength * (with_text.video - without.video), motion, with_text.depth_scale
+        )
+
+    def hold_reference(self, video: Tensor) -> Tensor:
+        return torch.cat([self.condition.reference, video[:, :, :, 1:]], dim=3)
+
+    def pseudo_video(self, motion: Tensor) -> Float[Tensor, "B V T H W 3"]:
+        decoded = self.components.codec.decode_motion(rearrange(motion, "b v c f h w -> (b v) c f h w"))
+        return rearrange(decoded, "(b v) t h w c -> b v t h w c", b=len(motion))
+
+    def choose_anchors(self, clean_motion: Tensor) -> Anchors:
+        first = self.pseudo_video(clean_motion)[:, :, 0]
+        mask = foreground(first[:, :, None], self.components.config.motion)[:, :, 0]
+        pixels, duplicate = stratified_anchors(mask, self.components.config.num_points, seed=self.seed)
+        return self.anchors(pixels, duplicate)
+
+    def anchors(self, pixels: Float[Tensor, "B V K 2"], duplicate: Bool[Tensor, "B V K"] | None = None) -> Anchors:
+        duplicate = torch.zeros_like(pixels[..., 0], dtype=torch.bool) if duplicate is None else duplicate
+        return Anchors(pixels, point_colours(self.images, pixels), duplicate)
+
+    def decode_denormalise(self, clean_motion: Tensor, depth_scale: Tensor, anchors: Anchors) -> CoarseTracks:
+        config = self.components.config.motion
+        return decode_denormalise(
+            self.pseudo_video(clean_motion), anchors.pixels, self.condition.cameras, self.metric_scale(depth_scale),
+            motion=config, splat_px=config.dense_splat_px,
+            identity_noise_levels=self.components.statistics.motion_noise_levels,
+        )  # fmt: skip
+
+    def point_aligner(self, tracks: Tensor, coarse: CoarseTracks, anchors: Anchors, t: Tensor) -> AlignedTracks:
+        cameras = self.condition.cameras
+        assert self.components.point_aligner is not None
+        size = anchors.pixels.new_tensor([cameras.width, cameras.height])
+        return self.components.point_aligner(
+            tracks, normalised(coarse.points_world, self.condition.centre), coarse.valid, t=t,
+            anchor_pixels=(anchors.pixels + 0.5) / size, anchor_colours=anchors.colours,
+        )  # fmt: skip
+
+    def project_encode(self, clean: Tensor, anchors: Anchors) -> Tensor:
+        config, cameras = self.components.config, self.condition.cameras
+        points_world = world(clean, self.condition.centre)
+        pseudo_video = project_normalise(
+            points_world, anchors.pixels, cameras, depth_min_max(points_world, cameras),
+            motion=config.motion, splat_px=config.motion.sparse_splat_px, tracking_video=config.switches.tracking_video,
+        )  # fmt: skip
+        latents = self.components.codec.encode_motion(rearrange(pseudo_video, "b v t h w c -> (b v) t h w c"))
+        return rearrange(latents, "(b v) c f h w -> b v c f h w", b=len(clean))
+
+    def metric_scale(self, depth_scale: Float[Tensor, "B V 2"]) -> Float[Tensor, "B V 2"]:
+        """Standardised depth scale -> metres, near before far by at least 1 cm and in front of the camera."""
+        statistics = self.components.statistics
+        scale = depth_scale * depth_scale.new_tensor(statistics.depth_scale_std_m)
+        near, far = (scale + depth_scale.new_tensor(statistics.depth_scale_mean_m)).unbind(-1)
+        near = near.clamp_min(0.01)
+        return torch.stack([near, torch.maximum(far, near + 0.01)], dim=-1)
+
+
+def images_to_unit(images: np.ndarray) -> Tensor:
+    """u8 images -> float32 in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).float() / 127.5 - 1
+
+
+def make_condition(
+    components: Components, texts: list[str], images: Float[Tensor, "B V H W 3"], cameras: Cameras
+) -> tuple[Condition, list[list[str]]]:
+    """Encode text, reference images and cameras once; also returns the unknown words of each text."""
+    text, mask, unknown = components.text_encoder.encode(texts)
+    reference = components.codec.encode_video(rearrange(images, "b v h w c -> (b v) 1 h w c"))
+    reference = rearrange(reference, "(b v) c f h w -> b v c f h w", b=len(images))
+    return Condition(text, mask, reference, cameras, scene_centres(cameras, components.config)), unknown
+
+
+class Predictor:
+    """Loads a checkpoint once and answers observations. Not for use by two threads at the same time."""
+
+    def __init__(self, components: Components, *, name: str = "unsaved", engine: str = "eager") -> None:
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        self.components = components.eval()
+        self.name = name
+        if engine == "compile":
+            components.joint_denoiser.compile()
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: Path | str = BUNDLED_NANO,
+        *,
+        engine: str = "eager",
+        change: Callable[[ModelConfig], ModelConfig] | None = None,
+        device: str = "cpu",
+    ) -> Predictor:
+        """Read a checkpoint folder; `change` may alter its configuration first. Errors as checkpoint.load_components."""
+        checkpoint = Path(checkpoint)
+        return cls(load_components(checkpoint, change=change).to(device), name=checkpoint.name, engine=engine)
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.components.config
+
+    @torch.no_grad()
+    def predict(
+        self,
+        observation: Observation,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        anchors_px: Float[np.ndarray, "V K 2"] | None = None,
+        text_guidance: float | None = None,
+        guidance_strength: float | None = None,
+        feedback_interval: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        """Generate videos and tracks. Options that are None take the checkpoint's defaults (config.LoopConfig).
+
+        anchors_px are frame-0 pixels of `observation.images` to track. Raises ValueError for an observation of the wrong
+        size or too many views, closed_loop.Cancelled when cancelled() says so.
+        """
+        self._check(observation)
+        config, defaults = self.config, self.config.loop
+        started = time.perf_counter()
+        binding, warnings = self.bind(observation, seed, _given(text_guidance, defaults.text_guidance))
+        conditioned = time.perf_counter()
+        anchors = None
+        if anchors_px is not None:
+            anchors = binding.anchors(torch.from_numpy(anchors_px).float()[None].to(binding.images.device))
+        result = denoise(
+            binding.loop(),
+            self.noise(observation, seed, config.num_points if anchors_px is None else anchors_px.shape[1]),
+            times=sampling_times(_given(steps, defaults.steps), shift=defaults.shift),
+            anchors=anchors,
+            cycle=config.switches.cycle,
+            guidance_strength=_given(guidance_strength, defaults.guidance_strength),
+            feedback_interval=_given(feedback_interval, defaults.feedback_interval),
+            progress=progress,
+            cancelled=cancelled,
+        )
+        denoised = time.perf_counter()
+        arrays = self._decode(result, binding)
+        timings = {
+            "condition": conditioned - started,
+            "denoise": denoised - conditioned,
+            "decode": time.perf_counter() - denoised,
+            "total": time.perf_counter() - started,
+        }
+        return Prediction(
+            **arrays,
+            frame_period_s=config.frame_period_s,
+            seed=seed,
+            warnings=tuple(warnings),
+            timings_s=timings,
+        )
+
+    @torch.no_grad()
+    def codec_round_trip(
+        self,
+        observation: Observation,
+        points_world: Float[np.ndarray, "V T P 3"],
+        anchors_px: Float[np.ndarray, "V P 2"],
+        chosen: np.ndarray,
+    ) -> tuple[Float[np.ndarray, "V T K 3"], Bool[np.ndarray, "V T K"]]:
+        """True dense tracks -> pseudo video -> latents -> pseudo video -> tracks of the `chosen` [V K] points, and which
+        were found: the error that no network can undercut.
+        """
+        cameras = stack_cameras([observation])
+        points, anchors = torch.from_numpy(points_world)[None].float(), torch.from_numpy(anchors_px)[None].float()
+        motion, codec = self.config.motion, self.components.codec
+        scale = depth_min_max(points, cameras)
+        exact = project_normalise(points, anchors, cameras, scale, motion=motion, splat_px=motion.dense_splat_px)
+        decoded = codec.decode_motion(codec.encode_motion(exact[0]))[None]
+        chosen_anchors = torch.gather(anchors, 2, torch.from_numpy(chosen)[None, :, :, None].expand(-1, -1, -1, 2))
+        coarse = decode_denormalise(
+            decoded, chosen_anchors, cameras, scale, motion=motion, splat_px=motion.dense_splat_px,
+            identity_noise_levels=self.components.statistics.motion_noise_levels,
+        )  # fmt: skip
+        return coarse.points_world[0].numpy(), coarse.valid[0].numpy()
+
+    def _check(self, observation: Observation) -> None:
+        config = self.config
+        views, height, width = observation.images.shape[:3]
+        if (height, width) != (config.height, config.width):
+            raise ValueError(
+                f"images must be {config.height} x {config.width} px for {self.name}, got {height} x {width}"
+            )
+        if not 1 <= views <= config.max_views:
+            raise ValueError(f"{self.name} takes 1 to {config.max_views} views, got {views}")
+
+    def bind(self, observation: Observation, seed: int, text_guidance: float) -> tuple[Binding, list[str]]:
+        """The loop's callables for one observation, and warnings about its task."""
+        components = self.components
+        device = next(components.joint_denoiser.parameters()).device
+        images = images_to_unit(observation.images)[None].to(device)
+        stacked = stack_cameras([observation])
+        cameras = Cameras(
+            stacked.intrinsics.to(device), stacked.camera_from_world.to(device), stacked.height, stacked.width
+        )
+        condition, unknown = make_condition(components, [observation.task], images, cameras)
+        warnings = [f"the text encoder has never seen {word!r}" for word in unknown[0]]
+        if not observation.task.strip():
+            warnings.append("the task is empty: the motion is guessed from the images alone")
+        empty = components.text_encoder.encode([""])[:2] if text_guidance != 1.0 else None
+        return Binding(components, condition, images, seed, text_guidance, empty), warnings
+
+    def noise(self, observation: Observation, seed: int, num_points: int) -> State:
+        """Pure noise of the observation's shape: the same for a seed on every device."""
+        config = self.config
+        device = next(self.components.joint_denoiser.parameters()).device
+        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
+        views, cells = len(observation.images), (config.latent_frames, *config.latent_size)
+
+        def noise(*shape: int) -> Tensor:
+            return torch.randn(1, views, *shape, generator=generator).to(device)
+
+        video = noise(config.codec.video_channels, *cells)
+        if not config.switches.motion:
+            return State(video, None, None)
+        return State(video, noise(config.codec.motion_channels, *cells), noise(config.num_frames, num_points, 3))
+
+    def _decode(self, result: Denoised, binding: Binding) -> dict[str, np.ndarray]:
+        codec, config = self.components.codec, self.config
+        video = codec.decode_video(result.state.video[0]).clamp(-1, 1)
+        video = ((video + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+        views, frames = video.shape[:2]
+        if result.coarse is None or result.anchors is None or result.depth_scale is None:
+            return _no_tracks(video)
+        coarse = result.coarse.points_world[0]
+        tracks, visible = coarse, result.coarse.valid[0]
+        stddev = torch.full(tracks.shape[:-1], float("nan"))
+        label = torch.zeros(views, tracks.shape[2], dtype=torch.uint8)
+        if result.aligned is not None:
+            aligned = result.aligned
+            tracks = world(result.state.tracks, binding.condition.centre)[0]
+            visible = aligned.visible_logit[0] > 0
+            temperature = self.components.statistics.stddev_temperature
+            stddev = torch.exp(0.5 * aligned.log_variance[0]) * (TRACK_UNIT_M * temperature)
+            label = aligned.label_logits[0].argmax(-1).to(torch.uint8)
+        arrays = {
+            "pseudo_video": binding.pseudo_video(result.state.motion)[0],
+            "tracks": tracks,
+            "coarse_tracks": coarse,
+            "visible": visible,
+            "stddev": stddev,
+            "label": label,
+            "anchors_px": result.anchors.pixels[0],
+            "depth_scale": binding.metric_scale(result.depth_scale)[0],
+        }
+        assert frames == config.num_frames
+        return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
+
+
+def _given(value: _Value | None, default: _Value) -> _Value:
+    return default if value is None else value
+
+
+def _no_tracks(video: np.ndarray) -> dict[str, np.ndarray]:
+    views, frames = video.shape[:2]
+    return {
+        "video": video,
+        "pseudo_video": np.zeros(video.shape, np.float32),
+        "tracks": np.zeros((views, frames, 0, 3), np.float32),
+        "coarse_tracks": np.zeros((views, frames, 0, 3), np.float32),
+        "visible": np.zeros((views, frames, 0), bool),
+        "stddev": np.zeros((views, frames, 0), np.float32),
+        "label": np.zeros((views, 0), np.uint8),
+        "anchors_px": np.zeros((views, 0, 2), np.float32),
+        "depth_scale": np.zeros((views, 2), np.float32),
+    }

@@ -1,0 +1,68 @@
+"""How long each stage trains, as Python values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+StageName = Literal["joint_denoiser", "point_aligner", "closed_loop", "heads"]
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage: AdamW with linear warm-up and cosine decay to zero."""
+
+    stage: StageName
+    steps: int
+    batch_size: int = 2
+    learning_rate: float = 6e-4
+    new_module_learning_rate: float | None = None  # None: the same; the paper scale gives new modules ten times more
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.998
+    high_noise_share: float = 0.55  # of training times, see flow_matching.sample_training_times
+    text_dropout: float = 0.1
+    guidance_source: Literal["clean", "noisy"] = "clean"
+    guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
+    sampled_sequences: int = 256  # heads: how many training sequences the sampler is run on
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The stages after the codec, in order."""
+
+    stages: tuple[StagePlan, ...]
+
+    def scaled(self, factor: float) -> TrainingPlan:
+        """The same plan with every stage's steps multiplied by `factor`."""
+        return TrainingPlan(tuple(_scaled(stage, factor) for stage in self.stages))
+
+
+def _scaled(stage: StagePlan, factor: float) -> StagePlan:
+    values = vars(stage) | {
+        "steps": max(1, round(stage.steps * factor)),
+        "warmup_steps": round(stage.warmup_steps * factor),
+    }
+    return StagePlan(**values)
+
+
+NANO_PLAN = TrainingPlan(
+    (
+        StagePlan("joint_denoiser", steps=3600),
+        StagePlan("point_aligner", steps=800, learning_rate=1e-3),
+        StagePlan("closed_loop", steps=500, learning_rate=1.5e-4),
+        StagePlan("heads", steps=600, batch_size=8, learning_rate=1e-3, sampled_sequences=192),
+    )
+)
+
+WAN5B_PLAN = TrainingPlan(
+    (
+        StagePlan("joint_denoiser", steps=5_000, batch_size=1, learning_rate=1e-5, new_module_learning_rate=1e-4),
+        StagePlan("point_aligner", steps=5_000, batch_size=1, learning_rate=1e-4),
+        StagePlan("closed_loop", steps=30_000, batch_size=1, learning_rate=1e-5, new_module_learning_rate=1e-4),
+        StagePlan("heads", steps=2_000, batch_size=1, learning_rate=1e-4),
+    )
+)
+
+PLANS = {"nano": NANO_PLAN, "wan5b": WAN5B_PLAN}

@@ -1,0 +1,59 @@
+"""Before the first step: codec, tokenizer, statistics, reference rows and the latent cache, all from the training split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from syncmv4d_model.checkpoint import Components, Statistics, build_components, save_components
+from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.data.loader import truth_videos
+from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
+from syncmv4d_model.evaluation.baselines import TextMean
+from syncmv4d_model.networks.latents import PcaCodec, fit_pca_codec, measure_motion_noise
+from syncmv4d_model.networks.text import train_tokenizer
+
+Progress = Callable[[str, int, int], None]
+
+
+def prepare(
+    config: ModelConfig, data_dir: Path, out: Path, *, seed: int, codec_sequences: int, progress: Progress
+) -> Components:
+    """Write an untrained checkpoint whose codec, tokenizer and statistics are fitted to the training split.
+
+    A configuration with the Wan codec needs its weights from `train init --wan DIR` instead: ValueError.
+    """
+    if config.codec.kind != "pca":
+        raise ValueError(f"codec {config.codec.kind!r} is pretrained: only the pca codec is fitted")
+    paths = list_sequences(data_dir, "train")
+    light = [read_sequence(path, with_video=False) for path in _tracked(paths, "read", progress)]
+    tokenizer = train_tokenizer(sorted({sequence.task for sequence in light}), config.text.vocabulary)
+    fitted = paths[:: max(1, len(paths) // codec_sequences)][:codec_sequences]
+    codec = fit_pca_codec(
+        (truth_videos(read_sequence(path), config) for path in _tracked(fitted, "codec", progress)), config
+    )
+    components = build_components(config, seed=seed, tokenizer=tokenizer, codec=codec)
+    components = replace(components, statistics=measure_statistics(light, codec, config, fitted[:16]))
+    save_components(out, components, dtype=torch.float32)
+    TextMean.fit(light).save(out / "text_mean.safetensors")
+    return components
+
+
+def measure_statistics(
+    sequences: list[Sequence], codec: PcaCodec, config: ModelConfig, fitted: list[Path]
+) -> Statistics:
+    """Depth-scale mean and std over the training set, and the codec's identity error in 8-bit levels."""
+    scales = np.concatenate([sequence.depth_scale for sequence in sequences]).astype(np.float64)
+    noise = measure_motion_noise(codec, [truth_videos(read_sequence(path), config)[1] for path in fitted], config)
+    near, far = scales.mean(0)
+    near_std, far_std = np.maximum(scales.std(0), 1e-3)
+    return Statistics((float(near), float(far)), (float(near_std), float(far_std)), motion_noise_levels=noise)
+
+
+def _tracked(paths: list[Path], what: str, progress: Progress) -> Iterator[Path]:
+    for done, path in enumerate(paths, start=1):
+        yield path
+        progress(what, done, len(paths))

@@ -1,0 +1,110 @@
+"""What a training run must remember to continue exactly where it stopped."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from syncmv4d_model.checkpoint import Components
+from syncmv4d_model.training.stages import Stage
+
+
+@dataclass
+class StageState:
+    """Optimizer, average and position of one running stage."""
+
+    stage_index: int
+    step: int
+    parameters: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    average: EMAModel
+
+    @classmethod
+    def start(cls, components: Components, stage: Stage, stage_index: int) -> StageState:
+        """A fresh state; freezes every parameter that the stage does not train."""
+        for part in components.networks().values():
+            part.requires_grad_(False)
+        parameters = [parameter for module in stage.modules for parameter in module.parameters()]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        plan = stage.plan
+        optimizer = torch.optim.AdamW(
+            _groups(stage), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=plan.weight_decay
+        )
+        average = EMAModel(parameters, decay=plan.ema_decay, use_ema_warmup=True, power=0.75)
+        return cls(stage_index, 0, parameters, optimizer, average)
+
+
+def _groups(stage: Stage) -> list[dict[str, object]]:
+    """Parameter groups, each with its peak learning rate; parts that Wan lacks may learn faster."""
+    plan, slow, fast = stage.plan, [], []
+    for module in stage.modules:
+        new = getattr(module, "new_parameter_names", lambda: set())()
+        for name, parameter in module.named_parameters():
+            (fast if name in new else slow).append(parameter)
+    groups = [{"params": slow, "peak": plan.learning_rate}]
+    if fast:
+        groups.append({"params": fast, "peak": plan.new_module_learning_rate or plan.learning_rate})
+    return groups
+
+
+def save_state(path: Path, components: Components, state: StageState) -> None:
+    """Write the run's state, whole or not at all."""
+    _write(
+        path,
+        {
+            "stage_index": state.stage_index,
+            "step": state.step,
+            "networks": _network_states(components),
+            "optimizer": state.optimizer.state_dict(),
+            "average": state.average.state_dict(),
+        },
+    )
+
+
+def save_start(path: Path, components: Components, stage_index: int) -> None:
+    """Leave a state that says: this stage, step 0, these weights."""
+    _write(path, {"stage_index": stage_index, "step": 0, "networks": _network_states(components)})
+
+
+def restore_networks(path: Path, components: Components) -> None:
+    """Load the weights that a run had when it stopped."""
+    stored = _read(path)
+    for name, part in components.networks().items():
+        if name in stored["networks"]:
+            part.load_state_dict(stored["networks"][name])
+
+
+def restore_position(path: Path, state: StageState) -> StageState:
+    """Load optimizer, average and step of the same stage into a fresh state."""
+    stored = _read(path)
+    state.step = stored["step"]
+    if "optimizer" in stored:
+        state.optimizer.load_state_dict(stored["optimizer"])
+        state.average.load_state_dict(stored["average"])
+    return state
+
+
+def stored_stage(path: Path) -> int:
+    """Index of the stage that a run stopped in; 0 for a new run."""
+    return _read(path)["stage_index"] if path.exists() else 0
+
+
+def _network_states(components: Components) -> dict[str, dict[str, Tensor]]:
+    return {name: part.state_dict() for name, part in components.networks().items() if name != "codec"}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True, map_location="cpu")  # data only: no code is unpickled
+
+
+def _write(path: Path, stored: dict[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    torch.save(stored, partial)
+    os.replace(partial, path)

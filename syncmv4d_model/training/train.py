@@ -1,0 +1,179 @@
+"""The training loop: one function, every stage."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from syncmv4d_model.checkpoint import Components, save_components
+from syncmv4d_model.data.loader import LatentCache
+from syncmv4d_model.training.plan import StagePlan, TrainingPlan
+from syncmv4d_model.training.stages import Stage, make_stage
+from syncmv4d_model.training.state import (
+    StageState,
+    restore_networks,
+    restore_position,
+    save_start,
+    save_state,
+    stored_stage,
+)
+
+MAX_BAD_STEPS = 5
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run uses its machine; none of it changes what is learned, but for rounding in bf16."""
+
+    bf16: bool = False
+    compile: bool = False
+    device: str = "cpu"
+    save_every: int = 250
+    log_every: int = 20
+    minutes: float = math.inf  # stop (resumably) after this long
+
+
+Report = Callable[[str, int, dict[str, float]], None]
+"""Called as report(stage, step, figures) every log_every steps."""
+
+Validate = Callable[[str, int], dict[str, float]]
+"""Called as validate(stage, step) whenever the state is saved; its figures are logged."""
+
+
+def train(
+    components: Components,
+    cache: LatentCache,
+    plan: TrainingPlan,
+    *,
+    run_dir: Path,
+    seed: int,
+    options: RunOptions,
+    report: Report,
+    validate: Validate | None = None,
+) -> bool:
+    """Run the plan's stages in order, continuing a run that `run_dir` holds; True when all are done.
+
+    Every step's data and noise depend on (seed, step) alone: stopping and resuming changes nothing.
+    Raises FloatingPointError after MAX_BAD_STEPS steps in a row whose loss or gradient is not finite.
+    """
+    deadline = time.monotonic() + options.minutes * 60
+    state_path = run_dir / "state.pt"
+    first_stage = stored_stage(state_path)
+    components.to(options.device)
+    if options.compile:
+        components.joint_denoiser.compile()
+    for index, stage_plan in enumerate(plan.stages[first_stage:], start=first_stage):
+        resumed = index == first_stage and state_path.exists()
+        if resumed:
+            restore_networks(state_path, components)
+        stage = make_stage(components, cache, stage_plan, seed=seed + index)
+        state = StageState.start(components, stage, index)
+        if resumed:
+            state = restore_position(state_path, state)
+        log = _Log(run_dir / "log.jsonl", stage_plan.stage, options.log_every, report)
+        finished = _run_stage(components, stage, state, state_path, options, deadline, log, validate)
+        if not finished:
+            return False
+        state.average.copy_to(state.parameters)
+        components.eval()
+        if index + 1 < len(plan.stages):
+            save_start(state_path, components, index + 1)
+    save_components(run_dir / "checkpoint", components)
+    return True
+
+
+def _run_stage(
+    components: Components,
+    stage: Stage,
+    state: StageState,
+    state_path: Path,
+    options: RunOptions,
+    deadline: float,
+    log: _Log,
+    validate: Validate | None,
+) -> bool:
+    plan, bad_steps = stage.plan, 0
+    device_type = torch.device(options.device).type
+    for batch in stage.batches(state.step):
+        if state.step >= plan.steps:
+            return True
+        if time.monotonic() > deadline:
+            save_state(state_path, components, state)
+            return False
+        for group in state.optimizer.param_groups:
+            group["lr"] = group["peak"] * schedule(state.step, plan)
+        generator = torch.Generator().manual_seed(1_000_003 * (state.stage_index + 1) + state.step)
+        with torch.autocast(device_type, torch.bfloat16, enabled=options.bf16):
+            placed = batch.to(options.device) if hasattr(batch, "to") else batch
+            terms = stage.losses(placed, generator)
+            loss = torch.stack(list(terms.values())).sum()
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(state.parameters, plan.gradient_clip)
+        if torch.isfinite(norm) and torch.isfinite(loss):
+            state.optimizer.step()
+            state.average.step(state.parameters)
+            bad_steps = 0
+        else:
+            bad_steps += 1
+            if bad_steps >= MAX_BAD_STEPS:
+                raise FloatingPointError(
+                    f"{plan.stage}: {bad_steps} steps in a row without a finite loss, at {state.step}"
+                )
+        state.step += 1
+        log.step(state.step, terms, norm)
+        if state.step % options.save_every == 0 or state.step == plan.steps:
+            save_state(state_path, components, state)
+            if validate is not None:
+                log.figures(state.step, averaged(state, lambda: validate(plan.stage, state.step)))
+    raise AssertionError("batches are endless")
+
+
+def averaged(state: StageState, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Figures of the averaged weights; the training weights are put back."""
+    state.average.store(state.parameters)
+    state.average.copy_to(state.parameters)
+    try:
+        return measure()
+    finally:
+        state.average.restore(state.parameters)
+
+
+def schedule(step: int, plan: StagePlan) -> float:
+    """Learning-rate factor: linear warm-up, then cosine to zero."""
+    if step < plan.warmup_steps:
+        return (step + 1) / plan.warmup_steps
+    progress = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class _Log:
+    """Means of the loss terms since the last line, to a JSON-lines file and to the caller."""
+
+    def __init__(self, path: Path, stage: str, every: int, report: Report) -> None:
+        self.path, self.stage, self.every, self.report = path, stage, every, report
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self.since = time.monotonic()
+
+    def step(self, step: int, terms: dict[str, Tensor], norm: Tensor) -> None:
+        for name, value in (*terms.items(), ("gradient_norm", norm)):
+            self.sums[name] = self.sums.get(name, 0.0) + value.item()
+        self.count += 1
+        if step % self.every == 0:
+            figures = {name: total / self.count for name, total in self.sums.items()}
+            figures["seconds_per_step"] = (time.monotonic() - self.since) / self.count
+            self.figures(step, figures)
+            self.sums, self.count, self.since = {}, 0, time.monotonic()
+
+    def figures(self, step: int, figures: dict[str, float]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps({"stage": self.stage, "step": step} | figures) + "\n")
+        self.report(self.stage, step, figures)
