@@ -1,0 +1,91 @@
+"""Every metric is one pure function: arrays in, a float out, ValueError where the answer would be invented."""
+
+from syncmv4d_model.evaluation.metrics.appearance import clip_views, subject_consistency
+from syncmv4d_model.evaluation.metrics.chamfer import chamfer_distance
+from syncmv4d_model.evaluation.metrics.classification import (
+    label_recall,
+    mean_label_recall,
+    visibility_balanced_accuracy,
+    visibility_f1_occluded,
+)
+from syncmv4d_model.evaluation.metrics.dynamic_degree import (
+    dynamic_degree,
+    dynamic_degree_thresholds,
+    flow_score,
+    is_dynamic,
+    is_dynamic_from_scores,
+    sampled_frames,
+)
+from syncmv4d_model.evaluation.metrics.liveliness import motion_smoothness, path_length_ratio
+from syncmv4d_model.evaluation.metrics.matching import matching_pixels, matching_pixels_total, mutual_matches
+from syncmv4d_model.evaluation.metrics.multi_view import (
+    corresponding_points,
+    multi_view_percentage_of_inliers,
+    multi_view_relative_point_error,
+)
+from syncmv4d_model.evaluation.metrics.point_maps import (
+    least_squares_scale,
+    percentage_of_inliers,
+    relative_point_error,
+)
+from syncmv4d_model.evaluation.metrics.tracks import (
+    displacement_error,
+    end_point_error,
+    error_over_time,
+    filled_in_time,
+    first_frame_error,
+    moving_points,
+)
+from syncmv4d_model.evaluation.metrics.uncertainty import (
+    stddev_coverage,
+    stddev_spearman,
+    stddev_spearman_pooled,
+    stddev_spearman_trivial,
+)
+from syncmv4d_model.evaluation.metrics.video import (
+    depth_scale_error,
+    foreground_iou,
+    psnr,
+    video_mean_squared_error,
+)
+
+__all__ = [
+    "chamfer_distance",
+    "clip_views",
+    "corresponding_points",
+    "depth_scale_error",
+    "displacement_error",
+    "dynamic_degree",
+    "dynamic_degree_thresholds",
+    "end_point_error",
+    "error_over_time",
+    "filled_in_time",
+    "first_frame_error",
+    "flow_score",
+    "foreground_iou",
+    "is_dynamic",
+    "is_dynamic_from_scores",
+    "label_recall",
+    "least_squares_scale",
+    "matching_pixels",
+    "matching_pixels_total",
+    "mean_label_recall",
+    "motion_smoothness",
+    "moving_points",
+    "multi_view_percentage_of_inliers",
+    "multi_view_relative_point_error",
+    "mutual_matches",
+    "path_length_ratio",
+    "percentage_of_inliers",
+    "psnr",
+    "relative_point_error",
+    "sampled_frames",
+    "stddev_coverage",
+    "stddev_spearman",
+    "stddev_spearman_pooled",
+    "stddev_spearman_trivial",
+    "subject_consistency",
+    "video_mean_squared_error",
+    "visibility_balanced_accuracy",
+    "visibility_f1_occluded",
+]

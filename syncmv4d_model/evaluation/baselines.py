@@ -1,0 +1,115 @@
+"""Predictions that need no network: the reference rows that a model must beat.
+
+Both start from the TRUE frame 0, which no model is given: the static row holds it still; the text-mean row moves it as
+training sequences of the same text moved on average.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.types import LABELS
+
+
+def static_tracks(sequence: Sequence) -> Float[np.ndarray, "V T K 3"]:
+    """The true frame 0 held still, world metres."""
+    return np.broadcast_to(sequence.positions[:, :1], sequence.positions.shape)
+
+
+def static_video(sequence: Sequence) -> UInt8[np.ndarray, "V T H W 3"]:
+    """The first frame of every view held still."""
+    return np.broadcast_to(sequence.video[:, :1], sequence.video.shape)
+
+
+def verb_of(triplet: str) -> str:
+    """The verb of a triplet: first in TACO's folder form "(verb, tool, target)", second in "<tool, verb, target>"."""
+    words = [word.strip() for word in triplet.strip().strip("()<>").split(",")]
+    if len(words) != 3:
+        raise ValueError(f"a triplet has three parts separated by commas, got {triplet!r}")
+    return words[1] if triplet.strip().startswith("<") else words[0]
+
+
+@dataclass(frozen=True)
+class TextMean:
+    """Mean displacement of the training sequences per triplet, label and frame (world axes, metres)."""
+
+    triplets: tuple[str, ...]
+    means: Float[np.ndarray, "N L T 3"]  # 0 where a triplet has no point of a label
+    counts: Int[np.ndarray, "N L"]  # sequences that had points of the label
+
+    @classmethod
+    def fit(cls, sequences: Iterable[Sequence]) -> TextMean:
+        """Average each sequence's points of a label, then the sequences of a triplet. ValueError without a sequence."""
+        totals: dict[str, np.ndarray] = {}
+        counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(LABELS), dtype=np.int64))
+        for sequence in sequences:
+            displacement = _mean_displacement(sequence)
+            total = totals.setdefault(
+                sequence.triplet, np.zeros((len(LABELS), *next(iter(displacement.values())).shape))
+            )
+            for label, mean in displacement.items():
+                if mean.shape != total.shape[1:]:
+                    raise ValueError(f"{sequence.name} has {len(mean)} frames, earlier sequences {total.shape[1]}")
+                total[label] += mean
+                counts[sequence.triplet][label] += 1
+        if not totals:
+            raise ValueError("the text mean needs at least one training sequence, got none")
+        names = tuple(sorted(totals))
+        count = np.stack([counts[name] for name in names])
+        return cls(names, np.stack([totals[n] for n in names]) / np.maximum(count, 1)[..., None, None], count)
+
+    def displacement(self, triplet: str, label: UInt8[np.ndarray, "K"]) -> Float[np.ndarray, "T K 3"]:
+        """Expected displacement from frame 0 of points with these labels.
+
+        An unseen triplet, or a label that it never had, takes the mean over training sequences of the same verb; an
+        unseen verb the mean over all; a label that training never had does not move.
+        """
+        verb = verb_of(triplet)
+        same_triplet = np.array([name == triplet for name in self.triplets])
+        same_verb = np.array([verb_of(name) == verb for name in self.triplets])
+        table = np.zeros_like(self.means[0])
+        for value in range(len(LABELS)):
+            for rows in (same_triplet, same_verb, np.ones_like(same_verb)):
+                weight = self.counts[:, value] * rows
+                if weight.any():
+                    table[value] = np.tensordot(weight / weight.sum(), self.means[:, value], axes=1)
+                    break
+        return np.swapaxes(table[label], 0, 1)
+
+    def tracks(self, sequence: Sequence) -> Float[np.ndarray, "V T K 3"]:
+        """The true frame 0 moved by the expected displacement, world metres."""
+        if self.means.shape[2] != sequence.positions.shape[1]:
+            raise ValueError(f"the text mean has {self.means.shape[2]} frames, got {sequence.positions.shape[1]}")
+        moved = np.stack([self.displacement(sequence.triplet, label) for label in sequence.label])
+        return sequence.positions[:, :1] + moved
+
+    def save(self, path: Path) -> None:
+        """Write the table as safetensors, the triplets' names as JSON in its metadata."""
+        tensors = {"means": self.means.astype(np.float32), "counts": self.counts}
+        save_file(tensors, path, metadata={"triplets": json.dumps(self.triplets)})
+
+    @classmethod
+    def load(cls, path: Path) -> TextMean:
+        """Read what `save` wrote; ValueError for a file that is not a text mean."""
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if "triplets" not in metadata or set(file.keys()) != {"means", "counts"}:
+                raise ValueError(f"{path} is not a text mean: it has {sorted(file.keys())}")
+            means, counts = file.get_tensor("means"), file.get_tensor("counts")
+        return cls(tuple(json.loads(metadata["triplets"])), means.astype(np.float64), counts)
+
+
+def _mean_displacement(sequence: Sequence) -> dict[int, np.ndarray]:
+    """Per label of the sequence the mean displacement [T 3] of its points in all views."""
+    moved = np.moveaxis(sequence.positions - sequence.positions[:, :1], 1, 2).astype(np.float64)  # V K T 3
+    return {int(label): moved[sequence.label == label].mean(0) for label in np.unique(sequence.label)}

@@ -1,0 +1,70 @@
+"""One sequence to be scored: the truth at the chosen anchors, and what a method made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from syncmv4d_model import geometry
+from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.types import Observation, Prediction
+
+
+@dataclass(frozen=True)
+class Case:
+    """Input of every entry in `scores.SCORES`; what is None was not made, and the scores that need it are null."""
+
+    truth: Sequence  # at the chosen anchors only
+    text_mean_tracks: Float[np.ndarray, "V T K 3"] | None = None
+    samples: tuple[Prediction, ...] = ()  # the first one is scored; more tell about the distribution
+    tracks: tuple[Float[np.ndarray, "V T K 3"], ...] = ()  # of each sample, filled in time
+    decoded: Bool[np.ndarray, "V T K"] | None = None  # where the first sample had a position of its own
+    codec_tracks: Float[np.ndarray, "V T K 3"] | None = None  # the truth after encode and decode, filled in time
+    true_foreground: Bool[np.ndarray, "V T H W"] | None = None
+    foreground: Bool[np.ndarray, "V T H W"] | None = None
+    seconds: float | None = None  # wall time of the first sample
+
+    @property
+    def prediction(self) -> Prediction:
+        """The first sample; ValueError when nothing was predicted."""
+        if not self.samples:
+            raise ValueError("nothing was predicted")
+        return self.samples[0]
+
+    @property
+    def predicted(self) -> Float[np.ndarray, "V T K 3"]:
+        """Tracks of the first sample; ValueError when the method makes none."""
+        if not self.tracks:
+            raise ValueError("the method predicts no tracks")
+        return self.tracks[0]
+
+
+def at_anchors(sequence: Sequence, chosen: Int[np.ndarray, "V K"]) -> Sequence:
+    """The same sequence with the chosen points of each view only."""
+    rows = np.arange(len(chosen))[:, None]
+    return dataclasses.replace(
+        sequence,
+        positions=np.ascontiguousarray(np.moveaxis(sequence.positions[rows, :, chosen], 1, 2)),
+        visible=np.ascontiguousarray(np.moveaxis(sequence.visible[rows, :, chosen], 1, 2)),
+        label=sequence.label[rows, chosen],
+        anchors_px=sequence.anchors_px[rows, chosen],
+    )
+
+
+def observation_of(sequence: Sequence) -> Observation:
+    """What the cameras saw at frame 0, all that a method is given besides the anchors."""
+    return Observation(
+        images=np.ascontiguousarray(sequence.video[:, 0]),
+        intrinsics=sequence.intrinsics,
+        camera_from_world=sequence.camera_from_world,
+        task=sequence.task,
+        view_names=sequence.view_names,
+    )
+
+
+def in_cameras(sequence: Sequence, tracks: Float[np.ndarray, "V T K 3"]) -> Float[np.ndarray, "V T K 3"]:
+    """World tracks in their own view's camera frame."""
+    return geometry.transform(sequence.camera_from_world[:, None], tracks)

@@ -1,0 +1,252 @@
+"""Score a predictor, or the baselines alone, on one split of a data set.
+
+The truth's anchors are given to the predictor: both are compared on the same points. Rules that decide what a number
+means are part of the report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
+from syncmv4d_model.evaluation import metrics
+from syncmv4d_model.evaluation.anchors import choose_anchors
+from syncmv4d_model.evaluation.baselines import TextMean, static_tracks
+from syncmv4d_model.evaluation.case import Case, at_anchors, observation_of
+from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, score
+from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
+from syncmv4d_model.types import Observation, Prediction
+
+RULES = {
+    "anchors": "a seeded subset of the truth's anchors, evenly spread over each view, given to the predictor",
+    "track errors": "points whose truth moves more than 2 cm, at frames n >= 1 where the truth is visible; a position "
+    "that was not decoded is interpolated in time, held at the ends, or the true frame 0",
+    "rpe, pi": "camera frame, fractions; frames where a view sees none of its points are left out",
+    "multi_view": "mutual nearest true frame-0 points within 5 mm, same label; view pairs with fewer than 4 are left out",
+    "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
+    "video": "8-bit values, all views, frames n >= 1",
+    "mean": "over points and frames of a sequence, then over the sequences that have the score; a ratio is the ratio of "
+    "the two means",
+    "intervals": f"{CONFIDENCE:.0%}, {RESAMPLES} bootstrap resamples over sequences, seeded",
+}
+
+
+class SupportsPrediction(Protocol):
+    """What the harness needs of a method: predictor.Predictor, or anything like it."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    def predict(
+        self, observation: Observation, *, steps: int | None, seed: int, anchors_px: Float[np.ndarray, "V K 2"] | None
+    ) -> Prediction: ...
+
+
+class SupportsCodec(Protocol):
+    """A method that can also encode and decode true tracks, which gives the codec's own error."""
+
+    def codec_round_trip(
+        self,
+        observation: Observation,
+        points_world: Float[np.ndarray, "V T P 3"],
+        anchors_px: Float[np.ndarray, "V P 2"],
+        chosen: Int[np.ndarray, "V K"],
+    ) -> tuple[Float[np.ndarray, "V T K 3"], Bool[np.ndarray, "V T K"]]: ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of an evaluation; `to_json` is the file that `syncmv4d evaluate --json` writes."""
+
+    split: str
+    sequences: int
+    metrics: dict[str, float | None]
+    intervals: dict[str, list[float] | None]
+    switches: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    not_computed: dict[str, str] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "rules": RULES}
+
+    def write_json(self, path: Path) -> None:
+        """Write atomically: the file is either complete or not there."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(self.to_json(), file, indent=2, allow_nan=False)
+                file.write("\n")
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def evaluate(
+    predictor: SupportsPrediction | None,
+    data_dir: Path,
+    split: str,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    samples: int = 1,
+    text_mean: TextMean | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Score `predictor` on the sequences of a split, in name order; None scores the baselines alone, on all anchors.
+
+    `progress(done, total)` is called after each sequence. Raises ValueError for a split that is missing or empty, and
+    for sequences whose frame count or size is not the predictor's.
+    """
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    directories = list_sequences(data_dir, split, limit=limit)
+    if not directories:
+        raise ValueError(f"split {split!r} of {data_dir} has no sequence")
+    rows, scores, not_computed = [], [], {}
+    for index, directory in enumerate(directories):
+        sequence = read_sequence(directory, with_video=predictor is not None)
+        seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
+        case = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
+        values, reasons = score(case)
+        scores.append(values)
+        rows.append(_row(case, values))
+        not_computed |= {name: reason for name, reason in reasons.items() if name not in not_computed}
+        if progress is not None:
+            progress(index + 1, len(directories))
+    means, intervals = summarise(scores, RATIOS, seed=seed)
+    return Report(
+        split=split,
+        sequences=len(rows),
+        metrics=means,
+        intervals=intervals,
+        switches=dict(vars(predictor.config.switches)) if predictor is not None else {},
+        settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples},
+        not_computed={name: reason for name, reason in not_computed.items() if means[name] is None},
+        rows=rows,
+    )
+
+
+def make_case(
+    predictor: SupportsPrediction | None,
+    sequence: Sequence,
+    *,
+    seeds: list[int],
+    steps: int | None = None,
+    text_mean: TextMean | None = None,
+) -> Case:
+    """Run `predictor` on one sequence. seeds[0] chooses the anchors, each further one makes a sample."""
+    if predictor is None:
+        return Case(sequence, text_mean_tracks=text_mean.tracks(sequence) if text_mean is not None else None)
+    _check_size(sequence, predictor.config)
+    chosen = choose_anchors(sequence, predictor.config.num_points, seed=seeds[0])
+    truth, observation = at_anchors(sequence, chosen), observation_of(sequence)
+    started = time.perf_counter()
+    predictions = []
+    for sample_seed in seeds[1:]:
+        predictions.append(
+            predictor.predict(observation, steps=steps, seed=int(sample_seed), anchors_px=truth.anchors_px)
+        )
+    seconds = (time.perf_counter() - started) / len(predictions)
+    tracked = [_filled(prediction, truth, predictor.config) for prediction in predictions]
+    with_tracks = predictions[0].tracks.shape[2] > 0
+    return Case(
+        truth,
+        text_mean_tracks=text_mean.tracks(truth) if text_mean is not None else None,
+        samples=tuple(predictions),
+        tracks=tuple(tracks for tracks, _ in tracked) if with_tracks else (),
+        decoded=tracked[0][1] if with_tracks else None,
+        codec_tracks=_codec_tracks(predictor, sequence, chosen) if with_tracks else None,
+        true_foreground=_true_foreground(sequence, predictor.config) if with_tracks else None,
+        foreground=_foreground(predictions[0].pseudo_video, predictor.config) if with_tracks else None,
+        seconds=seconds,
+    )
+
+
+def _check_size(sequence: Sequence, config: ModelConfig) -> None:
+    """The videos must be what the model makes, or no frame and no pixel corresponds."""
+    frames, height, width = sequence.video.shape[1:4]
+    wanted = (config.num_frames, config.height, config.width)
+    if (frames, height, width) != wanted:
+        raise ValueError(
+            f"{sequence.name} is {frames} x {height} x {width}, the model makes {' x '.join(map(str, wanted))}"
+        )
+
+
+def _filled(
+    prediction: Prediction, truth: Sequence, config: ModelConfig
+) -> tuple[Float[np.ndarray, "V T K 3"], Bool[np.ndarray, "V T K"]]:
+    """Predicted tracks without gaps, and where they had none. Coarse tracks have a position only where visible."""
+    if prediction.tracks.shape[2] == 0:
+        return prediction.tracks.astype(np.float64), prediction.visible
+    decoded = np.isfinite(prediction.tracks).all(-1)
+    if not config.switches.aligner:
+        decoded &= prediction.visible
+    return metrics.filled_in_time(prediction.tracks, decoded, first_frame=truth.positions[:, 0]), decoded
+
+
+def _codec_tracks(predictor: Any, sequence: Sequence, chosen: np.ndarray) -> Float[np.ndarray, "V T K 3"] | None:
+    if not hasattr(predictor, "codec_round_trip"):
+        return None
+    coder: SupportsCodec = predictor
+    positions, valid = coder.codec_round_trip(observation_of(sequence), sequence.positions, sequence.anchors_px, chosen)
+    return metrics.filled_in_time(positions, valid, first_frame=at_anchors(sequence, chosen).positions[:, 0])
+
+
+def _true_foreground(sequence: Sequence, config: ModelConfig) -> Bool[np.ndarray, "V T H W"]:
+    """Foreground of the pseudo video that the true tracks make: what the model learned to draw."""
+    import torch
+
+    from syncmv4d_model.motion.pseudo_video import depth_min_max, project_normalise
+    from syncmv4d_model.types import Cameras
+
+    cameras = Cameras(
+        torch.from_numpy(sequence.intrinsics)[None].float(),
+        torch.from_numpy(sequence.camera_from_world)[None].float(),
+        *sequence.video.shape[2:4],
+    )
+    points = torch.from_numpy(sequence.positions)[None].float()
+    pseudo_video = project_normalise(
+        points, torch.from_numpy(sequence.anchors_px)[None].float(), cameras, depth_min_max(points, cameras),
+        motion=config.motion, splat_px=config.motion.dense_splat_px,
+    )  # fmt: skip
+    return _foreground(pseudo_video[0].numpy(), config)
+
+
+def _foreground(pseudo_video: Float[np.ndarray, "V T H W 3"], config: ModelConfig) -> Bool[np.ndarray, "V T H W"]:
+    """A pixel is foreground when every channel exceeds half the foreground floor (paper notes, section 2)."""
+    return (pseudo_video > config.motion.foreground_floor / 2).all(-1)
+
+
+def _row(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
+    """A sequence's line of the report: who it is, its scores, and the error of each frame n >= 1 (cm)."""
+    truth, lines = case.truth, {"static": static_tracks(case.truth)}
+    lines |= {"predicted": case.tracks[0]} if case.tracks else {}
+    lines |= {"text_mean": case.text_mean_tracks} if case.text_mean_tracks is not None else {}
+    over_time = {}
+    if values["static_end_point_error_cm"] is not None:
+        for name, tracks in lines.items():
+            errors = metrics.error_over_time(tracks, truth.positions, truth.visible)
+            over_time[name] = [None if error is None else CM_PER_M * error for error in errors]
+    return {
+        "sequence": truth.name,
+        "task": truth.task,
+        "triplet": truth.triplet,
+        **values,
+        "error_over_time_cm": over_time,
+    }

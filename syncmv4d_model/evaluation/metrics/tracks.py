@@ -1,0 +1,94 @@
+"""Errors of metric tracks on moving points: what a planner feels. World frame, no alignment, metres.
+
+Every error is averaged over the points whose truth moves more than 2 cm from frame 0, at every frame n >= 1 where the
+TRUTH is visible. Predicted visibility never filters: what a method did not decode is filled in and scored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
+
+MOVING_M = 0.02
+
+
+def moving_points(target: Float[np.ndarray, "V T K 3"], threshold_m: float = MOVING_M) -> Bool[np.ndarray, "V K"]:
+    """Points whose largest distance from their own frame 0 exceeds `threshold_m`."""
+    require_finite(target=target)
+    return np.linalg.norm(target - target[:, :1], axis=-1).max(1) > threshold_m
+
+
+def scored_points(
+    target: Float[np.ndarray, "V T K 3"], visible: Bool[np.ndarray, "V T K"]
+) -> Bool[np.ndarray, "V T K"]:
+    """Where track errors are averaged: moving points at frames n >= 1 where the truth is visible.
+
+    Raises ValueError when there is no such place.
+    """
+    scored = visible & moving_points(target)[:, None]
+    scored[:, 0] = False
+    require_some(int(scored.sum()), "visible points that move more than 2 cm")
+    return scored
+
+
+def end_point_error(
+    predicted: Float[np.ndarray, "V T K 3"], target: Float[np.ndarray, "V T K 3"], visible: Bool[np.ndarray, "V T K"]
+) -> float:
+    """Mean |predicted - target| over the scored points, metres. `visible` is the truth's."""
+    return _mean_distance(predicted, target, scored_points(target, visible))
+
+
+def displacement_error(
+    predicted: Float[np.ndarray, "V T K 3"], target: Float[np.ndarray, "V T K 3"], visible: Bool[np.ndarray, "V T K"]
+) -> float:
+    """Mean |(p_n - p_0) - (g_n - g_0)| over the scored points, metres: the motion, whatever the start."""
+    scored = scored_points(target, visible)
+    return _mean_distance(predicted - predicted[:, :1], target - target[:, :1], scored)
+
+
+def first_frame_error(predicted: Float[np.ndarray, "V T K 3"], target: Float[np.ndarray, "V T K 3"]) -> float:
+    """Mean |p_0 - g_0| over moving points, metres: the start, whatever the motion."""
+    moving = moving_points(target)
+    require_some(int(moving.sum()), "points that move more than 2 cm")
+    return _mean_distance(predicted[:, 0], target[:, 0], moving)
+
+
+def error_over_time(
+    predicted: Float[np.ndarray, "V T K 3"], target: Float[np.ndarray, "V T K 3"], visible: Bool[np.ndarray, "V T K"]
+) -> list[float | None]:
+    """The end-point error (metres) of each frame n >= 1; None at a frame without a scored point."""
+    scored = scored_points(target, visible)
+    distance = np.linalg.norm(predicted.astype(np.float64) - target, axis=-1)
+    frames = range(1, target.shape[1])
+    return [float(distance[:, n][scored[:, n]].mean()) if scored[:, n].any() else None for n in frames]
+
+
+def filled_in_time(
+    tracks: Float[np.ndarray, "V T K 3"],
+    decoded: Bool[np.ndarray, "V T K"],
+    *,
+    first_frame: Float[np.ndarray, "V K 3"],
+) -> Float[np.ndarray, "V T K 3"]:
+    """Give every point a position at every frame, so that nothing escapes scoring.
+
+    Between decoded frames positions are interpolated linearly; before the first and after the last they are held; a
+    point that was never decoded stands at `first_frame`, its true frame-0 position.
+    """
+    filled = np.array(tracks, dtype=np.float64)
+    frames = np.arange(tracks.shape[1])
+    for v, k in np.argwhere(~decoded.all(1)):
+        known = decoded[v, :, k]
+        if not known.any():
+            filled[v, :, k] = first_frame[v, k]
+            continue
+        for axis in range(3):
+            filled[v, :, k, axis] = np.interp(frames, frames[known], tracks[v, known, k, axis])
+    return filled
+
+
+def _mean_distance(predicted: np.ndarray, target: np.ndarray, where: np.ndarray) -> float:
+    require_same_shape(predicted=predicted, target=target)
+    require_finite(predicted=predicted[where], target=target[where])
+    return float(np.linalg.norm(predicted[where].astype(np.float64) - target[where], axis=-1).mean())

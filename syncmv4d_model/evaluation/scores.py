@@ -1,0 +1,236 @@
+"""The table of scores: name -> function of one case. A new score is one more entry.
+
+Lengths are centimetres and time is seconds, as the names say. A score that refuses (ValueError) is null in its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+
+from syncmv4d_model.evaluation import metrics
+from syncmv4d_model.evaluation.baselines import static_tracks, static_video
+from syncmv4d_model.evaluation.case import Case, in_cameras
+from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
+from syncmv4d_model.types import LABELS
+
+CM_PER_M = 100.0
+Score = Callable[[Case], float]
+
+
+def score(case: Case) -> tuple[dict[str, float | None], dict[str, str]]:
+    """All scores of one case, null where not computed, and why for those."""
+    values: dict[str, float | None] = {}
+    reasons: dict[str, str] = {}
+    for name, function in SCORES.items():
+        try:
+            values[name] = function(case)
+        except ValueError as error:
+            values[name], reasons[name] = None, str(error)
+    return values, reasons
+
+
+def _end_point_cm(case: Case, tracks: np.ndarray | None) -> float:
+    if tracks is None:
+        raise ValueError("these tracks were not made")
+    return CM_PER_M * metrics.end_point_error(tracks, case.truth.positions, case.truth.visible)
+
+
+def _displacement_cm(case: Case, tracks: np.ndarray) -> float:
+    return CM_PER_M * metrics.displacement_error(tracks, case.truth.positions, case.truth.visible)
+
+
+def _mean_sample(case: Case) -> np.ndarray:
+    if len(case.tracks) < 2:
+        raise ValueError(f"the mean over samples needs at least 2, got {len(case.tracks)}")
+    return np.mean(case.tracks, axis=0)
+
+
+def _best_sample_cm(case: Case) -> float:
+    if len(case.tracks) < 2:
+        raise ValueError(f"the best of the samples needs at least 2, got {len(case.tracks)}")
+    return min(_end_point_cm(case, tracks) for tracks in case.tracks)
+
+
+def _chamfer_cm(case: Case, tracks: np.ndarray) -> float:
+    frames = zip(_by_frame(tracks), _by_frame(case.truth.positions), strict=True)
+    return CM_PER_M * float(np.mean([metrics.chamfer_distance(p, g) for p, g in frames]))
+
+
+def _by_frame(tracks: np.ndarray) -> np.ndarray:
+    """[V T K 3] -> [T V*K 3]: all views' points of a frame together."""
+    return np.swapaxes(tracks, 0, 1).reshape(tracks.shape[1], -1, 3)
+
+
+def _over_views(case: Case, metric: Callable[..., float]) -> float:
+    """Mean over views of a camera-frame metric; frames where a view sees no point of its own are left out."""
+    predicted, target = in_cameras(case.truth, case.predicted), in_cameras(case.truth, case.truth.positions)
+    values = []
+    for p, g, visible in zip(predicted, target, case.truth.visible, strict=True):
+        seen = visible.any(1)
+        values.append(metric(p[seen], g[seen], visible[seen]))
+    return float(np.mean(values))
+
+
+def _over_view_pairs(case: Case, metric: Callable[..., float], reading: str) -> float:
+    """Mean over pairs of views of a multi-view metric on the points that the harness could pair.
+
+    Frames where the two views share no visible point are left out, and pairs of views with fewer than `MINIMUM_PAIRS`
+    points; ValueError when no pair of views is left.
+    """
+    truth = case.truth
+    predicted, target = in_cameras(truth, case.predicted), in_cameras(truth, truth.positions)
+    values = []
+    for i, j, first, second in _paired_views(case):
+        stack = [np.stack([a[i][:, first], a[j][:, second]]) for a in (predicted, target, truth.visible)]
+        seen = (stack[2][0] & stack[2][1]).any(1)
+        if seen.any():
+            both = [array[:, seen] for array in stack]
+            values.append(metric(*both, truth.camera_from_world[[i, j]], reading))
+    if not values:
+        raise ValueError(f"no two views share {MINIMUM_PAIRS} points within 5 mm")
+    return float(np.mean(values))
+
+
+def _paired_views(case: Case) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
+    first_frame, label, pairs = case.truth.positions[:, 0], case.truth.label, []
+    for i, j in combinations(range(len(label)), 2):
+        first, second = metrics.corresponding_points(
+            first_frame[i], first_frame[j], first_label=label[i], second_label=label[j]
+        )
+        if len(first) >= MINIMUM_PAIRS:
+            pairs.append((i, j, first, second))
+    return pairs
+
+
+def _over_moving(case: Case, metric: Callable[..., float]) -> float:
+    moving = metrics.moving_points(case.truth.positions)
+    pick = [np.moveaxis(tracks, 1, 2)[moving] for tracks in (case.predicted, case.truth.positions)]
+    return metric(*(np.swapaxes(tracks, 0, 1) for tracks in pick))
+
+
+def _smoothness_cm(tracks: np.ndarray) -> float:
+    return CM_PER_M * metrics.motion_smoothness(_by_frame(tracks))
+
+
+def _distance(case: Case) -> np.ndarray:
+    return np.linalg.norm(case.predicted.astype(np.float64) - case.truth.positions, axis=-1)
+
+
+def _coverage(case: Case, sigmas: float) -> float:
+    seen = case.truth.visible
+    error = (case.predicted.astype(np.float64) - case.truth.positions)[seen]
+    return metrics.stddev_coverage(error, case.prediction.stddev[seen], sigmas)
+
+
+def _spearman(case: Case) -> float:
+    return metrics.stddev_spearman(_distance(case), case.prediction.stddev, case.truth.visible, case.truth.label)
+
+
+def _spearman_pooled(case: Case) -> float:
+    return metrics.stddev_spearman_pooled(_distance(case), case.prediction.stddev, case.truth.visible)
+
+
+def _spearman_trivial(case: Case) -> float:
+    return metrics.stddev_spearman_trivial(
+        _distance(case), case.prediction.stddev, case.truth.visible, case.truth.label
+    )
+
+
+def _after_first_frame(case: Case, metric: Callable[..., float]) -> float:
+    _require_tracks(case)
+    return metric(case.prediction.visible[:, 1:], case.truth.visible[:, 1:])
+
+
+def _label_recall(case: Case, label: int) -> float:
+    _require_tracks(case)
+    return metrics.label_recall(case.prediction.label, case.truth.label, label)
+
+
+def _mean_label_recall(case: Case) -> float:
+    _require_tracks(case)
+    return metrics.mean_label_recall(case.prediction.label, case.truth.label)
+
+
+def _depth_scale_cm(case: Case) -> float:
+    _require_tracks(case)
+    return CM_PER_M * metrics.depth_scale_error(case.prediction.depth_scale, case.truth.depth_scale)
+
+
+def _foreground_iou(case: Case) -> float:
+    if case.foreground is None or case.true_foreground is None:
+        raise ValueError("the method predicts no pseudo video")
+    return metrics.foreground_iou(case.foreground, case.true_foreground)
+
+
+def _decoded_share(case: Case) -> float:
+    if case.decoded is None:
+        raise ValueError("the method predicts no tracks")
+    return float(case.decoded.mean())
+
+
+def _seconds(case: Case) -> float:
+    if case.seconds is None:
+        raise ValueError("nothing was predicted")
+    return case.seconds
+
+
+def _require_tracks(case: Case) -> None:
+    if not case.tracks:
+        raise ValueError("the method predicts no tracks")
+
+
+SCORES: dict[str, Score] = {
+    "end_point_error_cm": lambda case: _end_point_cm(case, case.predicted),
+    "static_end_point_error_cm": lambda case: _end_point_cm(case, static_tracks(case.truth)),
+    "displacement_error_cm": lambda case: _displacement_cm(case, case.predicted),
+    "text_mean_error_cm": lambda case: _end_point_cm(case, case.text_mean_tracks),
+    "frame0_error_cm": lambda case: CM_PER_M * metrics.first_frame_error(case.predicted, case.truth.positions),
+    "codec_error_cm": lambda case: _end_point_cm(case, case.codec_tracks),
+    "sample_mean_error_cm": lambda case: _end_point_cm(case, _mean_sample(case)),
+    "sample_best_error_cm": _best_sample_cm,
+    "chamfer_cm": lambda case: _chamfer_cm(case, case.predicted),
+    "static_chamfer_cm": lambda case: _chamfer_cm(case, static_tracks(case.truth)),
+    "rpe": lambda case: _over_views(case, metrics.relative_point_error),
+    "pi": lambda case: _over_views(case, metrics.percentage_of_inliers),
+    "multi_view_rpe_a": lambda case: _over_view_pairs(case, metrics.multi_view_relative_point_error, "a"),
+    "multi_view_rpe_b": lambda case: _over_view_pairs(case, metrics.multi_view_relative_point_error, "b"),
+    "multi_view_pi_a": lambda case: _over_view_pairs(case, metrics.multi_view_percentage_of_inliers, "a"),
+    "multi_view_pi_b": lambda case: _over_view_pairs(case, metrics.multi_view_percentage_of_inliers, "b"),
+    "multi_view_point_pairs": lambda case: float(sum(len(first) for _, _, first, _ in _paired_views(case))),
+    "depth_scale_error_cm": _depth_scale_cm,
+    "psnr": lambda case: metrics.psnr(case.prediction.video, case.truth.video),
+    "static_psnr": lambda case: metrics.psnr(static_video(case.truth), case.truth.video),
+    "video_mse": lambda case: metrics.video_mean_squared_error(case.prediction.video, case.truth.video),
+    "static_video_mse": lambda case: metrics.video_mean_squared_error(static_video(case.truth), case.truth.video),
+    "path_length_ratio": lambda case: _over_moving(case, metrics.path_length_ratio),
+    "smoothness_cm": lambda case: _smoothness_cm(case.predicted),
+    "true_smoothness_cm": lambda case: _smoothness_cm(case.truth.positions),
+    "foreground_iou": _foreground_iou,
+    "stddev_spearman": _spearman,
+    "stddev_spearman_pooled": _spearman_pooled,
+    "stddev_spearman_trivial": _spearman_trivial,
+    "stddev_coverage_68": lambda case: _coverage(case, 1.0),
+    "stddev_coverage_95": lambda case: _coverage(case, 2.0),
+    "visibility_f1_occluded": lambda case: _after_first_frame(case, metrics.visibility_f1_occluded),
+    "visibility_balanced_accuracy": lambda case: _after_first_frame(case, metrics.visibility_balanced_accuracy),
+    "label_recall": _mean_label_recall,
+    "label_recall_hand": lambda case: _label_recall(case, LABELS.index("hand")),
+    "label_recall_tool": lambda case: _label_recall(case, LABELS.index("tool")),
+    "label_recall_target": lambda case: _label_recall(case, LABELS.index("target")),
+    "decoded_share": _decoded_share,
+    "seconds_per_sequence": _seconds,
+}
+
+RATIOS: dict[str, tuple[str, str]] = {
+    "end_point_error_ratio": ("end_point_error_cm", "static_end_point_error_cm"),
+    "displacement_error_ratio": ("displacement_error_cm", "static_end_point_error_cm"),
+    "text_mean_ratio": ("text_mean_error_cm", "static_end_point_error_cm"),
+    "codec_error_ratio": ("codec_error_cm", "static_end_point_error_cm"),
+    "chamfer_ratio": ("chamfer_cm", "static_chamfer_cm"),
+    "video_mse_ratio": ("video_mse", "static_video_mse"),
+}
+"""Ratios of two scores' data-set means. The static row starts from the true frame 0, so its displacement error is its
+end-point error."""
