@@ -33,12 +33,12 @@ class VoxelGrid:
     def pool(self, features: Float[torch.Tensor, "P C"]) -> Float[torch.Tensor, "M C"]:
         """Mean of the points that share a voxel."""
         sums = torch.zeros(len(self.keys), features.shape[1], device=features.device)
-        sums = sums.index_add(0, self.voxel_of_point, features.float())
+        sums.index_add_(0, self.voxel_of_point, features.float())
         return (sums / self.points_per_voxel[:, None]).to(features.dtype)
 
     def scatter(self, features: Float[torch.Tensor, "M C"]) -> Float[torch.Tensor, "P C"]:
         """Every point takes its voxel's value."""
-        return features[self.voxel_of_point]
+        return features.index_select(0, self.voxel_of_point)
 
     @cached_property
     def coordinates(self) -> Int64[torch.Tensor, "M 4"]:
@@ -120,8 +120,8 @@ def convolve_torch(
     out = voxels @ taps[13]
     for offset, (voxel, neighbour) in enumerate(grid.pairs):
         # An offset and its opposite share one list of pairs, read in the two directions.
-        out = out.index_add(0, voxel, voxels[neighbour] @ taps[offset])
-        out = out.index_add(0, neighbour, voxels[voxel] @ taps[26 - offset])
+        out.index_add_(0, voxel, voxels.index_select(0, neighbour) @ taps[offset])
+        out.index_add_(0, neighbour, voxels.index_select(0, voxel) @ taps[26 - offset])
     return out
 
 
