@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -42,6 +42,7 @@ RULES = {
 }
 
 
+@runtime_checkable
 class SupportsPrediction(Protocol):
     """What the harness needs of a method: predictor.Predictor, or anything like it."""
 
@@ -53,6 +54,7 @@ class SupportsPrediction(Protocol):
     ) -> Prediction: ...
 
 
+@runtime_checkable
 class SupportsCodec(Protocol):
     """A method that can also encode and decode true tracks, which gives the codec's own error."""
 
@@ -173,7 +175,7 @@ def make_case(
         decoded=tracked[0][1] if with_tracks else None,
         codec_tracks=_codec_tracks(predictor, sequence, chosen) if with_tracks else None,
         true_foreground=_true_foreground(sequence, predictor.config) if with_tracks else None,
-        foreground=_foreground(predictions[0].pseudo_video, predictor.config) if with_tracks else None,
+        foreground=_foreground(predictions[0], predictor.config) if with_tracks else None,
         seconds=seconds,
     )
 
@@ -200,19 +202,30 @@ def _filled(
     return metrics.filled_in_time(prediction.tracks, decoded, first_frame=truth.positions[:, 0]), decoded
 
 
-def _codec_tracks(predictor: Any, sequence: Sequence, chosen: np.ndarray) -> Float[np.ndarray, "V T K 3"] | None:
-    if not hasattr(predictor, "codec_round_trip"):
+def _codec_tracks(
+    predictor: SupportsPrediction, sequence: Sequence, chosen: np.ndarray
+) -> Float[np.ndarray, "V T K 3"] | None:
+    if not isinstance(predictor, SupportsCodec):
         return None
-    coder: SupportsCodec = predictor
-    positions, valid = coder.codec_round_trip(observation_of(sequence), sequence.positions, sequence.anchors_px, chosen)
+    positions, valid = predictor.codec_round_trip(
+        observation_of(sequence), sequence.positions, sequence.anchors_px, chosen
+    )
     return metrics.filled_in_time(positions, valid, first_frame=at_anchors(sequence, chosen).positions[:, 0])
+
+
+def _foreground(prediction: Prediction, config: ModelConfig) -> Bool[np.ndarray, "V T H W"]:
+    import torch
+
+    from syncmv4d_model.motion.pseudo_video import foreground
+
+    return foreground(torch.from_numpy(prediction.pseudo_video), config.motion).numpy()
 
 
 def _true_foreground(sequence: Sequence, config: ModelConfig) -> Bool[np.ndarray, "V T H W"]:
     """Foreground of the pseudo video that the true tracks make: what the model learned to draw."""
     import torch
 
-    from syncmv4d_model.motion.pseudo_video import depth_min_max, project_normalise
+    from syncmv4d_model.motion.pseudo_video import foreground, project_normalise
     from syncmv4d_model.types import Cameras
 
     cameras = Cameras(
@@ -222,15 +235,10 @@ def _true_foreground(sequence: Sequence, config: ModelConfig) -> Bool[np.ndarray
     )
     points = torch.from_numpy(sequence.positions)[None].float()
     pseudo_video = project_normalise(
-        points, torch.from_numpy(sequence.anchors_px)[None].float(), cameras, depth_min_max(points, cameras),
+        points, torch.from_numpy(sequence.anchors_px)[None].float(), cameras, torch.from_numpy(sequence.depth_scale)[None],
         motion=config.motion, splat_px=config.motion.dense_splat_px,
     )  # fmt: skip
-    return _foreground(pseudo_video[0].numpy(), config)
-
-
-def _foreground(pseudo_video: Float[np.ndarray, "V T H W 3"], config: ModelConfig) -> Bool[np.ndarray, "V T H W"]:
-    """A pixel is foreground when every channel exceeds half the foreground floor (paper notes, section 2)."""
-    return (pseudo_video > config.motion.foreground_floor / 2).all(-1)
+    return foreground(pseudo_video[0], config.motion).numpy()
 
 
 def _row(case: Case, values: dict[str, float | None]) -> dict[str, Any]:

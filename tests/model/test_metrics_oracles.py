@@ -34,8 +34,12 @@ def test_point_error_inliers_and_scale_are_geometrycrafters(i, form):
         answer = keys[f"case{i}_{form}_eval_single"]
         assert scale == pytest.approx(float(keys[f"case{i}_{form}_scale"]), rel=FLOAT32)
     scaled = predicted.astype(np.float64) * scale
-    assert metrics.relative_point_error(scaled, target.astype(np.float64), mask) == pytest.approx(answer[0], rel=FLOAT32)
-    assert metrics.percentage_of_inliers(scaled, target.astype(np.float64), mask) == pytest.approx(answer[1], rel=FLOAT32)
+    assert metrics.relative_point_error(scaled, target.astype(np.float64), mask) == pytest.approx(
+        answer[0], rel=FLOAT32
+    )
+    assert metrics.percentage_of_inliers(scaled, target.astype(np.float64), mask) == pytest.approx(
+        answer[1], rel=FLOAT32
+    )
 
 
 def test_a_frame_without_a_valid_point_is_refused_where_the_reference_gives_nan():
@@ -102,7 +106,10 @@ def test_flow_scores_and_the_decision_are_vbenchs(i):
     frames = len(scores) + 1
     ours = np.array([metrics.flow_score(f) for f in flow])
     assert ours == pytest.approx(scores[: len(flow)], rel=FLOAT32)
-    assert metrics.is_dynamic_from_scores(scores, height=height, width=width, num_frames=frames) == keys[f"case{i}_decision"]
+    assert (
+        metrics.is_dynamic_from_scores(scores, height=height, width=width, num_frames=frames)
+        == keys[f"case{i}_decision"]
+    )
     if len(flow) == len(scores):
         assert metrics.is_dynamic(flow, height=height, width=width, num_frames=frames) == keys[f"case{i}_decision"]
 

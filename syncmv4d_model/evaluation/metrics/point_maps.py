@@ -64,7 +64,7 @@ def least_squares_scale(
     require_finite(predicted=p, target=g, weight=w)
     energy = float((w[:, None] ** 2 * p * p).sum())
     if energy <= 0:
-        raise ValueError("the scale is undefined: every weighted predicted point is the origin")
+        raise ValueError(f"the scale is undefined: all {len(p)} weighted predicted points are the origin")
     return float((w[:, None] ** 2 * p * g).sum()) / energy
 
 

@@ -35,7 +35,8 @@ def stddev_spearman(
     """Spearman correlation of true error and stddev within each frame and label, averaged over these groups.
 
     Within a group neither the passing of time nor the kind of object helps: it must know which points are hard. Groups
-    of fewer than 8 points, or where all errors or all deviations are equal, have no ranks and are left out; ValueError when none is left.
+    of fewer than 8 points, or where all errors or all deviations are equal, have no ranks and are left out; ValueError
+    when none is left.
     """
     require_same_shape(distance=distance, stddev=stddev, visible=visible)
     values = [spearman(distance[g], stddev[g]) for g in _groups(visible, label) if _has_ranks(distance[g], stddev[g])]
@@ -74,7 +75,7 @@ def spearman(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
 
 
 def _has_ranks(distance: np.ndarray, stddev: np.ndarray) -> bool:
-    return len(distance) >= SMALLEST_GROUP and np.ptp(distance) > 0 and np.ptp(stddev) > 0
+    return bool(len(distance) >= SMALLEST_GROUP and np.ptp(distance) > 0 and np.ptp(stddev) > 0)
 
 
 def _groups(visible: np.ndarray, label: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,0 +1,314 @@
+"""The harness on small sequences: a perfect predictor errs nowhere, a static one by exactly the static row."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from syncmv4d_model import geometry
+from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.data.sequence import Sequence, read_sequence, write_sequence
+from syncmv4d_model.evaluation.anchors import choose_anchors
+from syncmv4d_model.evaluation.baselines import TextMean, static_tracks, static_video, verb_of
+from syncmv4d_model.evaluation.case import at_anchors, in_cameras
+from syncmv4d_model.evaluation.harness import Report, evaluate
+from syncmv4d_model.evaluation.report import html_page, markdown_table, mean_over_time, terminal_table
+from syncmv4d_model.types import Prediction
+
+CONFIG = dataclasses.replace(ModelConfig(), num_frames=5, height=32, width=32, num_points=24)
+V, T, K, SIZE = 2, CONFIG.num_frames, 60, CONFIG.height
+REQUIRED = [
+    "end_point_error_cm",
+    "static_end_point_error_cm",
+    "end_point_error_ratio",
+    "displacement_error_cm",
+    "displacement_error_ratio",
+    "text_mean_error_cm",
+    "frame0_error_cm",
+    "codec_error_cm",
+    "chamfer_cm",
+    "static_chamfer_cm",
+    "rpe",
+    "pi",
+    "multi_view_rpe_a",
+    "multi_view_rpe_b",
+    "depth_scale_error_cm",
+    "psnr",
+    "static_psnr",
+    "video_mse_ratio",
+    "text_mean_ratio",
+    "path_length_ratio",
+    "foreground_iou",
+    "stddev_spearman",
+    "stddev_coverage_68",
+    "visibility_f1_occluded",
+    "label_recall",
+    "seconds_per_sequence",
+]
+
+
+def sliding_sequence(name: str, *, speed_m: float = 0.03, triplet: str = "(push, brush, box)") -> Sequence:
+    """A patch of table points of which the tool's half slides along x; two cameras look at the same points."""
+    rng = np.random.default_rng(sum(map(ord, name)))
+    eyes = [np.array([0.0, -0.5, 0.6]), np.array([0.3, -0.5, 0.6])]
+    camera_from_world = np.stack([geometry.look_at(eye, np.zeros(3), np.array([0.0, 0.0, 1.0])) for eye in eyes])
+    intrinsics = np.array([[40.0, 0, 15.5], [0, 40.0, 15.5], [0, 0, 1]])
+    start = np.c_[rng.uniform(-0.15, 0.15, (K, 2)), np.zeros(K)]
+    positions = np.repeat(start[None], T, axis=0)
+    positions[:, : K // 2, 0] += speed_m * np.arange(T)[:, None]
+    positions = np.stack([positions] * V).astype(np.float32)
+    in_camera = geometry.transform(camera_from_world[:, None], positions.astype(np.float64))
+    visible = rng.random((V, T, K)) < 0.8
+    visible[:, 0] = True
+    return Sequence(
+        name=name,
+        task="push a box with a brush",
+        triplet=triplet,
+        view_names=("left", "right"),
+        video=rng.integers(0, 255, (V, T, SIZE, SIZE, 3), dtype=np.uint8),
+        intrinsics=np.stack([intrinsics] * V),
+        camera_from_world=camera_from_world,
+        positions=positions,
+        visible=visible,
+        label=np.stack([np.r_[np.full(K // 2, 2), np.full(K - K // 2, 3)].astype(np.uint8)] * V),
+        anchors_px=geometry.project(np.stack([intrinsics] * V), in_camera[:, 0]).astype(np.float32),
+        depth_scale=np.stack([in_camera[..., 2].min((1, 2)), in_camera[..., 2].max((1, 2))], axis=1).astype(np.float32),
+        frame_period_s=0.125,
+    )
+
+
+class KnownError:
+    """Answers with the truth of the sequence whose first frame it is shown, changed by `change`."""
+
+    def __init__(self, sequences: list[Sequence], change, *, config: ModelConfig = CONFIG) -> None:
+        self.sequences, self.change, self.config = sequences, change, config
+        self.seeds: list[int] = []
+
+    def predict(self, observation, *, steps, seed, anchors_px) -> Prediction:
+        self.seeds.append(seed)
+        sequence = next(s for s in self.sequences if np.array_equal(s.video[:, 0], observation.images))
+        where = [
+            [np.flatnonzero((row == px).all(1))[0] for px in wanted]
+            for row, wanted in zip(sequence.anchors_px, anchors_px, strict=True)
+        ]
+        truth = at_anchors(sequence, np.array(where))
+        prediction = Prediction(
+            video=truth.video,
+            pseudo_video=np.zeros((V, T, SIZE, SIZE, 3), np.float32),
+            tracks=truth.positions,
+            coarse_tracks=truth.positions,
+            visible=truth.visible,
+            stddev=np.full(truth.visible.shape, 0.01, np.float32),
+            label=truth.label,
+            anchors_px=anchors_px,
+            depth_scale=truth.depth_scale,
+            frame_period_s=truth.frame_period_s,
+            seed=seed,
+        )
+        return dataclasses.replace(prediction, **self.change(truth, seed))
+
+    def codec_round_trip(self, observation, points_world, anchors_px, chosen):
+        rows = np.arange(len(chosen))[:, None]
+        positions = np.moveaxis(points_world[rows, :, chosen], 1, 2) + np.float32([0, 0, 0.01])
+        return positions, np.ones(positions.shape[:-1], dtype=bool)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data set of three test sequences and two training ones, and the former as written."""
+    directory = tmp_path_factory.mktemp("data")
+    for split, names in {"test_1": ["a", "b", "c"], "train": ["d", "e"]}.items():
+        for name in names:
+            write_sequence(directory / split / name, sliding_sequence(name))
+    return directory, [read_sequence(directory / "test_1" / name) for name in "abc"]
+
+
+def same(truth: Sequence, seed: int) -> dict:
+    return {}
+
+
+def frozen(truth: Sequence, seed: int) -> dict:
+    return {"tracks": static_tracks(truth).copy(), "video": static_video(truth).copy()}
+
+
+def shifted(truth: Sequence, seed: int) -> dict:
+    return {"tracks": truth.positions + np.float32([0, 0.02 if seed % 2 else -0.02, 0])}
+
+
+def test_a_perfect_predictor_errs_nowhere(data):
+    directory, sequences = data
+    values = evaluate(KnownError(sequences, same), directory, "test_1").metrics
+    for name in (
+        "end_point_error_cm",
+        "displacement_error_cm",
+        "frame0_error_cm",
+        "chamfer_cm",
+        "rpe",
+        "depth_scale_error_cm",
+    ):
+        assert values[name] == pytest.approx(0, abs=1e-5), name
+    for name in (
+        "pi",
+        "path_length_ratio",
+        "visibility_f1_occluded",
+        "label_recall",
+        "decoded_share",
+        "multi_view_pi_a",
+    ):
+        assert values[name] == pytest.approx(1), name
+    assert values["multi_view_rpe_a"] == pytest.approx(0, abs=1e-5)
+    assert values["multi_view_point_pairs"] >= 12
+    assert values["codec_error_cm"] == pytest.approx(1.0, rel=1e-4)
+    assert values["video_mse_ratio"] == 0
+
+
+def test_a_static_predictor_has_ratio_one(data):
+    directory, sequences = data
+    report = evaluate(KnownError(sequences, frozen), directory, "test_1")
+    for name in ("end_point_error_ratio", "displacement_error_ratio", "chamfer_ratio", "video_mse_ratio"):
+        assert report.metrics[name] == pytest.approx(1), name
+        assert report.intervals[name] == pytest.approx([1, 1]), name
+    assert report.metrics["path_length_ratio"] == 0
+    assert report.metrics["psnr"] == report.metrics["static_psnr"]
+
+
+def test_every_promised_key_is_there_and_what_was_not_computed_is_null_with_its_reason(data, tmp_path):
+    directory, sequences = data
+    report = evaluate(KnownError(sequences, same), directory, "test_1", limit=2)
+    report.write_json(tmp_path / "deep" / "report.json")
+    written = json.loads((tmp_path / "deep" / "report.json").read_text())
+    assert written["split"] == "test_1"
+    assert written["sequences"] == len(written["rows"]) == 2
+    assert set(REQUIRED) <= set(written["metrics"]) == set(written["intervals"])
+    assert written["switches"]["cycle"] is True
+    assert written["metrics"]["psnr"] is None
+    assert "identical" in written["not_computed"]["psnr"]
+    assert written["metrics"]["text_mean_error_cm"] is None
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["report.json"]
+
+
+def test_the_same_seed_gives_the_same_report(data):
+    directory, sequences = data
+    reports = [evaluate(KnownError(sequences, shifted), directory, "test_1", seed=3) for _ in range(2)]
+    first, second = ({**r.metrics, "seconds_per_sequence": 0} for r in reports)
+    assert first == second
+    low, high = reports[0].intervals["end_point_error_ratio"]
+    assert low <= reports[0].metrics["end_point_error_ratio"] <= high
+
+
+def test_samples_are_averaged_and_the_best_is_named(data):
+    directory, sequences = data
+    predictor = KnownError(sequences, shifted)
+    report = evaluate(predictor, directory, "test_1", samples=6)
+    assert report.metrics["end_point_error_cm"] == pytest.approx(2, rel=1e-4)
+    assert report.metrics["sample_best_error_cm"] == pytest.approx(2, rel=1e-4)
+    assert report.metrics["sample_mean_error_cm"] < 2
+    assert len(set(predictor.seeds)) == 18
+
+
+def test_undecoded_coarse_tracks_are_filled_and_counted_when_there_is_no_aligner(data):
+    directory, sequences = data
+    config = dataclasses.replace(CONFIG, switches=dataclasses.replace(CONFIG.switches, aligner=False))
+
+    def lost(truth: Sequence, seed: int) -> dict:
+        return {"tracks": np.full_like(truth.positions, 99), "visible": np.zeros_like(truth.visible)}
+
+    report = evaluate(KnownError(sequences, lost, config=config), directory, "test_1")
+    assert report.metrics["decoded_share"] == 0
+    assert report.metrics["end_point_error_ratio"] == pytest.approx(1)
+
+
+def test_a_method_without_tracks_is_scored_on_its_video_alone(data):
+    directory, sequences = data
+
+    def video_only(truth: Sequence, seed: int) -> dict:
+        empty = {name: getattr(at_anchors(truth, np.zeros((V, 0), int)), name) for name in ("visible", "label")}
+        none = np.zeros((V, T, 0, 3), np.float32)
+        empty["anchors_px"] = np.zeros((V, 0, 2), np.float32)
+        return frozen(truth, seed) | empty | {"tracks": none, "coarse_tracks": none, "stddev": none[..., 0]}
+
+    report = evaluate(KnownError(sequences, video_only), directory, "test_1")
+    assert report.metrics["video_mse_ratio"] == pytest.approx(1)
+    assert report.metrics["static_end_point_error_cm"] > 0
+    for name in ("end_point_error_cm", "end_point_error_ratio", "foreground_iou", "label_recall", "codec_error_cm"):
+        assert report.metrics[name] is None
+
+
+def test_a_sequence_of_another_size_is_refused_with_both_sizes(data):
+    directory, sequences = data
+    small = dataclasses.replace(CONFIG, num_frames=9)
+    with pytest.raises(ValueError, match="5 x 32 x 32, the model makes 9 x 32 x 32"):
+        evaluate(KnownError(sequences, same, config=small), directory, "test_1")
+
+
+def test_a_missing_split_and_no_samples_are_refused(data):
+    directory, _ = data
+    with pytest.raises(ValueError, match="test_9"):
+        evaluate(None, directory, "test_9")
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        evaluate(None, directory, "test_1", samples=0)
+
+
+def test_anchors_are_distinct_repeatable_and_prefer_what_two_views_share():
+    sequence = sliding_sequence("anchors")
+    chosen = choose_anchors(sequence, 24, seed=5)
+    assert chosen.shape == (V, 24)
+    assert all(len(set(view.tolist())) == 24 for view in chosen)
+    assert (chosen == choose_anchors(sequence, 24, seed=5)).all()
+    assert (chosen != choose_anchors(sequence, 24, seed=6)).any()
+    assert len(set(chosen[0].tolist()) & set(chosen[1].tolist())) > 24 * 24 / K
+    assert choose_anchors(sequence, 999, seed=0).shape == (V, K)
+
+
+def test_picking_anchors_keeps_views_frames_and_points_in_place():
+    sequence = sliding_sequence("picking")
+    chosen = np.array([[3, 1], [0, 59]])
+    truth = at_anchors(sequence, chosen)
+    assert (truth.positions[1, 4, 1] == sequence.positions[1, 4, 59]).all()
+    assert (truth.visible[0, 2, 0] == sequence.visible[0, 2, 3]).all()
+    seen = geometry.project(sequence.intrinsics[:, None], in_cameras(truth, truth.positions.astype(np.float64)))[:, 0]
+    assert seen == pytest.approx(truth.anchors_px, abs=1e-3)
+
+
+def test_the_text_mean_is_exact_when_every_sequence_of_a_text_moves_alike(tmp_path):
+    fast, slow = (
+        sliding_sequence(n, speed_m=v, triplet=t)
+        for n, v, t in [("f", 0.04, "(push, cup, box)"), ("s", 0.02, "(hit, hammer, box)")]
+    )
+    TextMean.fit([fast, slow, slow]).save(tmp_path / "text_mean.safetensors")
+    mean = TextMean.load(tmp_path / "text_mean.safetensors")
+    assert mean.tracks(fast) == pytest.approx(fast.positions, abs=1e-6)
+    last = {
+        t: mean.displacement(t, np.array([2, 3, 1], np.uint8))[-1, :, 0]
+        for t in ("(hit, spoon, bowl)", "(stir, spoon, bowl)")
+    }
+    assert last["(hit, spoon, bowl)"] == pytest.approx([0.08, 0, 0], abs=1e-6)
+    assert last["(stir, spoon, bowl)"] == pytest.approx([(0.16 + 2 * 0.08) / 3, 0, 0], abs=1e-6)
+
+
+def test_a_verb_is_read_from_both_forms_of_a_triplet():
+    assert verb_of("(pour in some, cup, bowl)") == verb_of("<cup, pour in some, bowl>") == "pour in some"
+    with pytest.raises(ValueError, match="three parts"):
+        verb_of("push")
+
+
+def test_baselines_alone_need_no_model(data):
+    directory, sequences = data
+    mean = TextMean.fit(read_sequence(directory / "train" / name, with_video=False) for name in "de")
+    report = evaluate(None, directory, "test_1", text_mean=mean)
+    assert report.metrics["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
+    assert report.metrics["end_point_error_cm"] is None
+    assert report.sequences == 3
+
+
+def test_reports_show_what_was_computed_and_name_what_was_not(data):
+    directory, sequences = data
+    report: Report = evaluate(KnownError(sequences, frozen), directory, "test_1")
+    assert "| end_point_error_ratio | 1 |" in markdown_table(report)
+    assert "| text_mean_ratio | not computed |" in markdown_table(report)
+    assert "text_mean_ratio" in str(terminal_table(report).caption)
+    page = html_page(report)
+    assert page.count("<tr>") == 2 + len(report.metrics) + report.sequences
+    assert 'src="data:image/png;base64,' in page
+    assert mean_over_time(report, "predicted") == pytest.approx(mean_over_time(report, "static"))
