@@ -1,0 +1,144 @@
+"""Calibrated rigs around the workspace: random left/centre/right clusters, and the real rig of TACO."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from syncmv4d_model.geometry import camera_centre, inverse, look_at, project, resized_intrinsics, transform
+from syncmv4d_sim.scene import Scene
+
+VIEW_NAMES = ("left", "centre", "right")
+CLUSTERS_DEG = {"left": (-145.0, -105.0), "centre": (-95.0, -72.0), "right": (-62.0, -8.0)}
+"""Azimuth of the camera centre as seen from the workspace, at TACO's places; the operator stands at +90."""
+ELEVATION_DEG = (22.0, 58.0)
+DISTANCE_M = (0.6, 1.0)
+TACO_CALIBRATION = Path(__file__).parent / "assets" / "taco_calibration.json"
+TACO_WIDE_FOCAL_PX = 600.0  # shorter focal lengths are TACO's four wide cameras, which see the hands too small
+SENSOR_FOCAL_PX = 2000.0  # of the imagined full picture that the view is cropped from
+FILL = (0.86, 1.0)  # share of the picture that the action's box takes
+
+
+@dataclass(frozen=True)
+class SceneRig:
+    """The cameras of one sequence; all share one picture size."""
+
+    view_names: tuple[str, ...]
+    intrinsics: Float[np.ndarray, "V 3 3"]
+    camera_from_world: Float[np.ndarray, "V 4 4"]
+    height: int
+    width: int
+
+
+def sample_rig(
+    kind: Literal["random", "taco"], scene: Scene, rng: np.random.Generator, *, height: int, width: int
+) -> SceneRig:
+    """One camera per cluster, framing the scene's planned action; ValueError for an unknown kind."""
+    if kind not in _POSES:
+        raise ValueError(f"unknown rig {kind!r}; known: {', '.join(_POSES)}")
+    points = action_points(scene)
+    views = [_POSES[kind](cluster, points, rng) for cluster in VIEW_NAMES]
+    intrinsics = np.stack([_framed(k, pose, points, rng, size=(height, width)) for k, pose in views])
+    return SceneRig(VIEW_NAMES, intrinsics, np.stack([pose for _, pose in views]), height, width)
+
+
+def action_points(scene: Scene) -> Float[np.ndarray, "P 3"]:
+    """Where tool, fist and target will be, sparsely: what the pictures must hold (world, metres)."""
+    times = slice(None, None, 20)
+    tool = transform(scene.world_from_tool[times], scene.tool.vertices[::7]).reshape(-1, 3)
+    grip = scene.world_from_grip[times]
+    fist = np.concatenate(
+        [grip[:, :3, 3] + offset * grip[:, :3, axis] for axis in range(3) for offset in (-0.04, 0.05)]
+    )
+    target = transform(scene.world_from_target_start, scene.target.vertices[::3])
+    return np.concatenate([tool, fist, target])
+
+
+def _random_pose(
+    cluster: str, points: Float[np.ndarray, "P 3"], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]:
+    centre = (points.min(0) + points.max(0)) / 2 + rng.uniform(-0.015, 0.015, 3)
+    azimuth, elevation = np.radians(rng.uniform(*CLUSTERS_DEG[cluster])), np.radians(rng.uniform(*ELEVATION_DEG))
+    distance = rng.uniform(*DISTANCE_M)
+    outward = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+    roll = np.radians(rng.uniform(-6, 6))
+    up = np.array([-np.sin(azimuth) * np.sin(roll), np.cos(azimuth) * np.sin(roll), np.cos(roll)])
+    return np.diag([SENSOR_FOCAL_PX, SENSOR_FOCAL_PX, 1.0]), look_at(centre + distance * outward, centre, up)
+
+
+def _taco_pose(
+    cluster: str, points: Float[np.ndarray, "P 3"], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]:
+    cameras = taco_clusters()[cluster]
+    intrinsics, camera_from_taco = cameras[rng.integers(len(cameras))]
+    taco_from_world = np.eye(4)
+    taco_from_world[:3, 3] = taco_meeting_point() - np.array([0.0, 0.0, 0.1])
+    return intrinsics, camera_from_taco @ taco_from_world
+
+
+_POSES = {"random": _random_pose, "taco": _taco_pose}
+
+
+def _framed(
+    intrinsics: Float[np.ndarray, "3 3"], camera_from_world: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "P 3"],
+    rng: np.random.Generator, *, size: tuple[int, int],
+) -> Float[np.ndarray, "3 3"]:  # fmt: skip
+    """K of the crop that holds the points, resized to `size`; aspect and pixel shape are kept."""
+    height, width = size
+    pixels = project(intrinsics, transform(camera_from_world, points))
+    low, high = pixels.min(0), pixels.max(0)
+    crop_width = max(high[0] - low[0], (high[1] - low[1]) * width / height) / rng.uniform(*FILL)
+    crop = np.array([crop_width, crop_width * height / width])
+    corner = (low + high) / 2 - crop / 2 + (crop - (high - low)) * rng.uniform(-0.3, 0.3, 2)
+    scale = width / crop_width
+    return resized_intrinsics(intrinsics, scale, scale, crop_x_px=float(corner[0]), crop_y_px=float(corner[1]))
+
+
+def taco_cameras() -> dict[str, tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]:
+    """Serial -> (intrinsics in pixels of TACO's 512 x 376 release, camera_from_world in metres); no distortion, as TACO's own code."""
+    cameras = {}
+    for serial, entry in json.loads(TACO_CALIBRATION.read_text()).items():
+        camera_from_world = np.eye(4)
+        camera_from_world[:3, :3], camera_from_world[:3, 3] = np.reshape(entry["R"], (3, 3)), entry["T"]
+        camera_from_world[:3, :3] = _nearest_rotation(camera_from_world[:3, :3])
+        cameras[serial] = np.reshape(entry["K"], (3, 3)).astype(float), camera_from_world
+    return cameras
+
+
+def taco_meeting_point() -> Float[np.ndarray, "3"]:
+    """The point of TACO's world nearest to all optical axes."""
+    poses = np.stack([pose for _, pose in taco_cameras().values()])
+    axes = poses[:, 2, :3]
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    return np.linalg.solve(across.sum(0), np.einsum("vij,vj->i", across, camera_centre(poses)))
+
+
+def taco_clusters() -> dict[str, list[tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]]:
+    """TACO's telephoto cameras by cluster; a cluster without one takes its wide cameras."""
+    centre = taco_meeting_point()
+    clusters: dict[str, list[tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]] = {
+        name: [] for name in VIEW_NAMES
+    }
+    for intrinsics, pose in taco_cameras().values():
+        offset = camera_centre(pose) - centre
+        azimuth = np.degrees(np.arctan2(offset[1], offset[0]))
+        for name, (low, high) in CLUSTERS_DEG.items():
+            if low <= azimuth <= high:
+                clusters[name].append((intrinsics, pose))
+    tele = {name: [c for c in cameras if c[0][0, 0] > TACO_WIDE_FOCAL_PX] for name, cameras in clusters.items()}
+    return {name: tele[name] or clusters[name] for name in VIEW_NAMES}
+
+
+def _nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    left, _, right = np.linalg.svd(matrix)
+    return left @ right
+
+
+def camera_poses(rig: SceneRig) -> Float[np.ndarray, "V 4 4"]:
+    """world_from_camera of every view."""
+    return inverse(rig.camera_from_world)
