@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
-SYSTEM_PACKAGES ?= libegl1 libgl1-mesa-dri libosmesa6
+SYSTEM_PACKAGES ?= libegl1 libopengl0 libgl1-mesa-dri libosmesa6
 VENV ?= .venv
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check

@@ -23,7 +23,7 @@ from rich.text import Text
 BASE_PACKAGES = ("numpy", "scipy", "jaxtyping", "yaml", "av", "PIL", "tyro", "rich")
 MODEL_PACKAGES = ("diffusers", "transformers", "accelerate", "safetensors", "tokenizers", "einops")
 GL_BACKENDS = ("egl", "osmesa", "glfw")
-GL_PACKAGES = "apt-get install libegl1 libgl1-mesa-dri libosmesa6"
+GL_PACKAGES = "apt-get install libegl1 libopengl0 libgl1-mesa-dri libosmesa6"
 MIN_MEMORY_GIB = 3.0  # one nano request stays below
 MIN_DISK_GIB = 2.0
 TIMEOUT_S = 120
