@@ -25,7 +25,7 @@ class Case:
     codec_tracks: Float[np.ndarray, "V T K 3"] | None = None  # the truth after encode and decode, filled in time
     true_foreground: Bool[np.ndarray, "V T H W"] | None = None
     foreground: Bool[np.ndarray, "V T H W"] | None = None
-    seconds: float | None = None  # wall time of the first sample
+    seconds: float | None = None  # wall time of one sample
 
     @property
     def prediction(self) -> Prediction:

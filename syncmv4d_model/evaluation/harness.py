@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -120,26 +120,46 @@ def evaluate(
     directories = list_sequences(data_dir, split, limit=limit)
     if not directories:
         raise ValueError(f"split {split!r} of {data_dir} has no sequence")
-    rows, scores, not_computed = [], [], {}
-    for index, directory in enumerate(directories):
-        sequence = read_sequence(directory, with_video=predictor is not None)
-        seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
-        case = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
-        values, reasons = score(case)
+
+    def cases() -> Iterator[Case]:
+        for index, directory in enumerate(directories):
+            sequence = read_sequence(directory, with_video=predictor is not None)
+            seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
+            yield make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
+            if progress is not None:
+                progress(index + 1, len(directories))
+
+    return report_cases(
+        cases(),
+        split=split,
+        switches=dict(vars(predictor.config.switches)) if predictor is not None else {},
+        settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples},
+    )
+
+
+def report_cases(
+    cases: Iterable[Case], *, split: str, switches: dict[str, Any], settings: dict[str, Any] | None = None
+) -> Report:
+    """Score cases one by one and summarise; `settings["seed"]` (default 0) draws the intervals.
+
+    Raises ValueError when there is no case.
+    """
+    settings = settings or {}
+    rows, scores, reasons = [], [], {}
+    for case in cases:
+        values, refused = score(case)
         scores.append(values)
         rows.append(_row(case, values))
-        not_computed |= {name: reason for name, reason in reasons.items() if name not in not_computed}
-        if progress is not None:
-            progress(index + 1, len(directories))
-    means, intervals = summarise(scores, RATIOS, seed=seed)
+        reasons = refused | reasons
+    means, intervals = summarise(scores, RATIOS, seed=settings.get("seed", 0))
     return Report(
         split=split,
         sequences=len(rows),
         metrics=means,
         intervals=intervals,
-        switches=dict(vars(predictor.config.switches)) if predictor is not None else {},
-        settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples},
-        not_computed={name: reason for name, reason in not_computed.items() if means[name] is None},
+        switches=switches,
+        settings=settings,
+        not_computed={name: reason for name, reason in reasons.items() if means[name] is None},
         rows=rows,
     )
 

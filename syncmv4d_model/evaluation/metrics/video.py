@@ -16,6 +16,7 @@ def video_mean_squared_error(
     """Mean squared difference of 8-bit values over all views and the frames n >= 1; frame 0 is the input."""
     require_same_shape(predicted=predicted, target=target)
     require_some(target.shape[1], "frames", at_least=2)
+    require_some(target.size, "pixels")
     difference = predicted[:, 1:].astype(np.float32) - target[:, 1:]
     return float(np.mean(difference**2, dtype=np.float64))
 

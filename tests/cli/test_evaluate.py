@@ -1,0 +1,37 @@
+"""`syncmv4d evaluate` without a model: the reference rows of a data set."""
+
+import json
+
+import pytest
+
+from syncmv4d_cli.main import main
+from syncmv4d_model.data.sequence import write_sequence
+from tests.model.sliding_points import sliding_sequence
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("data")
+    for split, name in (("test_1", "a"), ("test_1", "b"), ("train", "c")):
+        write_sequence(directory / split / name, sliding_sequence(name))
+    return directory
+
+
+def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys):
+    asked = ["evaluate", "--data", str(data), "--split", "test_1", "--baselines-only"]
+    assert main([*asked, "--json", str(tmp_path / "report.json"), "--html", str(tmp_path / "page.html")]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["sequences"] == 2
+    assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
+    assert report["metrics"]["end_point_error_ratio"] is None
+    assert report["settings"]["checkpoint"] is None
+    assert "text_mean_ratio" in capsys.readouterr().out
+    assert (tmp_path / "page.html").read_text().endswith("</html>\n")
+
+
+def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys):
+    wanted = tmp_path / "report.json"
+    asked = ["evaluate", "--data", str(data), "--split", "test_9", "--baselines-only", "--json", str(wanted)]
+    assert main(asked) == 2
+    assert "test_9" in capsys.readouterr().err
+    assert not wanted.exists()
