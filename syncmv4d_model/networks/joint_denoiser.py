@@ -67,7 +67,9 @@ class JointDenoiser(nn.Module):
         super().__init__()
         options, switches = config.joint_denoiser, config.switches
         if options.patch_size[0] != 1:
-            raise ValueError(f"patch_size must be 1 in time (timesteps are per latent frame), got {options.patch_size[0]}")
+            raise ValueError(
+                f"patch_size must be 1 in time (timesteps are per latent frame), got {options.patch_size[0]}"
+            )
         width = options.heads * options.head_dim
         self.config = config
         self.width = width
@@ -102,9 +104,7 @@ class JointDenoiser(nn.Module):
         if options.camera_rays and self.num_scale_tokens:
             self.camera_pose = CameraEmbedding(POSE_FEATURES, width, width)
         if options.first_frame_added:
-            self.first_frame_embedding = self._patch_embedding(
-                config.codec.video_channels, self.num_modalities * width
-            )
+            self.first_frame_embedding = self._patch_embedding(config.codec.video_channels, self.num_modalities * width)
         init_as_wan(self)
         init_from_wan(self)
 
@@ -219,7 +219,9 @@ class JointDenoiser(nn.Module):
         with torch.autocast(t.device.type, enabled=False):
             embedded, projected = _embed_times(self.condition_embedder, times)
             extra = projected[:, 1]
-            held = [torch.cat([x[:, :1], x[:, 1:].expand(-1, frames - 1, *x.shape[2:])], 1) for x in (embedded, projected)]
+            held = [
+                torch.cat([x[:, :1], x[:, 1:].expand(-1, frames - 1, *x.shape[2:])], 1) for x in (embedded, projected)
+            ]
             per_modality = [held]
             if self.num_modalities == 2:
                 motion = _embed_times(self.motion_modulator, times[:, 1:])

@@ -6,7 +6,9 @@ Both answer `tokenize(texts)`, `forward(ids, mask)` and `encode(texts)`, and nam
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel
 
@@ -94,33 +96,66 @@ def words_of(text: str) -> list[str]:
 
 
 def train_tokenizer(sentences: Iterable[str], vocabulary: int) -> TaskTokenizer:
-    """A Unigram tokenizer of at most `vocabulary` pieces from task sentences.
+    """A Unigram tokenizer of at most `vocabulary` pieces: the sentences' most frequent words whole, and trained parts of
+    words for all others. The result does not depend on the sentences' order.
 
-    Raises ValueError if there are no sentences or the vocabulary cannot hold their characters.
+    Raises ValueError if the sentences have no words or the vocabulary cannot hold their characters.
     """
-    sentences = list(sentences)
-    if not any(words_of(sentence) for sentence in sentences):
+    sentences = sorted(sentences)
+    counts = Counter(word for sentence in sentences for word in words_of(sentence))
+    if not counts:
         raise ValueError(f"a tokenizer needs sentences with words, got {len(sentences)} sentences without any")
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.Strip()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Punctuation(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.NFKC(),
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(r"[^\w'’-]+"), " "),
+            normalizers.Strip(),
+        ]
     )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=vocabulary, special_tokens=[PAD, END, UNKNOWN], unk_token=UNKNOWN, show_progress=False
+        vocab_size=max(vocabulary // 2, 1), special_tokens=[PAD, END, UNKNOWN], unk_token=UNKNOWN, show_progress=False
     )
-    # Sorted, so that the result does not depend on how the data set was listed.
-    tokenizer.train_from_iterator(sorted(sentences), trainer)
+    tokenizer.train_from_iterator(sentences, trainer)
     if tokenizer.get_vocab_size() > vocabulary:
-        raise ValueError(f"vocabulary {vocabulary} cannot hold the {tokenizer.get_vocab_size()} pieces of the sentences")
-    return TaskTokenizer(tokenizer, (word for sentence in sentences for word in words_of(sentence)))
+        raise ValueError(
+            f"vocabulary {vocabulary} cannot hold the {tokenizer.get_vocab_size()} pieces of the sentences"
+        )
+    return TaskTokenizer(_with_whole_words(tokenizer, counts, vocabulary), counts)
+
+
+def _with_whole_words(tokenizer: Tokenizer, counts: Counter[str], vocabulary: int) -> Tokenizer:
+    """Add words as pieces: the trainer counts a word once however often it occurs, and so never learns one in a small
+    corpus. Pieces are then ordered by score and spelling, because the trainer leaves ties in a random order.
+    """
+    description = json.loads(tokenizer.to_str())
+    trained = {piece: round(score, 6) for piece, score in description["model"]["vocab"]}
+    special = {piece: trained.pop(piece) for piece in (PAD, END, UNKNOWN)}
+    words = [
+        ("\N{LOWER ONE EIGHTH BLOCK}" + word, count)
+        for word, count in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
+    ]
+    new = [(piece, count) for piece, count in words if piece not in trained][: vocabulary - len(special) - len(trained)]
+    trained |= {piece: round(math.log(count / counts.total()), 6) for piece, count in new}
+    description["model"]["vocab"] = [
+        *special.items(),
+        *sorted(trained.items(), key=lambda entry: (-entry[1], entry[0])),
+    ]
+    return Tokenizer.from_str(json.dumps(description))
 
 
 class TextEncoder(nn.Module):
     """umT5's encoder with its tokenizer. Embeddings beyond a text's end are zero, as Wan expects them."""
 
-    def __init__(self, config: TextConfig, tokenizer: TaskTokenizer | PretrainedTokenizer, encoder: UMT5EncoderModel | None = None):
+    def __init__(
+        self,
+        config: TextConfig,
+        tokenizer: TaskTokenizer | PretrainedTokenizer,
+        encoder: UMT5EncoderModel | None = None,
+    ):
         super().__init__()
         self.config = config
         self.tokenizer = tokenizer

@@ -23,7 +23,9 @@ from syncmv4d_model.types import Cameras
 TEXT_TOKENS = 6
 
 
-def tiny(*, motion: bool = True, multi_view: bool = True, extra: bool = True, patch: int = 1, additions: bool = True, **codec):
+def tiny(
+    *, motion: bool = True, multi_view: bool = True, extra: bool = True, patch: int = 1, additions: bool = True, **codec
+):
     return ModelConfig(
         switches=SwitchConfig(motion=motion, multi_view=multi_view),
         codec=CodecConfig(**({"video_channels": 8, "motion_channels": 12} | codec)),
@@ -43,7 +45,16 @@ def tiny(*, motion: bool = True, multi_view: bool = True, extra: bool = True, pa
     )
 
 
-def inputs(config: ModelConfig, *, batch: int = 2, views: int = 3, frames: int = 3, rows: int = 4, columns: int = 4, seed: int = 0):
+def inputs(
+    config: ModelConfig,
+    *,
+    batch: int = 2,
+    views: int = 3,
+    frames: int = 3,
+    rows: int = 4,
+    columns: int = 4,
+    seed: int = 0,
+):
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> torch.Tensor:
@@ -103,7 +114,13 @@ def with_wan_weights(config: ModelConfig, wan: WanTransformer3DModel) -> JointDe
 
 @pytest.mark.parametrize(
     ("views", "frames", "rows", "columns", "patch", "multi_view"),
-    [(1, 1, 4, 4, 1, True), (2, 3, 4, 6, 2, False), (3, 5, 2, 4, 1, False), (4, 2, 6, 4, 2, False), (1, 4, 6, 2, 2, True)],
+    [
+        (1, 1, 4, 4, 1, True),
+        (2, 3, 4, 6, 2, False),
+        (3, 5, 2, 4, 1, False),
+        (4, 2, 6, 4, 2, False),
+        (1, 4, 6, 2, 2, True),
+    ],
 )
 @torch.no_grad()
 def test_without_the_additions_each_view_is_stock_wan(views, frames, rows, columns, patch, multi_view):
@@ -111,7 +128,9 @@ def test_without_the_additions_each_view_is_stock_wan(views, frames, rows, colum
     _assert_equals_stock_wan(config, views=views, frames=frames, rows=rows, columns=columns)
 
 
-@pytest.mark.parametrize(("views", "frames", "rows", "columns", "patch"), [(3, 5, 4, 4, 1), (2, 3, 4, 6, 2), (4, 1, 2, 2, 1)])
+@pytest.mark.parametrize(
+    ("views", "frames", "rows", "columns", "patch"), [(3, 5, 4, 4, 1), (2, 3, 4, 6, 2), (4, 1, 2, 2, 1)]
+)
 @torch.no_grad()
 def test_at_its_initial_value_inter_view_attention_leaves_each_view_stock_wan(views, frames, rows, columns, patch):
     config = tiny(motion=False, extra=False, patch=patch)

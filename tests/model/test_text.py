@@ -22,12 +22,25 @@ def encoder() -> TextEncoder:
 
 
 def test_training_words_are_known_and_others_are_named(encoder):
-    tokens = encoder.tokenize(["Scrape the PLATE with the brush", "zap the bowl with the spoonbrush", "<spatula, stir, pän>"])
+    tokens = encoder.tokenize(
+        ["Scrape the PLATE with the brush", "zap the bowl with the spoonbrush", "<spatula, stir, pän>"]
+    )
     assert tokens.unknown_words == [[], ["zap", "spoonbrush"], ["pän"]]
 
 
 def test_a_words_list_has_each_word_once_in_order():
-    assert words_of("<Spatula, scrape, plate> the plate, pre-heated") == ["spatula", "scrape", "plate", "the", "pre-heated"]
+    assert words_of("<Spatula, scrape, plate> the plate, pre-heated") == [
+        "spatula",
+        "scrape",
+        "plate",
+        "the",
+        "pre-heated",
+    ]
+
+
+def test_a_known_word_is_one_token(encoder):
+    tokens = encoder.tokenize(["stir the bowl with the spoon", "<spoon, stir, bowl>"])
+    assert tokens.mask.sum(1).tolist() == [6 + 1, 3 + 1]
 
 
 @torch.no_grad()
@@ -86,6 +99,7 @@ def test_a_missing_or_broken_tokenizer_file_is_named(encoder, tmp_path):
     (tmp_path / "words.json").write_text("[")
     with pytest.raises(ValueError, match=r"words\.json"):
         TaskTokenizer.load(tmp_path)
+    encoder.tokenizer.save(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match=r"tokenizer\.json"):
         TaskTokenizer.load(tmp_path)
