@@ -17,6 +17,7 @@ LEAVES = (
     "syncmv4d_model.data.sequence",
     "syncmv4d_model.data.rig",
     "syncmv4d_model.data.video",
+    "syncmv4d_model.data.atomic",
 )
 LAYERS = (
     ("syncmv4d_cli",),

@@ -1,0 +1,80 @@
+"""Files and folders that appear whole or not at all, whatever kills the writer."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields a hidden name beside `path` to write to; renames it to `path` when the block ends without an error.
+
+    Readers see the old file or the whole new one. OSError (disk full, no permission) names `path`.
+    """
+    partial = _fresh_partial(path)
+    try:
+        yield partial
+        _flush(partial)
+        os.replace(partial, path)
+        _flush(path.parent)
+    except OSError as error:
+        raise _could_not_write(path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yields a hidden, empty folder beside `path`; renames it to `path` (replacing an older one) when the block ends."""
+    partial = _fresh_partial(path)
+    try:
+        partial.mkdir()
+        yield partial
+        for file in sorted(partial.rglob("*")):
+            _flush(file)
+        _flush(partial)
+        previous = path.with_name(f".{path.name}.previous")
+        shutil.rmtree(previous, ignore_errors=True)
+        if path.exists():
+            path.rename(previous)
+        partial.rename(path)
+        _flush(path.parent)
+        shutil.rmtree(previous, ignore_errors=True)
+    except OSError as error:
+        raise _could_not_write(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; errors as atomic_file."""
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)
+
+
+def _fresh_partial(path: Path) -> Path:
+    """The hidden name for this process, after removing what killed writers left."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    except OSError as error:
+        raise _could_not_write(path, error) from error
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _could_not_write(path: Path, error: OSError) -> OSError:
+    return OSError(error.errno, f"could not write {path}: {error.strerror or error}; no part of it was kept")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

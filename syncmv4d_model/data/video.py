@@ -1,0 +1,70 @@
+"""Videos on disk: H.264 in MP4, by PyAV."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from syncmv4d_model.data.atomic import write_bytes
+
+
+def write_video(
+    path: Path, frames: UInt8[np.ndarray, "T H W 3"], *, frame_period_s: float, lossless: bool = False
+) -> None:
+    """Write an MP4, whole or not at all.
+
+    `lossless` keeps every bit (H.264 in RGB, which not every player shows); else yuv420p at visually lossless quality, for
+    which ValueError unless height and width are even. OSError as atomic.atomic_file.
+    """
+    write_bytes(path, encode_video(frames, frame_period_s=frame_period_s, lossless=lossless))
+
+
+def encode_video(frames: UInt8[np.ndarray, "T H W 3"], *, frame_period_s: float, lossless: bool = False) -> bytes:
+    """The bytes of `write_video`'s file. Encoded in memory, so that a full disk is met by one plain write."""
+    import av
+
+    count, height, width = frames.shape[:3]
+    if not count:
+        raise ValueError("a video needs at least one frame, got 0")
+    if not lossless and (height % 2 or width % 2):
+        raise ValueError(f"yuv420p needs even sizes, got {height} x {width}")
+    if not frame_period_s > 0:
+        raise ValueError(f"frame_period_s must be positive, got {frame_period_s}")
+    rate = 1 / Fraction(frame_period_s).limit_denominator(100_000)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=rate)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "rgb24" if lossless else "yuv420p"
+        stream.options = {"qp": "0", "preset": "veryfast"} if lossless else {"crf": "12", "preset": "medium"}
+        stream.codec_context.thread_count = 1  # the same bytes on every machine
+        for index, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            frame.pts, frame.time_base = index, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray, "T H W 3"]:
+    """All frames of a video, or the first `max_frames`. FileNotFoundError if it is missing, ValueError if it cannot be read."""
+    import av
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no video {path}")
+    frames = []
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                frames.append(frame.to_ndarray(format="rgb24"))
+                if len(frames) == max_frames:
+                    break
+    except (av.FFmpegError, IndexError) as error:
+        raise ValueError(f"{path} is truncated or not a video: {error}") from error
+    if not frames:
+        raise ValueError(f"{path} holds no frame")
+    return np.stack(frames)
