@@ -1,0 +1,51 @@
+"""What the documents promise is there: linked files, commands, make targets and the demo's Python names."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syncmv4d_cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_linked_file_exists(document):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_is_shown_exists(document):
+    shown = set(re.findall(r"syncmv4d ([a-z][a-z-]+)", document.read_text())) - {"package"}
+    assert shown <= {command.name for command in COMMANDS}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_make_target_that_is_shown_exists(document):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = {
+        word
+        for line in re.findall(r"`?make ((?:[a-z-]+ ?)+)(?:`|$| *#)", document.read_text(), re.MULTILINE)
+        for word in line.split()
+    }
+    assert shown <= targets
+
+
+def test_the_readme_names_the_system_packages_that_make_installs():
+    packages = re.search(r"^SYSTEM_PACKAGES \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert packages
+    assert [package for package in packages[1].split() if f"`{package}`" not in README] == []
+
+
+def test_the_readme_example_imports_names_that_exist():
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    lines = [ast.unparse(node) for node in ast.parse(example).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    run = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
