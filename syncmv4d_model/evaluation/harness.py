@@ -7,8 +7,6 @@ means are part of the report.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.data.atomic import write_bytes
 from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.anchors import choose_anchors
@@ -84,18 +83,8 @@ class Report:
         return {**vars(self), "rules": RULES}
 
     def write_json(self, path: Path) -> None:
-        """Write atomically: the file is either complete or not there."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(self.to_json(), file, indent=2, allow_nan=False)
-                file.write("\n")
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        """Write the file whole or not at all; errors as atomic.write_bytes."""
+        write_bytes(path, (json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n").encode())
 
 
 def evaluate(
@@ -216,7 +205,7 @@ def _filled(
     """Predicted tracks without gaps, and where they had none. Coarse tracks have a position only where visible."""
     if prediction.tracks.shape[2] == 0:
         return prediction.tracks.astype(np.float64), prediction.visible
-    decoded = np.isfinite(prediction.tracks).all(-1)
+    decoded = np.asarray(np.isfinite(prediction.tracks).all(-1))
     if not config.switches.aligner:
         decoded &= prediction.visible
     return metrics.filled_in_time(prediction.tracks, decoded, first_frame=truth.positions[:, 0]), decoded

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from syncmv4d_model.data.atomic import write_bytes
+
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.harness import Report
 
@@ -107,9 +109,8 @@ def html_page(report: Report) -> str:
 
 
 def write_html(report: Report, path: Path) -> None:
-    """Write `html_page`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html_page(report), encoding="utf-8")
+    """Write `html_page` whole or not at all; errors as atomic.write_bytes."""
+    write_bytes(path, html_page(report).encode())
 
 
 def _title(report: Report) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_some
 
@@ -19,7 +19,7 @@ def chamfer_distance(
     require_some(len(points_a), "points in points_a")
     require_some(len(points_b), "points in points_b")
     require_finite(points_a=points_a, points_b=points_b)
-    a_to_b, _ = cKDTree(points_b).query(points_a)
-    b_to_a, _ = cKDTree(points_a).query(points_b)
+    a_to_b, _ = KDTree(points_b).query(points_a)
+    b_to_a, _ = KDTree(points_a).query(points_b)
     power = 2 if squared else 1
     return float((a_to_b**power).mean() + (b_to_a**power).mean())

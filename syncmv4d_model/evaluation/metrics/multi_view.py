@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
 from syncmv4d_model.evaluation.metrics.point_maps import percentage_of_inliers, relative_point_error
@@ -68,8 +68,8 @@ def corresponding_points(
     """
     if not len(first_world) or not len(second_world):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    distance, nearest = cKDTree(second_world).query(first_world)
-    _, back = cKDTree(first_world).query(second_world)
+    distance, nearest = KDTree(second_world).query(first_world)
+    _, back = KDTree(first_world).query(second_world)
     first = np.arange(len(first_world))
     mutual = (back[nearest] == first) & (distance <= radius_m) & (first_label == second_label[nearest])
     return first[mutual], nearest[mutual].astype(np.int64)
