@@ -1,0 +1,84 @@
+"""Drawing points as z-buffered squares (paper, section 2: "z-buffered square splats, nearest wins").
+
+Where squares of one surface overlap, plain depth order would let the point nearest to the camera paint all of its
+square, which shifts every identity by up to the square's radius. So a square recedes away from its centre, like a flat
+cone: between neighbours on a surface the closer centre wins, between surfaces the nearer one.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+
+from syncmv4d_model.motion.projection import MIN_DEPTH_M
+
+PIXELS_PER_PASS = 1 << 23
+"""Frames are drawn in groups of about this many pixels, which bounds the memory of the depth buffer (8 bytes a pixel)."""
+
+
+def splat(
+    pixels: Float[torch.Tensor, "N K 2"],
+    depth_m: Float[torch.Tensor, "N K"],
+    values: Float[torch.Tensor, "N K C"],
+    drawn: Bool[torch.Tensor, "N K"],
+    *,
+    height: int,
+    width: int,
+    splat_px: int,
+    recede_m: Float[torch.Tensor, "N K"],
+) -> Float[torch.Tensor, "N H W C"]:
+    """Draw each drawn point as a `splat_px` square around its nearest pixel; the nearest point wins, background is 0.
+
+    `recede_m` is the depth (m) that a square gains per pixel of distance from the projected point.
+    Points behind the camera are not drawn; squares are cut at the image's edge. The result is differentiable with
+    respect to `values`, not to the pixels. Equal depth: the lower index wins, so drawing is deterministic.
+    Raises ValueError for an even or non-positive splat size, which has no centre pixel.
+    """
+    if splat_px < 1 or splat_px % 2 == 0:
+        raise ValueError(f"splat_px must be odd and positive, got {splat_px}")
+    group = max(1, PIXELS_PER_PASS // (height * width))
+    drawn = drawn & (depth_m > MIN_DEPTH_M) & torch.isfinite(pixels).all(-1)
+    passes = [values.new_zeros(0, height * width, values.shape[-1])]
+    for start in range(0, len(pixels), group):
+        part = slice(start, start + group)
+        winner = _winners(
+            pixels[part].detach(), depth_m[part].detach(), recede_m[part].detach(), drawn[part],
+            height=height, width=width, radius=splat_px // 2,
+        )  # fmt: skip
+        passes.append(_paint(values[part], winner))
+    return torch.cat(passes).unflatten(1, (height, width))
+
+
+def _winners(
+    pixels: torch.Tensor,
+    depth_m: torch.Tensor,
+    recede_m: torch.Tensor,
+    drawn: torch.Tensor,
+    *,
+    height: int,
+    width: int,
+    radius: int,
+) -> torch.Tensor:
+    """Index of the nearest point at each pixel, -1 for background: [N, H*W]."""
+    frame, point = torch.nonzero(drawn, as_tuple=True)
+    exact = pixels[frame, point].clamp(-radius - 1, max(height, width) + radius)
+    offset = torch.arange(-radius, radius + 1, device=pixels.device)
+    column = torch.floor(exact[:, None, 0] + 0.5).long() + offset
+    row = torch.floor(exact[:, None, 1] + 0.5).long() + offset
+    away = torch.hypot((column - exact[:, :1])[:, None, :], (row - exact[:, 1:])[:, :, None])
+    receded = depth_m[frame, point][:, None, None] + recede_m[frame, point][:, None, None] * away
+    # Positive floats order as their bits do, so one integer minimum finds the nearest depth and its point together.
+    key = receded.float().contiguous().view(torch.int32).long() << 32 | point[:, None, None]
+    inside = ((row >= 0) & (row < height))[:, :, None] & ((column >= 0) & (column < width))[:, None, :]
+    target = (frame[:, None] * height + row)[:, :, None] * width + column[:, None, :]
+    nothing = torch.iinfo(torch.int64).max
+    buffer = torch.full((len(pixels) * height * width,), nothing, dtype=torch.int64, device=pixels.device)
+    buffer.scatter_reduce_(0, target[inside], key[inside], "amin")
+    winner = torch.where(buffer == nothing, -1, buffer & 0xFFFFFFFF)
+    return winner.view(len(pixels), height * width)
+
+
+def _paint(values: torch.Tensor, winner: torch.Tensor) -> torch.Tensor:
+    frame, place = torch.nonzero(winner >= 0, as_tuple=True)
+    canvas = values.new_zeros(*winner.shape, values.shape[-1])
+    return canvas.index_put((frame, place), values[frame, winner[frame, place]])
