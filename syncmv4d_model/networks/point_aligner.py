@@ -17,14 +17,14 @@ from syncmv4d_model.networks.point_transformer import (
     modulated,
     patch_order,
 )
-from syncmv4d_model.networks.serialization import CURVES, curve_order
+from syncmv4d_model.networks.serialization import CURVES, Curve, curve_order
 from syncmv4d_model.networks.submanifold_conv import voxelise
 from syncmv4d_model.types import LABELS, TRACK_UNIT_M, AlignedTracks
 
 SMALLEST_T = 0.02
 """v = (M_t - M0) / max(t, SMALLEST_T)."""
 
-COARSE_POOL = 4
+COARSE_POOL = 8
 """Neighbours along a Hilbert curve that share one key and value of the attention to the coarse points."""
 
 CELLS_PER_VOXEL = 16
@@ -72,9 +72,8 @@ class PointHeads(nn.Module):
         super().__init__()
         self.per_frame = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2))
         self.per_point = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, len(LABELS)))
-        for last in (self.per_frame[2], self.per_point[2]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        for last in (*self.per_frame[2].parameters(), *self.per_point[2].parameters()):
+            nn.init.zeros_(last)
 
     def forward(
         self, features: Float[torch.Tensor, "B T N D"]
@@ -169,7 +168,7 @@ class PointAligner(nn.Module):
         grid = voxelise(frames, self.voxel)
         along = curve_order(filled.detach().flatten(0, 1), "hilbert", cell=cell)
         pooled = self.coarse_norm(_pool_along(coarse.flatten(0, 1), along)).unflatten(0, places.shape[:2])
-        curves = [CURVES[i % len(CURVES)] for i in range(len(self.blocks))]
+        curves: list[Curve] = [CURVES[i % len(CURVES)] for i in range(len(self.blocks))]
         patches = {
             curve: patch_order(curve_order(frames, curve, cell=cell), patch_points=self.patch_points)
             for curve in dict.fromkeys(curves)
