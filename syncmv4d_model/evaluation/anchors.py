@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from scipy.spatial import KDTree
 
 from syncmv4d_model.data.sequence import Sequence
-from syncmv4d_model.evaluation.metrics.multi_view import PAIRING_RADIUS_M
+from syncmv4d_model.evaluation.metrics.multi_view import PAIRING_RADIUS_M, nearest_neighbours
 
 
 def choose_anchors(sequence: Sequence, count: int, *, seed: int) -> Int[np.ndarray, "V K"]:
@@ -42,7 +41,7 @@ def _seen_again(
     label: UInt8[np.ndarray, "K"],
 ) -> np.ndarray:
     """Mask [K]: the nearest one to some earlier point, within the pairing radius and of the same label."""
-    distance, nearest = KDTree(points).query(earlier)
+    distance, nearest = nearest_neighbours(points, earlier)
     same = (distance <= PAIRING_RADIUS_M) & (label[nearest] == earlier_label)
     mask = np.zeros(len(points), dtype=bool)
     mask[nearest[same]] = True

@@ -68,11 +68,19 @@ def corresponding_points(
     """
     if not len(first_world) or not len(second_world):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    distance, nearest = KDTree(second_world).query(first_world)
-    _, back = KDTree(first_world).query(second_world)
+    distance, nearest = nearest_neighbours(second_world, first_world)
+    _, back = nearest_neighbours(first_world, second_world)
     first = np.arange(len(first_world))
     mutual = (back[nearest] == first) & (distance <= radius_m) & (first_label == second_label[nearest])
-    return first[mutual], nearest[mutual].astype(np.int64)
+    return first[mutual], nearest[mutual]
+
+
+def nearest_neighbours(
+    points: Float[np.ndarray, "P 3"], queries: Float[np.ndarray, "Q 3"]
+) -> tuple[Float[np.ndarray, "Q"], Int[np.ndarray, "Q"]]:
+    """For each query the distance to the nearest of `points`, and which one it is."""
+    distance, index = KDTree(points).query(queries)
+    return np.asarray(distance), np.asarray(index, dtype=np.int64)
 
 
 def _moved_pairs(
