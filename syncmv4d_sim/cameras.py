@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 from syncmv4d_model.geometry import camera_centre, inverse, look_at, project, resized_intrinsics, transform
-from syncmv4d_sim.scene import Scene
 
 VIEW_NAMES = ("left", "centre", "right")
 CLUSTERS_DEG = {"left": (-145.0, -105.0), "centre": (-95.0, -72.0), "right": (-62.0, -8.0)}
@@ -21,7 +20,7 @@ DISTANCE_M = (0.6, 1.0)
 TACO_CALIBRATION = Path(__file__).parent / "assets" / "taco_calibration.json"
 TACO_WIDE_FOCAL_PX = 600.0  # shorter focal lengths are TACO's four wide cameras, which see the hands too small
 SENSOR_FOCAL_PX = 2000.0  # of the imagined full picture that the view is cropped from
-FILL = (0.86, 1.0)  # share of the picture that the action's box takes
+FILL = (0.94, 1.08)  # of the action's box to the picture; above 1 the last centimetres at the rim are cut
 
 
 @dataclass(frozen=True)
@@ -36,27 +35,19 @@ class SceneRig:
 
 
 def sample_rig(
-    kind: Literal["random", "taco"], scene: Scene, rng: np.random.Generator, *, height: int, width: int
+    kind: Literal["random", "taco"],
+    points: Float[np.ndarray, "P 3"],
+    rng: np.random.Generator,
+    *,
+    height: int,
+    width: int,
 ) -> SceneRig:
-    """One camera per cluster, framing the scene's planned action; ValueError for an unknown kind."""
+    """One camera per cluster, framing `points` (world, metres; what the pictures must hold); ValueError for an unknown kind."""
     if kind not in _POSES:
         raise ValueError(f"unknown rig {kind!r}; known: {', '.join(_POSES)}")
-    points = action_points(scene)
     views = [_POSES[kind](cluster, points, rng) for cluster in VIEW_NAMES]
     intrinsics = np.stack([_framed(k, pose, points, rng, size=(height, width)) for k, pose in views])
     return SceneRig(VIEW_NAMES, intrinsics, np.stack([pose for _, pose in views]), height, width)
-
-
-def action_points(scene: Scene) -> Float[np.ndarray, "P 3"]:
-    """Where tool, fist and target will be, sparsely: what the pictures must hold (world, metres)."""
-    times = slice(None, None, 20)
-    tool = transform(scene.world_from_tool[times], scene.tool.vertices[::7]).reshape(-1, 3)
-    grip = scene.world_from_grip[times]
-    fist = np.concatenate(
-        [grip[:, :3, 3] + offset * grip[:, :3, axis] for axis in range(3) for offset in (-0.04, 0.05)]
-    )
-    target = transform(scene.world_from_target_start, scene.target.vertices[::3])
-    return np.concatenate([tool, fist, target])
 
 
 def _random_pose(

@@ -57,7 +57,12 @@ def table_texture(look: Look) -> UInt8[np.ndarray, "S S 3"]:
     rng = np.random.default_rng(look.texture_seed)
     v, u = np.mgrid[:TEXTURE_PX, :TEXTURE_PX] / TEXTURE_PX
     grain = rng.normal(size=(TEXTURE_PX, TEXTURE_PX))
-    smooth = np.real(np.fft.ifft2(np.fft.fft2(grain) * np.exp(-40 * (np.fft.fftfreq(TEXTURE_PX)[:, None] ** 2 + np.fft.fftfreq(TEXTURE_PX) ** 2) * 20)))
+    smooth = np.real(
+        np.fft.ifft2(
+            np.fft.fft2(grain)
+            * np.exp(-40 * (np.fft.fftfreq(TEXTURE_PX)[:, None] ** 2 + np.fft.fftfreq(TEXTURE_PX) ** 2) * 20)
+        )
+    )
     smooth /= np.abs(smooth).max()
     blend = {
         "plain": 0.5 + 0 * u,
@@ -81,7 +86,9 @@ def add_surroundings(spec: mujoco.MjSpec, look: Look) -> None:
     spec.visual.map.znear, spec.visual.map.zfar = 0.02, 20
     spec.stat.extent, spec.stat.center = 1.0, np.zeros(3)
     tile = table_texture(look)
-    texture = spec.add_texture(name="table_texture", type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_PX, height=TEXTURE_PX, nchannel=3)
+    texture = spec.add_texture(
+        name="table_texture", type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_PX, height=TEXTURE_PX, nchannel=3
+    )
     texture.data = tile.tobytes()
     material = spec.add_material(name="table_material", specular=0.15, shininess=0.3, texuniform=True)
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "table_texture"

@@ -22,7 +22,12 @@ class MeshPart:
 
 
 def lathe(
-    profile: list[tuple[float, float]], rgb: Float[np.ndarray, "3"], *, axis: str = "z", segments: int = 24, shine: float = 0.3
+    profile: list[tuple[float, float]],
+    rgb: Float[np.ndarray, "3"],
+    *,
+    axis: str = "z",
+    segments: int = 24,
+    shine: float = 0.3,
 ) -> MeshPart:
     """Revolve (radius, height) pairs about `axis`, in order from the lowest outer point; radius 0 closes an end.
 
@@ -37,13 +42,17 @@ def lathe(
     return _clean(_to_axis(rings.reshape(-1, 3), axis), faces.reshape(-1, 3), rgb, shine=shine)
 
 
-def rounded_box(half: tuple[float, float, float], rgb: Float[np.ndarray, "3"], *, bevel_m: float = 0.0, shine: float = 0.3) -> MeshPart:
+def rounded_box(
+    half: tuple[float, float, float], rgb: Float[np.ndarray, "3"], *, bevel_m: float = 0.0, shine: float = 0.3
+) -> MeshPart:
     """A box of half sizes `half` whose vertical edges and rims are bevelled."""
     x, y, z = half
     bevel = max(min(bevel_m, 0.45 * min(half)), 1e-5)
+
     def outline(inset: float) -> list[tuple[float, float]]:
         a, b, c = x - inset, y - inset, bevel
         return [(a, -b + c), (a, b - c), (a - c, b), (-a + c, b), (-a, b - c), (-a, -b + c), (-a + c, -b), (a - c, -b)]
+
     levels = [(bevel, -z), (0.0, -z + bevel), (0.0, z - bevel), (bevel, z)]
     rings = [[(px, py, h) for px, py in outline(inset)] for inset, h in levels]
     vertices = np.array([[(0.0, 0.0, -z)] * 8, *rings, [(0.0, 0.0, z)] * 8]).reshape(-1, 3)
@@ -54,14 +63,18 @@ def rounded_box(half: tuple[float, float, float], rgb: Float[np.ndarray, "3"], *
     return _clean(vertices, faces.reshape(-1, 3), rgb, shine=shine)
 
 
-def ellipsoid(radii: tuple[float, float, float], rgb: Float[np.ndarray, "3"], *, segments: int = 16, shine: float = 0.3) -> MeshPart:
+def ellipsoid(
+    radii: tuple[float, float, float], rgb: Float[np.ndarray, "3"], *, segments: int = 16, shine: float = 0.3
+) -> MeshPart:
     """An ellipsoid about the origin."""
     latitude = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)
     unit = lathe([(max(np.cos(a), 0.0), np.sin(a)) for a in latitude], rgb, segments=segments, shine=shine)
     return MeshPart(unit.vertices * np.array(radii), unit.faces, rgb, shine)
 
 
-def extruded(outline: list[tuple[float, float]], half_width_m: float, rgb: Float[np.ndarray, "3"], *, shine: float = 0.3) -> MeshPart:
+def extruded(
+    outline: list[tuple[float, float]], half_width_m: float, rgb: Float[np.ndarray, "3"], *, shine: float = 0.3
+) -> MeshPart:
     """A convex (x, z) outline, counter-clockwise seen from -y, extruded along y by +-half_width_m."""
     count = len(outline)
     vertices = np.array([(x, y, z) for y in (-half_width_m, half_width_m) for x, z in outline])

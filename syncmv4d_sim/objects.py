@@ -61,7 +61,9 @@ class ObjectModel:
     collision: tuple[CollisionPart, ...]
     mass_kg: float
     size_m: Float[np.ndarray, "3"]  # full extent of the body's useful part: a tool's head, a target's whole
-    work_point: Float[np.ndarray, "3"]  # what touches the target (tool), or is touched (target: centre of its top or floor)
+    work_point: Float[
+        np.ndarray, "3"
+    ]  # what touches the target (tool), or is touched (target: centre of its top or floor)
     handle_radius_m: float = 0.0  # tools: the cylinder about x that the hand closes on
     handle_length_m: float = 0.0
     details: dict[str, float] = field(default_factory=dict)  # extra named sizes that motions are planned by, metres
@@ -86,7 +88,12 @@ def add_object(
     for i, part in enumerate(model.parts):
         mesh = spec.add_mesh(name=f"{name}_mesh_{i}", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
         mesh.uservert, mesh.userface = part.vertices.ravel().tolist(), part.faces.ravel().tolist()
-        spec.add_material(name=f"{name}_material_{i}", rgba=[*part.rgb, 1], specular=0.1 + 0.7 * part.shine, shininess=0.2 + 0.7 * part.shine)
+        spec.add_material(
+            name=f"{name}_material_{i}",
+            rgba=[*part.rgb, 1],
+            specular=0.1 + 0.7 * part.shine,
+            shininess=0.2 + 0.7 * part.shine,
+        )
         body.add_geom(
             name=f"{name}_visual_{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, material=f"{name}_material_{i}",
             contype=0, conaffinity=0, group=VISUAL_GROUP, mass=0,

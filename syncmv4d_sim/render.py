@@ -15,7 +15,7 @@ from syncmv4d_sim.physics import Rollout
 
 NEAR_M, FAR_M = 0.05, 12.0
 MAX_GEOMS = 400
-SAMPLES = 4
+SUPERSAMPLE = 3  # odd: the middle sample of a pixel is its exact centre, where depth is read; colour is the samples' mean
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,9 @@ def _gl_context(width: int, height: int) -> mujoco.GLContext:
 
 def render(rollout: Rollout, rig: SceneRig, *, shadows: bool = True) -> Frames:
     """Render every frame of the rollout in every view."""
-    model = rollout.model
-    _gl_context(rig.width, rig.height)
-    model.vis.global_.offwidth, model.vis.global_.offheight = rig.width, rig.height
-    model.vis.quality.offsamples = SAMPLES
+    model, (height, width) = rollout.model, (rig.height * SUPERSAMPLE, rig.width * SUPERSAMPLE)
+    _gl_context(width, height)
+    model.vis.global_.offwidth, model.vis.global_.offheight, model.vis.quality.offsamples = width, height, 0
     data, option = mujoco.MjData(model), mujoco.MjvOption()
     option.geomgroup[COLLISION_GROUP] = 0
     picture, context = mujoco.MjvScene(model, MAX_GEOMS), mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -46,18 +45,31 @@ def render(rollout: Rollout, rig: SceneRig, *, shadows: bool = True) -> Frames:
     picture.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
     picture.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
     size = (len(rig.view_names), rollout.num_frames, rig.height, rig.width)
-    rgb, z_buffer = np.empty((*size, 3), np.uint8), np.empty(size, np.float32)
-    poses, free_camera = camera_poses(rig), mujoco.MjvCamera()
-    viewport = mujoco.MjrRect(0, 0, rig.width, rig.height)
+    rgb, depth = np.empty((*size, 3), np.uint8), np.empty(size, np.float32)
+    colour_buffer, z_buffer = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
+    poses, free_camera, viewport = camera_poses(rig), mujoco.MjvCamera(), mujoco.MjrRect(0, 0, width, height)
     for frame in range(rollout.num_frames):
         rollout.set_frame(data, frame)
         mujoco.mjv_updateScene(model, data, option, None, free_camera, mujoco.mjtCatBit.mjCAT_ALL, picture)
         for view in range(size[0]):
             _aim(picture, rig.intrinsics[view], poses[view], height=rig.height, width=rig.width)
             mujoco.mjr_render(viewport, picture, context)
-            mujoco.mjr_readPixels(rgb[view, frame], z_buffer[view, frame], viewport, context)
+            mujoco.mjr_readPixels(colour_buffer, z_buffer, viewport, context)
+            rgb[view, frame], depth[view, frame] = _pixel_means(colour_buffer[::-1]), _pixel_centres(z_buffer[::-1])
     context.free()
-    return Frames(rgb[:, :, ::-1].copy(), _metric_depth(z_buffer[:, :, ::-1]))
+    return Frames(rgb, _metric_depth(depth))
+
+
+def _pixel_means(samples: UInt8[np.ndarray, "SH SW 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    total = np.zeros((samples.shape[0] // SUPERSAMPLE, samples.shape[1] // SUPERSAMPLE, 3), np.uint16)
+    for row in range(SUPERSAMPLE):
+        for column in range(SUPERSAMPLE):
+            total += samples[row::SUPERSAMPLE, column::SUPERSAMPLE]
+    return ((total + SUPERSAMPLE**2 // 2) // SUPERSAMPLE**2).astype(np.uint8)
+
+
+def _pixel_centres(samples: Float32[np.ndarray, "SH SW"]) -> Float32[np.ndarray, "H W"]:
+    return samples[SUPERSAMPLE // 2 :: SUPERSAMPLE, SUPERSAMPLE // 2 :: SUPERSAMPLE]
 
 
 def _aim(

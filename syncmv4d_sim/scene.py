@@ -139,7 +139,9 @@ def is_clear(scene: Scene) -> bool:
     arm = wrist[:, None] + np.linspace(0.06, FOREARM_LENGTH_M, 5)[:, None] * back[:, None]
     palm_side = 0.03 * grip[:, None, :3, 1]
     fist_clear = wrist[:, 2].min() > HAND_RADIUS_M and _distance(wrist, target) > HAND_RADIUS_M
-    arm_clear = (arm - palm_side)[..., 2].min() > FOREARM_RADIUS_M and _distance((arm - palm_side).reshape(-1, 3), target) > FOREARM_RADIUS_M
+    arm_clear = (arm - palm_side)[..., 2].min() > FOREARM_RADIUS_M and _distance(
+        (arm - palm_side).reshape(-1, 3), target
+    ) > FOREARM_RADIUS_M
     tool = transform(scene.world_from_tool[::5], scene.tool.vertices)
     low = tool[..., 2].min()
     start_gap = _distance(tool[0], target)

@@ -109,7 +109,14 @@ def _hammer(sizes: Sizes) -> ObjectModel:
     mesh = lathe(profile, steel if sizes.rng.random() < 0.7 else sizes.vivid(), segments=20, shine=0.8).moved((x, 0, 0))
     parts = [_handle(sizes, length, radius), _shaft(length / 2 - 0.01, x, radius * 0.65, sizes.handle_rgb())]
     parts.append((mesh, CollisionPart("cylinder", (head, half, 0.0), _at(x, 0, 0))))
-    return _tool("hammer", parts, mass_kg=0.16, size_m=(2 * head, 2 * head, 2 * half), work_point=(x, 0, -half), handle=(radius, length))
+    return _tool(
+        "hammer",
+        parts,
+        mass_kg=0.16,
+        size_m=(2 * head, 2 * head, 2 * half),
+        work_point=(x, 0, -half),
+        handle=(radius, length),
+    )
 
 
 def _spatula(sizes: Sizes) -> ObjectModel:
@@ -123,7 +130,14 @@ def _spatula(sizes: Sizes) -> ObjectModel:
     parts = [_handle(sizes, length, radius), _shaft(length / 2 - 0.01, start + 0.01, 0.0045, sizes.finish(STEEL_RGB))]
     collision = CollisionPart("box", (blade / 2, width, 0.003), _at(start + blade / 2, 0, 0))
     parts.append((MeshPart(vertices, mesh.faces, mesh.rgb, mesh.shine), collision))
-    return _tool("spatula", parts, mass_kg=0.09, size_m=(blade, 2 * width, 0.004), work_point=(start + blade, 0, -0.002), handle=(radius, length))
+    return _tool(
+        "spatula",
+        parts,
+        mass_kg=0.09,
+        size_m=(blade, 2 * width, 0.004),
+        work_point=(start + blade, 0, -0.002),
+        handle=(radius, length),
+    )
 
 
 def _knife(sizes: Sizes) -> ObjectModel:
@@ -135,10 +149,19 @@ def _knife(sizes: Sizes) -> ObjectModel:
     outline = [(start, top), (start, -drop), (end - point, -drop), (end, -drop * 0.1), (end - point * 0.6, top)]
     mesh = extruded(outline, 0.0016, sizes.finish(STEEL_RGB[:2]), shine=0.9)
     parts = [_handle(sizes, length, radius)]
-    box = CollisionPart("box", ((end - start) / 2, 0.002, (top + drop) / 2), _at((start + end) / 2, 0, (top - drop) / 2), 0.3)
+    box = CollisionPart(
+        "box", ((end - start) / 2, 0.002, (top + drop) / 2), _at((start + end) / 2, 0, (top - drop) / 2), 0.3
+    )
     parts.append((mesh, box))
     middle = start + 0.55 * (end - start)
-    return _tool("knife", parts, mass_kg=0.11, size_m=(blade, 0.003, drop), work_point=(middle, 0, -drop), handle=(radius, length))
+    return _tool(
+        "knife",
+        parts,
+        mass_kg=0.11,
+        size_m=(blade, 0.003, drop),
+        work_point=(middle, 0, -drop),
+        handle=(radius, length),
+    )
 
 
 def _brush(sizes: Sizes) -> ObjectModel:
@@ -152,28 +175,60 @@ def _brush(sizes: Sizes) -> ObjectModel:
     middle = _at(x, 0, (block + low) / 2)
     parts.append((wood, CollisionPart("box", (half, width, (block - low) / 2), middle, 0.4)))
     hair = hair.moved((x, 0, -block - bristle / 2))
-    return _tool("brush", parts, extra=[hair], mass_kg=0.09, size_m=(2 * half, 2 * width, bristle), work_point=(x, 0, low), handle=(radius, length))
+    return _tool(
+        "brush",
+        parts,
+        extra=[hair],
+        mass_kg=0.09,
+        size_m=(2 * half, 2 * width, bristle),
+        work_point=(x, 0, low),
+        handle=(radius, length),
+    )
 
 
 def _roller(sizes: Sizes) -> ObjectModel:
     radius, length = sizes(0.011, 0.015), sizes(0.10, 0.13)
     reach, drum, half = sizes(0.04, 0.07), sizes(0.018, 0.03), sizes(0.032, 0.055)
     x, steel = length / 2 + reach + drum, sizes.finish(STEEL_RGB)
-    profile = [(0.0, -half), (drum * 0.9, -half), (drum, -half + 0.004), (drum, half - 0.004), (drum * 0.9, half), (0.0, half)]
+    profile = [
+        (0.0, -half),
+        (drum * 0.9, -half),
+        (drum, -half + 0.004),
+        (drum, half - 0.004),
+        (drum * 0.9, half),
+        (0.0, half),
+    ]
     mesh = lathe(profile, sizes.vivid(), axis="y", segments=20, shine=0.05).moved((x, 0, 0))
     parts = [_handle(sizes, length, radius), _shaft(length / 2 - 0.01, x, 0.005, steel)]
     parts.append((mesh, CollisionPart("cylinder", (drum, half, 0.0), _at(x, 0, 0, _ALONG_Y), 0.5)))
-    return _tool("roller", parts, mass_kg=0.11, size_m=(2 * drum, 2 * half, 2 * drum), work_point=(x, 0, -drum), handle=(radius, length))
+    return _tool(
+        "roller",
+        parts,
+        mass_kg=0.11,
+        size_m=(2 * drum, 2 * half, 2 * drum),
+        work_point=(x, 0, -drum),
+        handle=(radius, length),
+    )
 
 
 def _spoon(sizes: Sizes) -> ObjectModel:
     radius, length = sizes(0.009, 0.013), sizes(0.11, 0.14)
     reach, half, width = sizes(0.04, 0.08), sizes(0.024, 0.036), sizes(0.017, 0.026)
-    x, colour = length / 2 + reach + half, sizes.finish(WOOD_RGB) if sizes.rng.random() < 0.5 else sizes.finish(STEEL_RGB)
+    x, colour = (
+        length / 2 + reach + half,
+        sizes.finish(WOOD_RGB) if sizes.rng.random() < 0.5 else sizes.finish(STEEL_RGB),
+    )
     bowl = ellipsoid((half, width, 0.009), colour, shine=0.5).moved((x, 0, 0))
     parts = [_handle(sizes, length, radius), _shaft(length / 2 - 0.01, x - half + 0.008, 0.0045, colour)]
     parts.append((bowl, CollisionPart("ellipsoid", (half, width, 0.009), _at(x, 0, 0))))
-    return _tool("spoon", parts, mass_kg=0.06, size_m=(2 * half, 2 * width, 0.018), work_point=(x + half, 0, -0.002), handle=(radius, length))
+    return _tool(
+        "spoon",
+        parts,
+        mass_kg=0.06,
+        size_m=(2 * half, 2 * width, 0.018),
+        work_point=(x + half, 0, -0.002),
+        handle=(radius, length),
+    )
 
 
 def _cup(sizes: Sizes) -> ObjectModel:
@@ -190,7 +245,9 @@ def _cup(sizes: Sizes) -> ObjectModel:
     )  # fmt: skip
 
 
-def _ring(radius: float, half_wall: float, low: float, high: float, *, axis: str = "z", slope: float = 0.0) -> list[CollisionPart]:
+def _ring(
+    radius: float, half_wall: float, low: float, high: float, *, axis: str = "z", slope: float = 0.0
+) -> list[CollisionPart]:
     """Boxes around a vessel's wall at mean radius `radius`; `slope` leans them outwards (radians)."""
     parts = []
     half_side = (radius + half_wall) * np.tan(np.pi / RING_BOXES)
@@ -202,7 +259,11 @@ def _ring(radius: float, half_wall: float, low: float, high: float, *, axis: str
             order = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
             rotation, centre = order @ rotation, order @ centre
         half_height = (high - low) / 2 / np.cos(slope)
-        parts.append(CollisionPart("box", (half_wall, half_side, half_height), _at(*centre, rotation), 1.2 if axis == "x" else 0.8))
+        parts.append(
+            CollisionPart(
+                "box", (half_wall, half_side, half_height), _at(*centre, rotation), 1.2 if axis == "x" else 0.8
+            )
+        )
     return parts
 
 
@@ -212,9 +273,19 @@ def _box(sizes: Sizes) -> ObjectModel:
     parts = [mesh]
     if sizes.rng.random() < 0.6:
         band = sizes(0.15, 0.4)
-        parts.append(rounded_box((x * band, y * 1.012, z * 1.012), sizes.vivid(), bevel_m=0.001).moved((0, 0, z * 1.012)))
+        parts.append(
+            rounded_box((x * band, y * 1.012, z * 1.012), sizes.vivid(), bevel_m=0.001).moved((0, 0, z * 1.012))
+        )
     collision = CollisionPart("box", (x, y, z), _at(0, 0, z))
-    return ObjectModel("box", label_of("target"), tuple(parts), (collision,), 0.25, np.array([2 * x, 2 * y, 2 * z]), np.array([0, 0, 2 * z]))
+    return ObjectModel(
+        "box",
+        label_of("target"),
+        tuple(parts),
+        (collision,),
+        0.25,
+        np.array([2 * x, 2 * y, 2 * z]),
+        np.array([0, 0, 2 * z]),
+    )
 
 
 def _toy(sizes: Sizes) -> ObjectModel:
@@ -223,14 +294,22 @@ def _toy(sizes: Sizes) -> ObjectModel:
     head, foot = sizes(0.6, 0.85) * height, sizes(0.008, 0.014)
     body_rgb, head_rgb = sizes.vivid(), sizes.vivid()
     centre, neck = foot + height, (length * 0.75, 0.0, foot + height + 0.75 * height)
-    parts = [ellipsoid((length, width, height), body_rgb).moved((0, 0, centre)), ellipsoid((head, head, head), head_rgb).moved(neck)]
-    collision = [CollisionPart("ellipsoid", (length, width, height), _at(0, 0, centre)), CollisionPart("sphere", (head, 0, 0), _at(*neck))]
+    parts = [
+        ellipsoid((length, width, height), body_rgb).moved((0, 0, centre)),
+        ellipsoid((head, head, head), head_rgb).moved(neck),
+    ]
+    collision = [
+        CollisionPart("ellipsoid", (length, width, height), _at(0, 0, centre)),
+        CollisionPart("sphere", (head, 0, 0), _at(*neck)),
+    ]
     base = rounded_box((length * 0.85, width * 0.95, foot), sizes.vivid(), bevel_m=0.003).moved((0, 0, foot))
     parts.append(base)
     collision.append(CollisionPart("box", (length * 0.85, width * 0.95, foot), _at(0, 0, foot)))
     ear = head * sizes(0.3, 0.55)
     for side in (-1, 1):
-        parts.append(ellipsoid((ear * 0.6, ear, ear), head_rgb * 0.7).moved((neck[0], side * head * 0.75, neck[2] + head * 0.75)))
+        parts.append(
+            ellipsoid((ear * 0.6, ear, ear), head_rgb * 0.7).moved((neck[0], side * head * 0.75, neck[2] + head * 0.75))
+        )
     top = neck[2] + head
     return ObjectModel(
         "toy", label_of("target"), tuple(parts), tuple(collision), 0.2, np.array([2 * length, 2 * width, top]),
@@ -238,7 +317,9 @@ def _toy(sizes: Sizes) -> ObjectModel:
     )  # fmt: skip
 
 
-def _vessel(name: str, sizes: Sizes, *, foot: float, rim: float, height: float, extra: list[tuple[MeshPart, CollisionPart]]) -> ObjectModel:
+def _vessel(
+    name: str, sizes: Sizes, *, foot: float, rim: float, height: float, extra: list[tuple[MeshPart, CollisionPart]]
+) -> ObjectModel:
     """A turned dish: foot radius, rim radius, height."""
     wall, bend = 0.004, sizes(0.35, 0.6)
     middle = foot + (rim - foot) * (0.75 if name == "bowl" else 0.5)
@@ -270,11 +351,19 @@ def _pan(sizes: Sizes) -> ObjectModel:
     start, end = rim - 0.003, rim + length
     profile = [(0.0, start), (radius * 0.6, start), (radius, start + 0.3 * length), (radius * 0.8, end), (0.0, end)]
     mesh = lathe(profile, sizes.handle_rgb() * 0.5, axis="x", segments=14).moved((0, 0, height * 0.8))
-    part = CollisionPart("capsule", (radius, length / 2 - radius, 0.0), _at((start + end) / 2, 0, height * 0.8, _ALONG_X))
+    part = CollisionPart(
+        "capsule", (radius, length / 2 - radius, 0.0), _at((start + end) / 2, 0, height * 0.8, _ALONG_X)
+    )
     return _vessel("pan", sizes, foot=rim * sizes(0.82, 0.92), rim=rim, height=height, extra=[(mesh, part)])
 
 
 _TOOLS: dict[str, Callable[[Sizes], ObjectModel]] = {
     "hammer": _hammer, "spatula": _spatula, "knife": _knife, "brush": _brush, "roller": _roller, "spoon": _spoon, "cup": _cup,
 }  # fmt: skip
-_TARGETS: dict[str, Callable[[Sizes], ObjectModel]] = {"box": _box, "toy": _toy, "plate": _plate, "bowl": _bowl, "pan": _pan}
+_TARGETS: dict[str, Callable[[Sizes], ObjectModel]] = {
+    "box": _box,
+    "toy": _toy,
+    "plate": _plate,
+    "bowl": _bowl,
+    "pan": _pan,
+}

@@ -86,8 +86,8 @@ def minimum_jerk(time_s: Float[np.ndarray, "N"], start_s: float, end_s: float) -
 
 
 def sample_start(rng: np.random.Generator, yaw: float) -> Start:
-    """10 to 28 cm away, any azimuth, mostly sideways; farther takes longer."""
-    distance, azimuth, elevation = rng.uniform(0.11, 0.27), rng.uniform(-np.pi, np.pi), np.radians(rng.uniform(2, 42))
+    """10 to 23 cm away, any azimuth, mostly sideways; farther takes longer."""
+    distance, azimuth, elevation = rng.uniform(0.10, 0.23), rng.uniform(-np.pi, np.pi), np.radians(rng.uniform(2, 42))
     horizontal = distance * np.cos(elevation)
     offset = np.array([horizontal * np.cos(azimuth), horizontal * np.sin(azimuth), distance * np.sin(elevation)])
     reach = 0.5 + 0.4 * (distance - 0.10) / 0.18
@@ -105,7 +105,12 @@ def act_pitch(task: Task) -> float:
     ranges = {
         "hit": (2, 14), "stir": (38, 55), "cut": (4, 11), "dust": (14, 28), "push": (28, 42), "smear": (16, 30), "pour in some": (-90, -90)
     }  # fmt: skip
-    special = {("cut", "spatula"): (42, 55), ("dust", "roller"): (25, 40), ("hit", "roller"): (10, 20), ("dust", "spatula"): (25, 40)}
+    special = {
+        ("cut", "spatula"): (42, 55),
+        ("dust", "roller"): (25, 40),
+        ("hit", "roller"): (10, 20),
+        ("dust", "spatula"): (25, 40),
+    }
     low, high = special.get((verb, tool), ranges[verb])
     if verb == "hit" and task.top_m < 0.05:
         low, high = low + 20, high + 20
@@ -113,7 +118,13 @@ def act_pitch(task: Task) -> float:
 
 
 def _reach(
-    task: Task, start: Start, time_s: Float[np.ndarray, "N"], *, first: Float[np.ndarray, "3"], pitch: float, over_m: float
+    task: Task,
+    start: Start,
+    time_s: Float[np.ndarray, "N"],
+    *,
+    first: Float[np.ndarray, "3"],
+    pitch: float,
+    over_m: float,
 ) -> ToolPath:
     """Rest, then go from `start` to `first`, coming down over the rim only near the end (`over_m` above `first`)."""
     rng = task.rng
@@ -215,7 +226,7 @@ def _push(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
 
 def _pour(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
     """Carries the cup upright beside the target, then tips it over the middle."""
-    tip = np.radians(112)
+    tip = np.radians(130)
     toward = np.array([np.cos(start.yaw), np.sin(start.yaw), 0.0])
     height = task.tool.handle_length_m
     first = task.centre - toward * 0.5 * height + np.array([0, 0, task.top_m + 0.075 + 0.5 * height])
@@ -232,7 +243,9 @@ def _run_up(acting_s: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
     return np.where(t < 0.2, t**2 / 0.4, t - 0.1)
 
 
-def _back_and_forth(path: ToolPath, acting_s: Float[np.ndarray, "N"], heading: float, *, stroke: float, pace_hz: float) -> ToolPath:
+def _back_and_forth(
+    path: ToolPath, acting_s: Float[np.ndarray, "N"], heading: float, *, stroke: float, pace_hz: float
+) -> ToolPath:
     """Add strokes along `heading`: out by twice `stroke` and back, `pace_hz` times a second."""
     along = stroke * (1 - np.cos(2 * np.pi * pace_hz * _run_up(acting_s)))
     path[:, :2] += along[:, None] * np.array([np.cos(heading), np.sin(heading)])

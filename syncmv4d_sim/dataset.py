@@ -1,0 +1,164 @@
+"""Builds data sets: one process per core, one folder per sequence, safe to stop and start again at any moment."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from syncmv4d_model.data.sequence import Sequence, write_sequence
+from syncmv4d_sim.cameras import sample_rig
+from syncmv4d_sim.physics import Rejection, simulate
+from syncmv4d_sim.render import render
+from syncmv4d_sim.scene import sample_scene
+from syncmv4d_sim.splits import rule_of
+from syncmv4d_sim.surface import surface
+from syncmv4d_sim.tracks import track
+
+MAX_ATTEMPTS = 60
+RIG_STREAM, ANCHOR_STREAM = 101, 102
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What every sequence of a data set shares."""
+
+    split: str = "train"
+    seed: int = 0
+    height: int = 96
+    width: int = 96
+    num_points: int = 1024
+    rig: Literal["random", "taco"] = "random"
+    shadows: bool = True
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished sequence, and why the scenes before it were rejected."""
+
+    name: str
+    rejections: tuple[str, ...]
+
+
+def make_sequence(index: int, options: BuildOptions) -> tuple[Sequence, tuple[str, ...]]:
+    """Simulate, check, render and track sequence `index` of a split; the same arguments give the same sequence, bit for bit.
+
+    Returns it with the reasons of the scenes rejected on the way. RuntimeError after MAX_ATTEMPTS rejections.
+    """
+    rejections: list[str] = []
+    for attempt in range(MAX_ATTEMPTS):
+        made = _attempt(index, options, attempt)
+        if isinstance(made, Sequence):
+            return made, tuple(rejections)
+        rejections.append(made.reason)
+    raise RuntimeError(f"{options.split} {index}: {MAX_ATTEMPTS} scenes in a row rejected, the last because {rejections[-1]}")
+
+
+def _attempt(index: int, options: BuildOptions, attempt: int) -> Sequence | Rejection:
+    scene = sample_scene(options.split, index, options.seed, attempt=attempt)
+    rollout = simulate(scene)
+    if isinstance(rollout, Rejection):
+        return Rejection(f"{scene.triplet}: {rollout.reason}")
+    key = [options.seed, rule_of(options.split).stream, index, attempt]
+    body = surface(rollout)
+    rig_rng, anchor_rng = np.random.default_rng([*key, RIG_STREAM]), np.random.default_rng([*key, ANCHOR_STREAM])
+    rig = sample_rig(options.rig, body.action_points, rig_rng, height=options.height, width=options.width)
+    frames = render(rollout, rig, shadows=options.shadows)
+    try:
+        tracks = track(body, rig, frames, num_points=options.num_points, rng=anchor_rng)
+    except ValueError as error:
+        return Rejection(f"{scene.triplet}: {error}")
+    return Sequence(
+        name=sequence_name(index),
+        task=scene.text,
+        triplet=scene.triplet,
+        view_names=rig.view_names,
+        video=frames.rgb,
+        intrinsics=rig.intrinsics,
+        camera_from_world=rig.camera_from_world,
+        positions=tracks.positions,
+        visible=tracks.visible,
+        label=tracks.label,
+        anchors_px=tracks.anchors_px,
+        depth_scale=tracks.depth_scale,
+        frame_period_s=rollout.frame_period_s,
+    )
+
+
+def sequence_name(index: int) -> str:
+    """Folder name of a sequence within its split."""
+    return f"{index:06d}"
+
+
+def build(out: Path, options: BuildOptions, *, count: int, workers: int = 2, show_progress: bool = True) -> Counter[str]:
+    """Write sequences 0..count-1 of the split under `out/<split>/`, skipping those that exist. Returns rejections by reason.
+
+    Every sequence appears whole or not at all. The reasons of rejected scenes are appended to `out/rejections_<split>.jsonl`.
+    ValueError for an unknown split, or when `out` holds the split with other options.
+    """
+    rule_of(options.split)
+    directory = out / options.split
+    directory.mkdir(parents=True, exist_ok=True)
+    _check_same_options(out, options)
+    missing = [index for index in range(count) if not (directory / sequence_name(index)).is_dir()]
+    reasons: Counter[str] = Counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    log = out / f"rejections_{options.split}.jsonl"
+    with Progress(*columns, disable=not show_progress) as progress, log.open("a", encoding="utf-8") as file:
+        task = progress.add_task(options.split, total=count, completed=count - len(missing))
+        for built in _built(directory, missing, options, workers=workers):
+            for reason in built.rejections:
+                reasons[reason] += 1
+                file.write(json.dumps({"sequence": built.name, "reason": reason}) + "\n")
+            progress.advance(task)
+    return reasons
+
+
+def _built(directory: Path, indices: list[int], options: BuildOptions, *, workers: int) -> Iterator[Built]:
+    """Finished sequences as they come; in this process when one worker is asked for."""
+    if workers <= 1:
+        yield from (_build_one(directory, index, options) for index in indices)
+        return
+    context = multiprocessing.get_context("spawn")  # a forked child would share its parent's GL context
+    with ProcessPoolExecutor(min(workers, max(len(indices), 1)), mp_context=context, initializer=_one_thread) as pool:
+        jobs: list[Future[Built]] = [pool.submit(_build_one, directory, index, options) for index in indices]
+        try:
+            yield from (job.result() for job in as_completed(jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _build_one(directory: Path, index: int, options: BuildOptions) -> Built:
+    sequence, rejections = make_sequence(index, options)
+    write_sequence(directory / sequence.name, sequence)
+    return Built(sequence.name, rejections)
+
+
+def _one_thread() -> None:
+    """Mesa's software renderer takes every core for itself; the workers already fill them."""
+    os.environ["LP_NUM_THREADS"] = "1"
+
+
+def _check_same_options(out: Path, options: BuildOptions) -> None:
+    """One split folder holds sequences of one kind; the first build says which."""
+    path = out / f"options_{options.split}.json"
+    wanted = {name: getattr(options, name) for name in BuildOptions.__dataclass_fields__}
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        differing = [name for name in wanted if found.get(name) != wanted[name]]
+        if differing:
+            name = differing[0]
+            raise ValueError(f"{path} was built with {name} {found.get(name)}, asked for {wanted[name]}: choose another folder")
+        return
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+    os.replace(partial, path)
