@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -29,6 +29,9 @@ class VoxelGrid:
     voxel_of_point: Int64[torch.Tensor, "P"]
     points_per_voxel: Int64[torch.Tensor, "M"]
     num_groups: int
+    spconv_pairs: dict[str, Any] = field(
+        default_factory=dict
+    )  # spconv's own neighbour lists, shared by all convolutions
 
     def pool(self, features: Float[torch.Tensor, "P C"]) -> Float[torch.Tensor, "M C"]:
         """Mean of the points that share a voxel."""
@@ -128,21 +131,28 @@ def convolve_torch(
 def convolve_spconv(
     voxels: Float[torch.Tensor, "M C"], weight: Float[torch.Tensor, "D 3 3 3 C"], grid: VoxelGrid
 ) -> Float[torch.Tensor, "M D"]:
-    """The same by spconv. Raises ImportError without it, and ValueError for several CPU threads, where it is wrong."""
+    """The same by spconv, in single precision. No gradient on a CPU: spconv's backward asks for a CUDA stream.
+
+    Raises ImportError without spconv, and ValueError for several CPU threads, where its results are wrong.
+    """
     import spconv.pytorch as spconv
 
     if not voxels.is_cuda and torch.get_num_threads() > 1:
         raise ValueError(f"spconv is only right on one CPU thread, got {torch.get_num_threads()}")
     indices, shape = grid._spconv_indices
-    sparse = spconv.SparseConvTensor(voxels.contiguous(), indices, shape, grid.num_groups)
-    layer = _spconv_layer(spconv, weight)
-    return layer(sparse).features
+    with torch.autocast(voxels.device.type, enabled=False):
+        sparse = spconv.SparseConvTensor(
+            voxels.float().contiguous(), indices, shape, grid.num_groups, indice_dict=grid.spconv_pairs
+        )
+        result = _spconv_layer(spconv, weight)(sparse)
+    grid.spconv_pairs.update(result.indice_dict)
+    return result.features.to(voxels.dtype)
 
 
 def _spconv_layer(spconv: Any, weight: torch.Tensor) -> nn.Module:
     """A bias-free layer (spconv's own bias fails in eval) that computes with our tensor."""
     with torch.device("meta"):
-        layer = spconv.SubMConv3d(weight.shape[-1], weight.shape[0], 3, bias=False)
+        layer = spconv.SubMConv3d(weight.shape[-1], weight.shape[0], 3, bias=False, indice_key="grid")
     del layer.weight
     layer.weight = weight
     return layer.train(torch.is_grad_enabled())
