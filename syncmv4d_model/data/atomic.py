@@ -19,9 +19,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     partial = _fresh_partial(path)
     try:
         yield partial
-        _flush(partial)
+        flush(partial)
         os.replace(partial, path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         raise _could_not_write(path, error) from error
     finally:
@@ -36,14 +36,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         for file in sorted(partial.rglob("*")):
-            _flush(file)
-        _flush(partial)
+            flush(file)
+        flush(partial)
         previous = path.with_name(f".{path.name}.previous")
         shutil.rmtree(previous, ignore_errors=True)
         if path.exists():
             path.rename(previous)
         partial.rename(path)
-        _flush(path.parent)
+        flush(path.parent)
         shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         raise _could_not_write(path, error) from error
@@ -72,7 +72,8 @@ def _could_not_write(path: Path, error: OSError) -> OSError:
     return OSError(error.errno, f"could not write {path}: {error.strerror or error}; no part of it was kept")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
