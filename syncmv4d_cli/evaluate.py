@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from syncmv4d_model.evaluation.baselines import TextMean
+    from syncmv4d_model.evaluation.harness import Report
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Options:
     """Seed of noise, anchors and intervals."""
     html: Path | None = None
     """Also write a self-contained HTML page here."""
-    baselines_only: Annotated[bool, tyro.conf.arg(name="baselines-only")] = False
+    baselines_only: bool = False
     """Score the static and text-mean rows only; needs no model."""
 
 
@@ -67,12 +71,19 @@ def main(args: Sequence[str]) -> int:
             text_mean=text_mean,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = str(folder) if folder is not None else None
+    report.settings["checkpoint"] = identity(folder) if folder is not None else None
     write(report, options, console)
     return 0
 
 
-def load_text_mean(checkpoint: Path | None, data: Path):
+def identity(checkpoint: Path) -> str:
+    """Name and digest of a checkpoint folder: which weights a number belongs to."""
+    from syncmv4d_model.checkpoint import checkpoint_hash
+
+    return f"{checkpoint.name}@{checkpoint_hash(checkpoint)}"
+
+
+def load_text_mean(checkpoint: Path | None, data: Path) -> TextMean | None:
     """The checkpoint's text mean, else one fitted on DIR/train, else None."""
     from syncmv4d_model.data.sequence import list_sequences, read_sequence
     from syncmv4d_model.evaluation.baselines import TextMean
@@ -84,7 +95,7 @@ def load_text_mean(checkpoint: Path | None, data: Path):
     return TextMean.fit(read_sequence(directory, with_video=False) for directory in list_sequences(data, "train"))
 
 
-def write(report, options: Options, console: Console) -> None:
+def write(report: Report, options: Options, console: Console) -> None:
     """Print the table and write what was asked for."""
     from syncmv4d_model.evaluation.report import terminal_table, write_html
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,11 +123,12 @@ def _missing(report: Report) -> str | None:
     return f"{NOT_COMPUTED}: {', '.join(names)}" if names else None
 
 
-def _lines(report: Report):
-    for name, value in report.metrics.items():
+def _lines(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Name, mean and interval of each metric, ratios first: they are what one comes for."""
+    for name in sorted(report.metrics, key=lambda name: not name.endswith("_ratio")):
         interval = report.intervals[name]
         shown = "" if interval is None else f"{interval[0]:.4g} .. {interval[1]:.4g}"
-        yield name, _shown(value), shown
+        yield name, _shown(report.metrics[name]), shown
 
 
 def _shown(value: float | str | None) -> str:
