@@ -154,10 +154,11 @@ def run(options: Run) -> None:
 
 def nano(options: Nano) -> None:
     """Data, init and run with the settings of the bundled checkpoint."""
-    from syncmv4d_cli.build_dataset import build_splits
+    from syncmv4d_sim.dataset import BuildOptions, build
 
     data, start = options.work / "data", options.work / "untrained"
-    build_splits(data, {"train": options.sequences, "val": 64}, seed=options.seed)
+    for split, count in {"train": options.sequences, "val": 64}.items():
+        build(data, BuildOptions(split=split, seed=options.seed), count=count)
     if not start.exists():
         init(Init(data, start, seed=options.seed))
     run(

@@ -21,10 +21,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from syncmv4d_model.config import ModelConfig, from_dict, to_dict
+from syncmv4d_model.data.atomic import atomic_directory
 from syncmv4d_model.networks.joint_denoiser import JointDenoiser
-from syncmv4d_model.networks.latents import Codec, empty_codec
+from syncmv4d_model.networks.latents import PcaCodec
 from syncmv4d_model.networks.point_aligner import PointAligner
-from syncmv4d_model.networks.text import TextEncoder
+from syncmv4d_model.networks.text import TaskTokenizer, TextEncoder
 
 FORMAT = 1
 BUNDLED_NANO = Path(__file__).parent / "checkpoints" / "nano"
@@ -36,7 +37,6 @@ class Statistics:
 
     depth_scale_mean_m: tuple[float, float] = (0.6, 1.0)
     depth_scale_std_m: tuple[float, float] = (0.1, 0.1)
-    motion_noise_levels: float = 0.0  # the codec's identity error, standard deviation in 8-bit levels
     stddev_temperature: float = 1.0  # multiplies the predicted standard deviation; from validation
 
 
@@ -45,7 +45,7 @@ class Components:
     """Everything that a checkpoint holds."""
 
     config: ModelConfig
-    codec: Codec
+    codec: PcaCodec
     text_encoder: TextEncoder
     joint_denoiser: JointDenoiser
     point_aligner: PointAligner | None
@@ -72,14 +72,14 @@ class Components:
         return self
 
 
-def build_components(config: ModelConfig, *, seed: int, tokenizer: str, codec: Codec | None = None) -> Components:
-    """Untrained networks of this configuration, the same for the same seed. `tokenizer` is a tokenizer's JSON."""
+def build_components(config: ModelConfig, *, seed: int, tokenizer: TaskTokenizer, codec: PcaCodec | None = None) -> Components:
+    """Untrained networks of this configuration, the same for the same seed; the codec is blank unless given."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Components(
             config=config,
-            codec=codec if codec is not None else empty_codec(config),
-            text_encoder=TextEncoder(config.text, tokenizer=tokenizer),
+            codec=codec if codec is not None else PcaCodec(config.codec, config.motion),
+            text_encoder=TextEncoder(config.text, tokenizer),
             joint_denoiser=JointDenoiser(config),
             point_aligner=PointAligner(config) if config.switches.aligner and config.switches.motion else None,
             statistics=Statistics(),
@@ -87,29 +87,20 @@ def build_components(config: ModelConfig, *, seed: int, tokenizer: str, codec: C
 
 
 def save_components(directory: Path, components: Components, *, dtype: torch.dtype = torch.float16) -> None:
-    """Write the folder whole or not at all: it is made beside its place, then renamed. Floats are stored as `dtype`."""
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, part in components.networks().items():
-        folder = partial / name
-        folder.mkdir()
-        stored = {
-            key: value.to(dtype) if value.is_floating_point() else value for key, value in part.state_dict().items()
-        }
-        save_torch_state_dict(stored, folder, filename_pattern="model{suffix}.safetensors", max_shard_size="15MB")
-    (partial / "text_encoder" / "tokenizer.json").write_text(components.text_encoder.tokenizer_json)
-    index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
-    (partial / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
-    for extra in directory.glob("*") if directory.exists() else ():
-        if not (partial / extra.name).exists():
-            (shutil.copytree if extra.is_dir() else shutil.copy2)(extra, partial / extra.name)
-    previous = directory.with_name(f".{directory.name}.previous")
-    shutil.rmtree(previous, ignore_errors=True)
-    if directory.exists():
-        directory.rename(previous)
-    partial.rename(directory)
-    shutil.rmtree(previous, ignore_errors=True)
+    """Write the folder whole or not at all; files there that are not ours are kept. Floats are stored as `dtype`."""
+    with atomic_directory(directory) as partial:
+        for name, part in components.networks().items():
+            folder = partial / name
+            folder.mkdir()
+            state = part.state_dict()
+            stored = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
+            save_torch_state_dict(stored, folder, filename_pattern="model{suffix}.safetensors", max_shard_size="15MB")
+        components.text_encoder.tokenizer.save(partial / "text_encoder")
+        index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
+        (partial / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
+        for extra in directory.glob("*") if directory.exists() else ():
+            if extra.is_file() and not (partial / extra.name).exists():
+                shutil.copy2(extra, partial / extra.name)
 
 
 def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelConfig] | None = None) -> Components:
@@ -120,10 +111,7 @@ def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelCon
     index = read_index(directory)
     config = from_dict(index["config"])
     config = change(config) if change is not None else config
-    tokenizer = directory / "text_encoder" / "tokenizer.json"
-    if not tokenizer.is_file():
-        raise FileNotFoundError(f"checkpoint lacks {tokenizer}")
-    components = build_components(config, seed=0, tokenizer=tokenizer.read_text())
+    components = build_components(config, seed=0, tokenizer=TaskTokenizer.load(directory / "text_encoder"))
     for name, part in components.networks().items():
         _load_part(part, directory / name)
     statistics = {key: tuple(value) if isinstance(value, list) else value for key, value in index["statistics"].items()}

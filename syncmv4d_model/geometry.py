@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 
-def transform(a_from_b: Float[np.ndarray, "*#n 4 4"], points_b: Float[np.ndarray, "*n P 3"]) -> Float[np.ndarray, "*m P 3"]:
+def transform(
+    a_from_b: Float[np.ndarray, "*#n 4 4"], points_b: Float[np.ndarray, "*n P 3"]
+) -> Float[np.ndarray, "*m P 3"]:
     """Take points from frame b to frame a."""
     return points_b @ np.swapaxes(a_from_b[..., :3, :3], -1, -2) + a_from_b[..., None, :3, 3]
 
@@ -24,7 +26,9 @@ def inverse(a_from_b: Float[np.ndarray, "*n 4 4"]) -> Float[np.ndarray, "*n 4 4"
     return b_from_a
 
 
-def project(intrinsics: Float[np.ndarray, "*#n 3 3"], points_camera: Float[np.ndarray, "*n P 3"]) -> Float[np.ndarray, "*m P 2"]:
+def project(
+    intrinsics: Float[np.ndarray, "*#n 3 3"], points_camera: Float[np.ndarray, "*n P 3"]
+) -> Float[np.ndarray, "*m P 2"]:
     """Pixel (u, v) of camera-frame points. Points at or behind the camera give non-finite or mirrored pixels; mask by depth."""
     uvw = points_camera @ np.swapaxes(intrinsics, -1, -2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -40,7 +44,12 @@ def unproject(
 
 
 def resized_intrinsics(
-    intrinsics: Float[np.ndarray, "*n 3 3"], scale_x: float, scale_y: float, *, crop_x_px: float = 0.0, crop_y_px: float = 0.0
+    intrinsics: Float[np.ndarray, "*n 3 3"],
+    scale_x: float,
+    scale_y: float,
+    *,
+    crop_x_px: float = 0.0,
+    crop_y_px: float = 0.0,
 ) -> Float[np.ndarray, "*n 3 3"]:
     """K after cropping at (crop_x, crop_y) and then resizing: c' = s (c - crop + 0.5) - 0.5, f' = s f."""
     result = np.array(intrinsics, dtype=np.float64)
@@ -57,7 +66,9 @@ def camera_centre(camera_from_world: Float[np.ndarray, "*n 4 4"]) -> Float[np.nd
     return -(np.swapaxes(rotation, -1, -2) @ camera_from_world[..., :3, 3:])[..., 0]
 
 
-def look_at(eye: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+def look_at(
+    eye: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "4 4"]:
     """camera_from_world of a camera at `eye` looking at `target`, image up along `up`."""
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, up)
@@ -67,27 +78,3 @@ def look_at(eye: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"], up: Flo
     camera_from_world[:3, :3] = rotation
     camera_from_world[:3, 3] = -rotation @ eye
     return camera_from_world
-
-
-def scene_centre(
-    intrinsics: Float[np.ndarray, "V 3 3"],
-    camera_from_world: Float[np.ndarray, "V 4 4"],
-    *,
-    height: int,
-    width: int,
-    mean_depth_m: float,
-) -> Float[np.ndarray, "3"]:
-    """The world point nearest (least squares) to the rays through the images' centres; for one view, or parallel rays,
-    the mean point at `mean_depth_m` along them. Training and inference share this rule: tracks are relative to it.
-    """
-    centre_px = np.array([[(width - 1) / 2, (height - 1) / 2]])
-    rays_camera = unproject(intrinsics, np.broadcast_to(centre_px, (len(intrinsics), 1, 2)), np.ones((len(intrinsics), 1)))
-    rotation = camera_from_world[:, :3, :3]
-    directions = np.einsum("vji,vj->vi", rotation, rays_camera[:, 0])
-    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    origins = camera_centre(camera_from_world)
-    across = np.eye(3) - directions[:, :, None] * directions[:, None, :]
-    normal = across.sum(0)
-    if len(intrinsics) == 1 or np.linalg.cond(normal) > 1e6:
-        return (origins + directions * mean_depth_m).mean(0)
-    return np.linalg.solve(normal, np.einsum("vij,vj->i", across, origins))

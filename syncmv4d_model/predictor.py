@@ -22,9 +22,10 @@ from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
 from syncmv4d_model.config import ModelConfig
 from syncmv4d_model.diffusion.closed_loop import Denoised, LoopFunctions, denoise
 from syncmv4d_model.diffusion.flow_matching import sampling_times
-from syncmv4d_model.geometry import scene_centre
 from syncmv4d_model.motion.anchors import point_colours, stratified_anchors
-from syncmv4d_model.motion.pseudo_video import decode_denormalise, depth_min_max, foreground, project_normalise
+from syncmv4d_model.motion.projection import depth_min_max
+from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
+from syncmv4d_model.networks.camera_rays import scene_centre
 from syncmv4d_model.types import (
     TRACK_UNIT_M,
     AlignedTracks,
@@ -48,16 +49,6 @@ def stack_cameras(observations: Sequence[Observation]) -> Cameras:
     intrinsics = np.stack([observation.intrinsics for observation in observations])
     camera_from_world = np.stack([observation.camera_from_world for observation in observations])
     return Cameras(torch.from_numpy(intrinsics).float(), torch.from_numpy(camera_from_world).float(), height, width)
-
-
-def scene_centres(cameras: Cameras, config: ModelConfig) -> Float[Tensor, "B 3"]:
-    """World point that each batch element's normalised tracks are relative to (geometry.scene_centre)."""
-    size = {"height": cameras.height, "width": cameras.width, "mean_depth_m": config.mean_depth_m}
-    pairs = zip(
-        cameras.intrinsics.double().cpu().numpy(), cameras.camera_from_world.double().cpu().numpy(), strict=True
-    )
-    centres = np.stack([scene_centre(intrinsics, extrinsics, **size) for intrinsics, extrinsics in pairs])
-    return torch.from_numpy(centres).float().to(cameras.intrinsics.device)
 
 
 def normalised(points_world: Tensor, centre: Float[Tensor, "B 3"]) -> Tensor:
@@ -138,7 +129,7 @@ class Binding:
         return decode_denormalise(
             self.pseudo_video(clean_motion), anchors.pixels, self.condition.cameras, self.metric_scale(depth_scale),
             motion=config, splat_px=config.dense_splat_px,
-            identity_noise_levels=self.components.statistics.motion_noise_levels,
+            identity_noise_levels=self.components.codec.motion_noise_levels,
         )  # fmt: skip
 
     def point_aligner(self, tracks: Tensor, coarse: CoarseTracks, anchors: Anchors, t: Tensor) -> AlignedTracks:
@@ -181,7 +172,7 @@ def make_condition(
     text, mask, unknown = components.text_encoder.encode(texts)
     reference = components.codec.encode_video(rearrange(images, "b v h w c -> (b v) 1 h w c"))
     reference = rearrange(reference, "(b v) c f h w -> b v c f h w", b=len(images))
-    return Condition(text, mask, reference, cameras, scene_centres(cameras, components.config)), unknown
+    return Condition(text, mask, reference, cameras, scene_centre(cameras, mean_depth_m=components.config.mean_depth_m)), unknown
 
 
 class Predictor:
@@ -193,7 +184,7 @@ class Predictor:
         self.components = components.eval()
         self.name = name
         if engine == "compile":
-            components.joint_denoiser.compile()
+            components.joint_denoiser.compile_blocks()
 
     @classmethod
     def load(
@@ -286,7 +277,7 @@ class Predictor:
         chosen_anchors = torch.gather(anchors, 2, torch.from_numpy(chosen)[None, :, :, None].expand(-1, -1, -1, 2))
         coarse = decode_denormalise(
             decoded, chosen_anchors, cameras, scale, motion=motion, splat_px=motion.dense_splat_px,
-            identity_noise_levels=self.components.statistics.motion_noise_levels,
+            identity_noise_levels=self.components.codec.motion_noise_levels,
         )  # fmt: skip
         return coarse.points_world[0].numpy(), coarse.valid[0].numpy()
 

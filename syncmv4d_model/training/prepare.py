@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from syncmv4d_model.checkpoint import Components, Statistics, build_components, save_components
 from syncmv4d_model.config import ModelConfig
 from syncmv4d_model.data.loader import truth_videos
 from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
 from syncmv4d_model.evaluation.baselines import TextMean
-from syncmv4d_model.networks.latents import PcaCodec, fit_pca_codec, measure_motion_noise
+from syncmv4d_model.networks.pca_fit import fit_pca_codec
 from syncmv4d_model.networks.text import train_tokenizer
 
 Progress = Callable[[str, int, int], None]
@@ -33,24 +34,24 @@ def prepare(
     tokenizer = train_tokenizer(sorted({sequence.task for sequence in light}), config.text.vocabulary)
     fitted = paths[:: max(1, len(paths) // codec_sequences)][:codec_sequences]
     codec = fit_pca_codec(
-        (truth_videos(read_sequence(path), config) for path in _tracked(fitted, "codec", progress)), config
+        (truth_videos(read_sequence(path), config) for path in _tracked(fitted, "codec", progress)),
+        config.codec,
+        motion=config.motion,
+        seed=seed,
     )
     components = build_components(config, seed=seed, tokenizer=tokenizer, codec=codec)
-    components = replace(components, statistics=measure_statistics(light, codec, config, fitted[:16]))
+    components = replace(components, statistics=measure_statistics(light))
     save_components(out, components, dtype=torch.float32)
     TextMean.fit(light).save(out / "text_mean.safetensors")
     return components
 
 
-def measure_statistics(
-    sequences: list[Sequence], codec: PcaCodec, config: ModelConfig, fitted: list[Path]
-) -> Statistics:
-    """Depth-scale mean and std over the training set, and the codec's identity error in 8-bit levels."""
+def measure_statistics(sequences: list[Sequence]) -> Statistics:
+    """Mean and standard deviation of the depth scale over the training set."""
     scales = np.concatenate([sequence.depth_scale for sequence in sequences]).astype(np.float64)
-    noise = measure_motion_noise(codec, [truth_videos(read_sequence(path), config)[1] for path in fitted], config)
     near, far = scales.mean(0)
     near_std, far_std = np.maximum(scales.std(0), 1e-3)
-    return Statistics((float(near), float(far)), (float(near_std), float(far_std)), motion_noise_levels=noise)
+    return Statistics((float(near), float(far)), (float(near_std), float(far_std)))
 
 
 def _tracked(paths: list[Path], what: str, progress: Progress) -> Iterator[Path]:

@@ -68,7 +68,7 @@ def train(
     first_stage = stored_stage(state_path)
     components.to(options.device)
     if options.compile:
-        components.joint_denoiser.compile()
+        components.joint_denoiser.compile_blocks()
     for index, stage_plan in enumerate(plan.stages[first_stage:], start=first_stage):
         resumed = index == first_stage and state_path.exists()
         if resumed:
