@@ -80,7 +80,7 @@ def write_prediction(
             (stage / f"{name}.mp4").write_bytes(encode_video(video, frame_period_s=period))
         save_tracks(stage / TRACKS_FILE, tracks_of(prediction, observation, fit, checkpoint=checkpoint))
         if preview is not None:
-            (stage / "preview.mp4").write_bytes(encode_video(preview.frames, frame_period_s=period))
+            (stage / "preview.mp4").write_bytes(encode_video(preview.frames, frame_period_s=period, crf=20))
             _save_png(stage / "preview.png", preview.still)
         if rerun:
             save_rerun(stage / "prediction.rrd", prediction, observation)
@@ -201,7 +201,7 @@ def save_rerun(path: Path, prediction: Prediction, observation: Observation) -> 
 def _save_png(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
     from PIL import Image
 
-    Image.fromarray(image).save(path, format="PNG", optimize=True)
+    Image.fromarray(image).save(path, format="PNG")
 
 
 @contextmanager

@@ -23,8 +23,13 @@ def write_video(
     write_bytes(path, encode_video(frames, frame_period_s=frame_period_s, lossless=lossless))
 
 
-def encode_video(frames: UInt8[np.ndarray, "T H W 3"], *, frame_period_s: float, lossless: bool = False) -> bytes:
-    """The bytes of `write_video`'s file. Encoded in memory, so that a full disk is met by one plain write."""
+def encode_video(
+    frames: UInt8[np.ndarray, "T H W 3"], *, frame_period_s: float, lossless: bool = False, crf: int = 12
+) -> bytes:
+    """The bytes of `write_video`'s file. Encoded in memory, so that a full disk is met by one plain write.
+
+    `crf` is x264's quality when lossy: 0 best, 12 beyond what eyes see, 51 worst.
+    """
     import av
 
     count, height, width = frames.shape[:3]
@@ -40,7 +45,7 @@ def encode_video(frames: UInt8[np.ndarray, "T H W 3"], *, frame_period_s: float,
         stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=rate)
         stream.width, stream.height = width, height
         stream.pix_fmt = "rgb24" if lossless else "yuv420p"
-        stream.options = {"qp": "0", "preset": "veryfast"} if lossless else {"crf": "12", "preset": "medium"}
+        stream.options = {"qp": "0", "preset": "veryfast"} if lossless else {"crf": str(crf), "preset": "veryfast"}
         stream.codec_context.thread_count = 1  # the same bytes on every machine
         for index, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")

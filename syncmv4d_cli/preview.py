@@ -1,0 +1,217 @@
+"""Pictures of a prediction: one row per view; what the camera saw, what was generated, pseudo video, tracks, and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+from PIL import Image, ImageDraw
+
+from syncmv4d_cli.contact_sheet import Sheet, fit_tile
+from syncmv4d_model.data.observation import Fit, read_observation
+from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
+from syncmv4d_model.geometry import project, transform
+from syncmv4d_model.results import LABEL_COLOURS, Preview
+from syncmv4d_model.types import LABELS, Observation, Prediction
+
+TILE_PX = 240
+MAX_POINTS = 160  # per view; more would hide the picture
+TRAIL_FRAMES = 8
+HOLD_FRAMES = 5  # the animation rests on its last frame before it starts again
+SAME_POINT_PX = 2.0  # a generated point and a true one whose frame-0 pixels are closer are the same point
+_BACKDROP_LIGHT = 0.5
+_SUPERSAMPLING = 2
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One view's tracks as they are drawn: pixels of its video, in order of anchors."""
+
+    pixels: Float[np.ndarray, "T K 2"]  # not finite behind the camera
+    visible: Bool[np.ndarray, "T K"]
+    label: UInt8[np.ndarray, "K"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true sequence, and which of its points is each generated point."""
+
+    sequence: Sequence
+    match: np.ndarray  # int [V K], index of the nearest true anchor
+    same: Bool[np.ndarray, "V K"]  # near enough to be the same point
+    error_cm: float  # mean end-point error of the same points where the truth is visible; NaN if none is
+    static_error_cm: float  # the same if nothing had moved
+
+
+def draw_preview(
+    prediction: Prediction, observation: Observation, *, note: str = "", truth: Truth | None = None
+) -> Preview:
+    """The still and the animation. `note` stands under the task (checkpoint, seed, steps)."""
+    last = prediction.video.shape[1] - 1
+    shown = sorted({max(1, last // 3), max(1, 2 * last // 3), last}) if last else [0]
+    overlays = prediction_overlays(prediction, observation)
+    true_overlays = truth_overlays(truth) if truth is not None else []
+    columns = ["camera", *(f"generated {_time(prediction, f)}" for f in shown), "pseudo video", "tracks"]
+    still = _sheet(prediction, observation, columns, note=note, truth=truth)
+    moving = _sheet(prediction, observation, ["camera", "generated", "pseudo video", "tracks"], note=note, truth=truth)
+    for view, image in enumerate(observation.images):
+        row = [fit_tile(image, TILE_PX), *(fit_tile(prediction.video[view, f], TILE_PX) for f in shown)]
+        row += _motion_tiles(prediction, overlays, view, last)
+        still.put_row(view, row + _truth_tiles(truth, true_overlays, view, last))
+    frames = []
+    for frame in range(last + 1):
+        for view, image in enumerate(observation.images):
+            row = [fit_tile(image, TILE_PX), fit_tile(prediction.video[view, frame], TILE_PX)]
+            row += _motion_tiles(prediction, overlays, view, frame)
+            moving.put_row(view, row + _truth_tiles(truth, true_overlays, view, frame))
+        frames.append(moving.pixels())
+    return Preview(still=still.pixels(), frames=np.stack(frames + frames[-1:] * HOLD_FRAMES))
+
+
+def match_truth(prediction: Prediction, fit: Fit, sequence: Sequence) -> Truth:
+    """Compare with a true sequence: each generated point with the true point whose frame-0 pixel is nearest."""
+    true_anchors = fit.to_model(sequence.anchors_px)
+    offsets = prediction.anchors_px[:, :, None] - true_anchors[:, None]
+    squared = (offsets * offsets).sum(-1)
+    match = squared.argmin(-1)
+    same = np.sqrt(squared.min(-1)) <= SAME_POINT_PX
+    positions = np.take_along_axis(sequence.positions, match[:, None, :, None], axis=2)
+    visible = np.take_along_axis(sequence.visible, match[:, None], axis=2) & same[:, None]
+    if prediction.tracks.shape[:3] != visible.shape or not visible.any():
+        return Truth(sequence, match, same, float("nan"), float("nan"))
+    error = np.linalg.norm(prediction.tracks - positions, axis=-1)[visible].mean()
+    static = np.linalg.norm(positions[:, :1] - positions, axis=-1)[visible].mean()
+    return Truth(sequence, match, same, float(error) * 100, float(static) * 100)
+
+
+def prediction_overlays(prediction: Prediction, observation: Observation) -> list[Overlay]:
+    """The generated tracks, each in its own view."""
+    views, frames, count = prediction.tracks.shape[:3]
+    kept = _thinned(count)
+    pixels = project_tracks(prediction.tracks, observation.intrinsics, observation.camera_from_world)
+    return [
+        Overlay(pixels[v][:, kept], prediction.visible[v][:, kept], prediction.label[v][kept]) for v in range(views)
+    ]
+
+
+def truth_overlays(truth: Truth) -> list[Overlay]:
+    """The true tracks of the same points, in the order of the generated ones."""
+    sequence, overlays = truth.sequence, []
+    pixels = project_tracks(sequence.positions, sequence.intrinsics, sequence.camera_from_world)
+    for view, (match, same) in enumerate(zip(truth.match, truth.same, strict=True)):
+        kept = _thinned(len(match))
+        chosen = match[kept][same[kept]]
+        overlays.append(
+            Overlay(pixels[view][:, chosen], sequence.visible[view][:, chosen], sequence.label[view][chosen])
+        )
+    return overlays
+
+
+def project_tracks(
+    tracks: Float32[np.ndarray, "V T K 3"],
+    intrinsics: Float[np.ndarray, "V 3 3"],
+    camera_from_world: Float[np.ndarray, "V 4 4"],
+) -> Float[np.ndarray, "V T K 2"]:
+    """Pixel of every point in its own view; NaN behind the camera."""
+    in_camera = transform(camera_from_world[:, None], tracks.astype(np.float64))
+    pixels = project(intrinsics[:, None], in_camera)
+    return np.where(in_camera[..., 2:] > 1e-3, pixels, np.nan)
+
+
+def draw_tracks(
+    image: UInt8[np.ndarray, "H W 3"], overlay: Overlay, frame: int, *, long_side_px: int = TILE_PX
+) -> Image.Image:
+    """The dimmed frame with every point and its trail; points that their view does not see are small and dark."""
+    backdrop = fit_tile(image, long_side_px)
+    backdrop = Image.blend(Image.new("RGB", backdrop.size), backdrop, _BACKDROP_LIGHT)
+    zoom = backdrop.width / image.shape[1]
+    large = backdrop.resize(
+        (backdrop.width * _SUPERSAMPLING, backdrop.height * _SUPERSAMPLING), Image.Resampling.NEAREST
+    )
+    draw = ImageDraw.Draw(large, "RGBA")
+    pixels = (overlay.pixels + 0.5) * zoom * _SUPERSAMPLING
+    order = np.argsort(overlay.visible[frame], kind="stable")  # those seen are drawn on top
+    for point in order:
+        _draw_trail(draw, pixels[:, point], frame, LABEL_COLOURS[overlay.label[point]])
+    for point in order:
+        _draw_point(draw, pixels[frame, point], LABEL_COLOURS[overlay.label[point]], seen=overlay.visible[frame, point])
+    return large.resize(backdrop.size, Image.Resampling.BOX)
+
+
+def write_validation_picture(path: Path, components, data_dir: Path, *, split: str = "val") -> None:
+    """Predict the first sequence of a split and draw it beside the truth, as a PNG."""
+    from syncmv4d_model.data.atomic import atomic_file
+    from syncmv4d_model.predictor import Predictor
+
+    directory = list_sequences(data_dir, split, limit=1)[0]
+    sequence, config = read_sequence(directory), components.config
+    observation, fit = read_observation(
+        directory, sequence.task, height=config.height, width=config.width, max_views=config.max_views
+    )
+    prediction = Predictor(components).predict(observation, seed=0)
+    preview = draw_preview(prediction, observation, note=path.stem, truth=match_truth(prediction, fit, sequence))
+    with atomic_file(path) as partial:
+        Image.fromarray(preview.still).save(partial, format="PNG")
+
+
+def _sheet(
+    prediction: Prediction, observation: Observation, columns: Items[str], *, note: str, truth: Truth | None
+) -> Sheet:
+    """An empty sheet with its captions."""
+    facts = [note] if note else []
+    if truth is not None and np.isfinite(truth.error_cm):
+        facts.append(f"track error {truth.error_cm:.1f} cm (if nothing moved: {truth.static_error_cm:.1f} cm)")
+    width, height = fit_tile(observation.images[0], TILE_PX).size
+    true_size = None if truth is None else fit_tile(truth.sequence.video[0, 0], TILE_PX).size
+    return Sheet(
+        columns=[*columns, *(["true video", "true tracks"] if truth is not None else [])],
+        rows=observation.view_names,
+        tile=(width, max(height, true_size[1] if true_size else 0)),
+        title=" ".join(observation.task.split()) or "(no task)",
+        subtitle="   ·   ".join(facts),
+        legend=[(name, LABEL_COLOURS[LABELS.index(name)]) for name in ("hand", "tool", "target", "unknown")],
+    )
+
+
+def _motion_tiles(prediction: Prediction, overlays: list[Overlay], view: int, frame: int) -> list[Image.Image]:
+    pseudo = np.rint(prediction.pseudo_video[view, frame] * 255).clip(0, 255).astype(np.uint8)
+    return [fit_tile(pseudo, TILE_PX, smooth=False), draw_tracks(prediction.video[view, frame], overlays[view], frame)]
+
+
+def _truth_tiles(truth: Truth | None, overlays: list[Overlay], view: int, frame: int) -> list[Image.Image]:
+    if truth is None:
+        return []
+    video = truth.sequence.video[view]
+    frame = min(frame, len(video) - 1)
+    return [fit_tile(video[frame], TILE_PX), draw_tracks(video[frame], overlays[view], frame)]
+
+
+def _draw_trail(draw: ImageDraw.ImageDraw, path: np.ndarray, frame: int, colour: tuple[int, int, int]) -> None:
+    """Where the point was, fading backwards; nothing for a point that stayed."""
+    if np.ptp(path[max(0, frame - TRAIL_FRAMES) : frame + 1], axis=0).max() < _SUPERSAMPLING:
+        return
+    for step in range(max(1, frame - TRAIL_FRAMES + 1), frame + 1):
+        segment = path[step - 1 : step + 1]
+        if np.isfinite(segment).all():
+            alpha = int(150 * (1 - (frame - step) / TRAIL_FRAMES))
+            draw.line([tuple(segment[0]), tuple(segment[1])], fill=(*colour, alpha), width=_SUPERSAMPLING)
+
+
+def _draw_point(draw: ImageDraw.ImageDraw, at: np.ndarray, colour: tuple[int, int, int], *, seen: bool) -> None:
+    if not np.isfinite(at).all() or np.abs(at).max() > 1e5:
+        return
+    radius = (2.6 if seen else 1.5) * _SUPERSAMPLING
+    fill = (*colour, 255) if seen else (*colour, 90)
+    draw.ellipse([at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius], fill=fill)
+
+
+def _thinned(count: int) -> np.ndarray:
+    """At most MAX_POINTS indices, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, MAX_POINTS)).astype(int)) if count else np.zeros(0, int)
+
+
+def _time(prediction: Prediction, frame: int) -> str:
+    return f"{frame * prediction.frame_period_s:.2f} s"
