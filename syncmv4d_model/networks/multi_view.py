@@ -18,6 +18,9 @@ from torch.nn import functional
 
 from syncmv4d_model.config import JointDenoiserConfig
 
+FEW_KEYS = 1024
+"""Up to this many keys, attention scores are small enough to be held in memory."""
+
 
 @dataclass(frozen=True)
 class TokenLayout:
@@ -59,6 +62,9 @@ class Rotary:
 
 class RotaryTables(WanRotaryPosEmbed):
     """Wan's rotary position tables, which stay float32 whatever the module is cast to (bfloat16 angles ruin positions)."""
+
+    freqs_cos: Tensor
+    freqs_sin: Tensor
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryTables:
         return super()._apply(lambda tensor: fn(tensor).float(), recurse)
@@ -110,14 +116,33 @@ class RotaryAttentionProcessor:
         rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
-        key = attn.norm_k(attn.to_k(context)).unflatten(2, (attn.heads, -1))
+        query = self._normed(attn.norm_q, attn.to_q(hidden_states), attn.heads)
+        key = self._normed(attn.norm_k, attn.to_k(context), attn.heads)
         value = attn.to_v(context).unflatten(2, (attn.heads, -1))
         if rotary_emb is not None:
             query, key = rotate(query, *rotary_emb), rotate(key, *rotary_emb)
         query, key, value = (x.to(value.dtype).transpose(1, 2) for x in (query, key, value))
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
+        attended = attend(query, key, value, attention_mask)
         return attn.to_out[0](attended.transpose(1, 2).flatten(2))
+
+    @staticmethod
+    def _normed(norm: nn.RMSNorm, projected: Tensor, heads: int) -> Tensor:
+        """Normalised across heads in float32, which positions are then applied in."""
+        weight = norm.weight.float()
+        normed = functional.rms_norm(projected.float(), norm.normalized_shape, weight, norm.eps)
+        return normed.unflatten(2, (heads, -1))
+
+
+def attend(
+    query: Float[Tensor, "N H L d"], key: Float[Tensor, "N H M d"], value: Float[Tensor, "N H M d"], mask: Tensor | None
+) -> Float[Tensor, "N H L d"]:
+    """softmax(Q K^T / sqrt(d)) V."""
+    few = key.shape[2] <= FEW_KEYS
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and few and mask is None:
+        # The fused kernel for CPUs takes twice as long in bfloat16 as the products themselves, forward and backward.
+        scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
+        return torch.matmul(scores.float().softmax(-1).to(value.dtype), value)
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
 def split_tokens(tokens: Float[Tensor, "B V L D"], layout: TokenLayout) -> tuple[Tensor, Tensor]:
@@ -178,7 +203,7 @@ class MultiViewBlock(WanTransformerBlock):
         self.motion_scale_shift_table = nn.Parameter(torch.empty(1, 6, width)) if motion else None
         for attention in (self.attn1, self.attn2, self.inter_view_attention):
             if attention is not None:
-                attention.set_processor(RotaryAttentionProcessor())
+                attention.set_processor(RotaryAttentionProcessor())  # pyright: ignore[reportArgumentType]
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
