@@ -25,8 +25,8 @@ def stratified_anchors(
     member = flat[:, order].long()
     total = member.sum(-1, keepdim=True)
     jitter = torch.rand(batch * views, count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    jitter = torch.where(total < count, 0.5, jitter.to(mask.device))
-    wanted = ((torch.arange(count, device=mask.device) + jitter) * total / count).long().clamp(max=total - 1)
+    run = torch.arange(count + 1, device=mask.device) * total // count
+    wanted = run[:, :-1] + (jitter.to(mask.device) * (run[:, 1:] - run[:, :-1])).long()
     place = torch.searchsorted(member.cumsum(-1), wanted + 1)
     pixel = order[place]
     duplicate = empty.expand(-1, count).clone()

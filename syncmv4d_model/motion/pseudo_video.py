@@ -19,7 +19,7 @@ LEVELS = 255.0
 """Steps of an 8-bit channel; tolerances are given in them."""
 
 MIN_TOLERANCE_LEVELS = 2.0
-RECEDE_PX = 2.0
+RECEDE_PX = 3.0
 """A drawn square recedes by this many pixels' worth of depth per pixel away from its centre."""
 
 NOISE_TOLERANCE = 3.0
