@@ -57,10 +57,10 @@ def stddev_spearman_trivial(
     visible: Bool[np.ndarray, "V T K"],
     label: UInt8[np.ndarray, "V K"],
 ) -> float:
-    """The pooled correlation of a ranker that knows frame index and label only: each group's mean stddev."""
+    """The pooled correlation of a ranker that knows frame index and label only: each group's median stddev."""
     flat = np.array(stddev, dtype=np.float64)
     for group in _groups(visible, label):
-        flat[group] = stddev[group].mean()
+        flat[group] = np.median(stddev[group])
     return spearman(distance[visible], flat[visible])
 
 
