@@ -28,7 +28,11 @@ class CameraEmbedding(nn.Module):
 
 
 def scene_centre(cameras: Cameras, *, mean_depth_m: float) -> Float[Tensor, "B 3"]:
-    """geometry.scene_centre for a batch, in float64 and without branches on values."""
+    """The world point nearest (least squares) to the rays through the images' centres; for one view, or parallel rays,
+    the mean point at `mean_depth_m` along them. Training and inference share this rule: tracks are relative to it.
+
+    Solved in float64 and without branches on values, so that it compiles.
+    """
     centre_px = cameras.intrinsics.new_tensor([[(cameras.width - 1) / 2, (cameras.height - 1) / 2]])
     origins, directions, _ = _rays(cameras, centre_px)
     origins, directions = origins.double(), directions[:, :, 0].double()

@@ -35,7 +35,6 @@ from syncmv4d_model.types import Cameras, JointVelocity
 
 WAN_TIMESTEPS = 1000
 """Wan's timesteps run from 0 to 1000 where t runs from 0 to 1."""
-
 ROPE_MAX_POSITIONS = 1024
 
 ADDED_TO_WAN = frozenset(
@@ -82,9 +81,8 @@ class JointDenoiser(nn.Module):
             raise ValueError(
                 f"patch_size must be 1 in time (timesteps are per latent frame), got {options.patch_size[0]}"
             )
-        width = options.heads * options.head_dim
         self.config = config
-        self.width = width
+        self.width = width = options.heads * options.head_dim
         self.gradient_checkpointing = False
 
         self.rope = RotaryTables(options.head_dim, options.patch_size, ROPE_MAX_POSITIONS)

@@ -17,7 +17,7 @@ from syncmv4d_model.config import (
     SwitchConfig,
     TextConfig,
 )
-from syncmv4d_model.networks.joint_denoiser import JointDenoiser, is_added
+from syncmv4d_model.networks.joint_denoiser import JointDenoiser, init_from_wan, is_added
 from syncmv4d_model.types import Cameras
 
 TEXT_TOKENS = 6
@@ -248,7 +248,6 @@ def test_gradient_reaches_every_parameter():
     model = randomised(tiny()).train()
     velocity = model(**inputs(model.config))
     (velocity.video.square().mean() + velocity.motion.square().mean() + velocity.depth_scale.square().mean()).backward()
-    # A key's bias shifts all scores of a query alike where positions do not rotate it, which softmax cannot see.
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert without == []
 
@@ -286,8 +285,6 @@ def test_rotary_tables_stay_float32_in_a_bfloat16_model():
 def test_equal_channel_counts_let_the_motion_path_start_as_a_copy_of_the_video_path():
     config = tiny(extra=False, video_channels=8, motion_channels=8)
     model = with_wan_weights(config, stock_wan(config))
-    from syncmv4d_model.networks.joint_denoiser import init_from_wan
-
     init_from_wan(model)
     assert torch.equal(model.motion_patch_embedding.weight, model.patch_embedding.weight)
     assert torch.equal(model.motion_proj_out.weight, model.proj_out.weight)
