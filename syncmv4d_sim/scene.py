@@ -19,6 +19,7 @@ from syncmv4d_sim.tasks import Task, ToolPath, plan, sample_start, sentence
 PATH_HZ = 100.0
 DURATION_S = 2.0
 NUM_BALLS = 14
+MAX_DRAWS = 500
 HAND_RADIUS_M = 0.055  # a closed fist about the held cylinder's centre
 FOREARM_RADIUS_M = 0.045
 FOREARM_LENGTH_M = 0.24
@@ -72,7 +73,7 @@ def add_scene(spec: mujoco.MjSpec, scene: Scene) -> None:
         body.add_freejoint(name=f"ball_{i}_free")
         body.add_geom(
             name=f"ball_{i}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[ball.radius_m, 0, 0], mass=0.0015, rgba=[*ball.rgb, 1],
-            friction=[0.5, 0.01, 0.003], condim=4,
+            friction=[0.5, 0.01, 0.003], condim=4, solref=[0.006, 1], priority=1,
         )  # fmt: skip
 
 
@@ -84,10 +85,11 @@ def sample_scene(split: str, index: int, seed: int, *, attempt: int = 0) -> Scen
     rule = rule_of(split)
     rng = np.random.default_rng([seed, rule.stream, index, attempt])
     triplet = rule.triplets[index % len(rule.triplets)]
-    while True:
+    for _ in range(MAX_DRAWS):
         scene = _draw(triplet, rng, novel=rule.novel_sizes, seed=seed)
         if is_clear(scene):
             return scene
+    raise RuntimeError(f"{triplet_name(triplet)}: none of {MAX_DRAWS} plans keeps clear of the table and the target")
 
 
 def _draw(triplet: Triplet, rng: np.random.Generator, *, novel: bool, seed: int) -> Scene:

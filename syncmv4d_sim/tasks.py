@@ -149,7 +149,7 @@ def _hit(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
     """Strikes from a raised pose; taller swings over taller targets."""
     pitch = act_pitch(task)
     swing = np.radians(24 + 160 * min(task.top_m, 0.1))
-    first = task.centre + np.array([0, 0, task.top_m - 0.004])
+    first = task.centre + np.array([0, 0, max(task.target.work_point[2] - 0.008, 0.001)])
     path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=0.0)
     begin = start.delay_s + start.reach_s
     lift = minimum_jerk(time_s, start.delay_s, begin)
