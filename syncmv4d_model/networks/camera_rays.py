@@ -5,6 +5,8 @@ An addition to the paper, whose joint denoiser sees no camera. Lengths are in un
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -33,9 +35,12 @@ def scene_centre(cameras: Cameras, *, mean_depth_m: float) -> Float[Tensor, "B 3
 
     Solved in float64 and without branches on values, so that it compiles.
     """
+    cameras = replace(
+        cameras, intrinsics=cameras.intrinsics.double(), camera_from_world=cameras.camera_from_world.double()
+    )
     centre_px = cameras.intrinsics.new_tensor([[(cameras.width - 1) / 2, (cameras.height - 1) / 2]])
     origins, directions, _ = _rays(cameras, centre_px)
-    origins, directions = origins.double(), directions[:, :, 0].double()
+    directions = directions[:, :, 0]
     on_rays = (origins + directions * mean_depth_m).mean(1)
     num_views = origins.shape[1]
     if num_views == 1:
