@@ -74,6 +74,7 @@ def error_plot(report: Report) -> bytes:
         line = mean_over_time(report, name)
         if line is not None:
             axes.plot(range(1, len(line) + 1), line, label=name.replace("_", " "), color=colour, linewidth=2)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("frame")
     axes.set_ylabel("end-point error, cm")
     axes.set_ylim(bottom=0)
