@@ -27,6 +27,7 @@ SKIN_TONES = np.array(
 )
 
 FINGER_GAINS = (2.0, 3.0, 2.0, 1.2)  # N m / rad of the position actuators: abduction, then along the finger
+CONTACT_BIT = 2
 FORCE_LIMIT = 1.4  # N m; more presses the tool through the palm
 FINGER_CLOSED = (0.0, 1.1, 1.5, 1.0)  # rad
 THUMB_CLOSED = (0.55, 0.9, 0.7, 0.6)
@@ -160,9 +161,9 @@ def palm_from_grip(
     cosine, sine = np.cos(tilt_rad), np.sin(tilt_rad)
     palm_from_grip[:3, :3] = [[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]]
     palm_from_grip[:3, 3] = [
-        knuckles[:, 0].mean(),
+        knuckles[:, 0].mean() + 0.7 * max(handle_radius_m - 0.013, 0.0),  # thick things lie lower, or the thumb misses them
         PALM_FLESH_M * shape.scale + handle_radius_m,
-        knuckles[:, 2].mean() + 0.006 * shape.scale,
+        knuckles[:, 2].mean() + 0.012 * shape.scale + 0.85 * (handle_radius_m - 0.013),  # where closed fingers press it to
     ]
     return palm_from_grip
 
@@ -207,7 +208,7 @@ def _add_capsule(body: mujoco.MjsBody, start: np.ndarray, end: np.ndarray, *, ra
         priority=1,  # skin's friction and stiffness count, whatever it holds
         solref=[0.006, 1],
         solimp=[0.95, 0.99, 0.001, 0.5, 2],
-        contype=2,  # objects have contype and conaffinity 1: the hand meets them, never itself
+        contype=CONTACT_BIT,  # objects have contype and conaffinity 1: the hand meets them, never itself
         conaffinity=1,
         group=3,
     )

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from syncmv4d_model.geometry import inverse
 from syncmv4d_sim import hand
+from syncmv4d_sim.objects import COLLISION_GROUP
 from syncmv4d_sim.scene import DURATION_S, Scene, add_scene
 
 TIMESTEP_S = 0.0025
@@ -33,6 +34,7 @@ PUSH_MIN_M = 0.02
 POUR_MIN_BALLS = 5
 ANSWERING_VERBS = ("hit", "cut", "dust", "push")  # the tool must touch the target
 
+RING_BIT = 4  # contact type that balls meet and the hand does not
 TOOL, TARGET, TOOL_WELD = "tool", "target", "tool_weld"
 
 
@@ -88,11 +90,25 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = 30
     add_scene(spec, scene)
+    if scene.balls:
+        _smooth_grip(spec, scene)
     hand.add_hand(spec, scene.hand, world_from_palm=scene.world_from_grip[0] @ _grip_from_palm(scene))
     weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
     weld.name1, weld.name2 = hand.PALM, TOOL
     weld.data = hand.WELD_AS_PLACED
     return spec
+
+
+def _smooth_grip(spec: mujoco.MjSpec, scene: Scene) -> None:
+    """Let the hand hold one cylinder instead of a vessel's ring of boxes, which stays there for what the vessel holds."""
+    tool = spec.body(TOOL)
+    for geom in tool.geoms:
+        if geom.conaffinity:
+            geom.contype = RING_BIT
+    tool.add_geom(
+        name="tool_grip", type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[scene.tool.handle_radius_m, scene.tool.handle_length_m / 2, 0],
+        quat=[np.sqrt(0.5), 0, np.sqrt(0.5), 0], contype=0, conaffinity=hand.CONTACT_BIT, mass=0, group=COLLISION_GROUP, rgba=[0, 0, 0, 0],
+    )  # fmt: skip
 
 
 def simulate(scene: Scene, *, decorate: Callable[[mujoco.MjSpec], None] | None = None) -> Rollout | Rejection:
