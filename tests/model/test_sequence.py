@@ -1,0 +1,186 @@
+"""Sequences on disk: lossless, whole or not at all, and suspicious of what they read."""
+
+import errno
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
+from syncmv4d_model.data.video import encode_video, read_video, write_video
+from tests.model.scene_folders import small_sequence
+
+ROOT = Path(__file__).parents[2]
+
+KILLED_EVERYWHERE = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from syncmv4d_model.data.sequence import read_sequence, write_sequence
+from tests.model.scene_folders import small_sequence
+
+target, old = Path(sys.argv[1]), small_sequence(frames=1, size=16)
+new, touches = replace(old, task="new"), ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+
+def killed_at(count):
+    def hook(event, _):
+        nonlocal count
+        if event in touches:
+            count -= 1
+            if count < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    return hook
+
+survived = False
+for count in range(200):
+    write_sequence(target, old)
+    child = os.fork()
+    if not child:
+        sys.addaudithook(killed_at(count))
+        write_sequence(target, new)
+        os._exit(0)
+    survived = os.waitpid(child, 0)[1] == 0
+    print(read_sequence(target).task if target.is_dir() else "absent")
+    if survived:
+        break
+"""
+
+WRITE_IN_LITTLE_SPACE = """
+import resource, sys
+from pathlib import Path
+from syncmv4d_model.data.sequence import write_sequence
+from tests.model.scene_folders import small_sequence
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+try:
+    write_sequence(Path(sys.argv[1]), small_sequence())
+except OSError as error:
+    print(error)
+    sys.exit(error.errno)
+"""
+
+
+def test_a_written_sequence_is_read_again_to_the_bit(tmp_path):
+    sequence = small_sequence()
+    write_sequence(tmp_path / "000000", sequence)
+    again = read_sequence(tmp_path / "000000")
+    for name, value in vars(sequence).items():
+        assert np.array_equal(getattr(again, name), value), name
+    files = {path.name for path in (tmp_path / "000000").iterdir()}
+    assert files == {"left.mp4", "centre.mp4", "right.mp4", "rig.yaml", "task.txt", "truth.npz"}
+
+
+def test_truth_has_the_keys_of_the_contract(tmp_path):
+    write_sequence(tmp_path / "000000", small_sequence())
+    with np.load(tmp_path / "000000" / "truth.npz", allow_pickle=False) as truth:
+        assert set(truth) == {
+            "positions", "visible", "label", "intrinsics", "camera_from_world", "anchors_px", "video_size",
+            "frame_period_s", "task", "depth_scale", "triplet",
+        }  # fmt: skip
+        assert truth["video_size"].tolist() == [[32, 32]] * 3
+
+
+def test_the_same_sequence_gives_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_sequence(tmp_path / name, small_sequence())
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+def test_reading_without_video_keeps_the_size(tmp_path):
+    write_sequence(tmp_path / "000000", small_sequence())
+    assert read_sequence(tmp_path / "000000", with_video=False).video.shape == (3, 0, 32, 32, 3)
+
+
+def test_sequences_are_listed_in_order_and_leftovers_are_not(tmp_path):
+    for name in ("000002", "000000", "000001"):
+        write_sequence(tmp_path / "val" / name, small_sequence(name))
+    (tmp_path / "val" / "000001").rename(tmp_path / "val" / ".000001.77.partial")
+    (tmp_path / "val" / "empty").mkdir()
+    assert [path.name for path in list_sequences(tmp_path, "val")] == ["000000", "000002"]
+    assert [path.name for path in list_sequences(tmp_path, "val", limit=1)] == ["000000"]
+
+
+def test_a_missing_split_is_named_beside_those_there_are(tmp_path):
+    (tmp_path / "val").mkdir()
+    with pytest.raises(ValueError, match="no split 'test_1'; it has val"):
+        list_sequences(tmp_path, "test_1")
+    with pytest.raises(ValueError, match="'val' of .* holds no sequence"):
+        list_sequences(tmp_path, "val")
+
+
+@pytest.mark.parametrize("file", ["truth.npz", "left.mp4"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])
+def test_a_damaged_file_is_named(tmp_path, file, damage):
+    write_sequence(tmp_path / "000000", small_sequence())
+    path = tmp_path / "000000" / file
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"not at all what you expect")
+    with pytest.raises((FileNotFoundError, ValueError), match=file):
+        read_sequence(tmp_path / "000000")
+
+
+def test_pickled_truth_is_refused(tmp_path):
+    write_sequence(tmp_path / "000000", small_sequence())
+    with np.load(tmp_path / "000000" / "truth.npz") as truth:
+        arrays = dict(truth)
+    np.savez(tmp_path / "000000" / "truth.npz", **(arrays | {"label": np.array([{}], dtype=object)}))
+    with pytest.raises(ValueError, match=r"cannot read .*truth.npz"):
+        read_sequence(tmp_path / "000000")
+
+
+def test_a_video_that_contradicts_the_truth_is_refused(tmp_path):
+    sequence = small_sequence()
+    write_sequence(tmp_path / "000000", sequence)
+    write_video(tmp_path / "000000" / "right.mp4", sequence.video[2, :3], frame_period_s=0.125, lossless=True)
+    with pytest.raises(ValueError, match=r"right.mp4 is 3 frames of 32 x 32 px, truth.npz says 5 of 32 x 32"):
+        read_sequence(tmp_path / "000000")
+
+
+def test_video_and_tracks_of_different_length_are_not_written(tmp_path):
+    sequence = small_sequence()
+    with pytest.raises(ValueError, match="4 frames of video but 5 of tracks"):
+        write_sequence(tmp_path / "000000", replace(sequence, video=sequence.video[:, :4]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_killed_at_any_step_leaves_the_old_sequence_or_the_new_one(tmp_path):
+    command = [sys.executable, "-c", KILLED_EVERYWHERE, str(tmp_path / "000000")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = done.stdout.split("\n")[:-1]
+    assert len(found) > 10
+    assert set(found) == {"push the box with the brush", "absent", "new"}
+    assert found.count("absent") == 1, "only between the two renames, where both are whole under hidden names"
+    assert found[-1] == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["000000"], "the next writer clears what killed ones left"
+
+
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path):
+    target = tmp_path / "000000"
+    command = [sys.executable, "-c", WRITE_IN_LITTLE_SPACE, str(target)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == errno.EFBIG, done.stderr
+    assert f"could not write {target}" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lossy_video_is_close_and_a_lossless_one_exact(tmp_path):
+    v, u = np.mgrid[0:48, 0:64]
+    frames = np.stack([np.stack([u * 4, v * 4, (u + v + 3 * n) * 2], -1) for n in range(5)]).astype(np.uint8)
+    for lossless, most in ((True, 0), (False, 4)):
+        write_video(tmp_path / "video.mp4", frames, frame_period_s=0.125, lossless=lossless)
+        assert np.abs(read_video(tmp_path / "video.mp4").astype(int) - frames).mean() <= most
+
+
+def test_a_video_that_players_cannot_show_is_refused():
+    with pytest.raises(ValueError, match="even sizes, got 33 x 32"):
+        encode_video(np.zeros((1, 33, 32, 3), np.uint8), frame_period_s=0.125)
+    with pytest.raises(ValueError, match="at least one frame, got 0"):
+        encode_video(np.zeros((0, 32, 32, 3), np.uint8), frame_period_s=0.125)
+    with pytest.raises(ValueError, match="positive, got 0"):
+        encode_video(np.zeros((1, 32, 32, 3), np.uint8), frame_period_s=0.0)
