@@ -72,7 +72,9 @@ class Components:
         return self
 
 
-def build_components(config: ModelConfig, *, seed: int, tokenizer: TaskTokenizer, codec: PcaCodec | None = None) -> Components:
+def build_components(
+    config: ModelConfig, *, seed: int, tokenizer: TaskTokenizer, codec: PcaCodec | None = None
+) -> Components:
     """Untrained networks of this configuration, the same for the same seed; the codec is blank unless given."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -155,6 +157,10 @@ def _load_part(part: nn.Module, folder: Path) -> None:
             raise ValueError(f"{path} is truncated or not safetensors: {error}") from error
     if not found and expected:
         raise FileNotFoundError(f"checkpoint lacks weights in {folder}")
+    stored_once = {expected[key].data_ptr(): key for key in found if key in expected and expected[key].numel()}
+    for key, value in expected.items():  # tied parameters are stored under one of their names
+        if key not in found and value.data_ptr() in stored_once:
+            found[key] = found[stored_once[value.data_ptr()]]
     problem = next((key for key in expected if key not in found or found[key].shape != expected[key].shape), None)
     if problem is not None:
         got = tuple(found[problem].shape) if problem in found else "nothing"

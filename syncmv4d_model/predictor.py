@@ -26,6 +26,7 @@ from syncmv4d_model.motion.anchors import point_colours, stratified_anchors
 from syncmv4d_model.motion.projection import depth_min_max
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
 from syncmv4d_model.networks.camera_rays import scene_centre
+from syncmv4d_model.networks.text import TokenizedText
 from syncmv4d_model.types import (
     TRACK_UNIT_M,
     AlignedTracks,
@@ -40,6 +41,7 @@ from syncmv4d_model.types import (
 )
 
 ENGINES = ("eager", "compile")
+MAX_WORDS_NAMED = 8
 _Value = TypeVar("_Value")
 
 
@@ -167,12 +169,29 @@ def images_to_unit(images: np.ndarray) -> Tensor:
 
 def make_condition(
     components: Components, texts: list[str], images: Float[Tensor, "B V H W 3"], cameras: Cameras
-) -> tuple[Condition, list[list[str]]]:
-    """Encode text, reference images and cameras once; also returns the unknown words of each text."""
-    text, mask, unknown = components.text_encoder.encode(texts)
+) -> tuple[Condition, TokenizedText]:
+    """Encode text, reference images and cameras once; also returns what the tokenizer made of the texts."""
+    encoder, device = components.text_encoder, images.device
+    tokens = encoder.tokenize(texts)
+    mask = tokens.mask.to(device)
+    text = encoder(tokens.ids.to(device), mask)
     reference = components.codec.encode_video(rearrange(images, "b v h w c -> (b v) 1 h w c"))
     reference = rearrange(reference, "(b v) c f h w -> b v c f h w", b=len(images))
-    return Condition(text, mask, reference, cameras, scene_centre(cameras, mean_depth_m=components.config.mean_depth_m)), unknown
+    return Condition(
+        text, mask, reference, cameras, scene_centre(cameras, mean_depth_m=components.config.mean_depth_m)
+    ), tokens
+
+
+def task_warnings(task: str, tokens: TokenizedText) -> list[str]:
+    """What the user should know about a task that the text encoder could not read in full."""
+    warnings = [f"the text encoder has never seen {word!r}" for word in tokens.unknown_words[0][:MAX_WORDS_NAMED]]
+    if len(tokens.unknown_words[0]) > MAX_WORDS_NAMED:
+        warnings.append(f"... nor {len(tokens.unknown_words[0]) - MAX_WORDS_NAMED} further words")
+    if tokens.truncated[0]:
+        warnings.append(f"the task is longer than {tokens.ids.shape[1]} tokens: its end was dropped")
+    if not task.strip():
+        warnings.append("the task is empty: the motion is guessed from the images alone")
+    return warnings
 
 
 class Predictor:
@@ -300,12 +319,11 @@ class Predictor:
         cameras = Cameras(
             stacked.intrinsics.to(device), stacked.camera_from_world.to(device), stacked.height, stacked.width
         )
-        condition, unknown = make_condition(components, [observation.task], images, cameras)
-        warnings = [f"the text encoder has never seen {word!r}" for word in unknown[0]]
-        if not observation.task.strip():
-            warnings.append("the task is empty: the motion is guessed from the images alone")
+        condition, tokens = make_condition(components, [observation.task], images, cameras)
         empty = components.text_encoder.encode([""])[:2] if text_guidance != 1.0 else None
-        return Binding(components, condition, images, seed, text_guidance, empty), warnings
+        return Binding(components, condition, images, seed, text_guidance, empty), task_warnings(
+            observation.task, tokens
+        )
 
     def noise(self, observation: Observation, seed: int, num_points: int) -> State:
         """Pure noise of the observation's shape: the same for a seed on every device."""

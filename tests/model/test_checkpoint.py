@@ -1,0 +1,130 @@
+"""Checkpoints: what is saved is what is loaded, and a bad folder is refused by name."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from syncmv4d_model.checkpoint import checkpoint_hash, load_components, read_index, save_components
+from syncmv4d_model.config import NANO, PRESETS, check_num_frames, from_dict, to_dict
+from tests.model.tiny_model import tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    _, checkpoint, components = tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+    return checkpoint, components
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copytree(saved[0], tmp_path / "copy")
+
+
+def test_every_weight_survives_saving_and_loading(saved):
+    checkpoint, components = saved
+    loaded = load_components(checkpoint)
+    assert loaded.config == components.config and loaded.statistics == components.statistics
+    for name, part in components.networks().items():
+        for key, value in part.state_dict().items():
+            assert torch.equal(value, loaded.networks()[name].state_dict()[key]), (name, key)
+
+
+def test_saving_over_a_checkpoint_keeps_the_files_that_stand_beside_it(saved, copy):
+    (copy / "README.md").write_text("a model card")
+    save_components(copy, saved[1])
+    assert (copy / "README.md").read_text() == "a model card"
+    assert (copy / "text_mean.safetensors").exists()
+    assert not list(copy.parent.glob(".*"))
+
+
+def test_only_safetensors_json_and_text_are_written(saved):
+    assert {path.suffix for path in saved[0].rglob("*") if path.is_file()} <= {".safetensors", ".json", ".md"}
+
+
+def test_the_hash_follows_the_weights(saved, copy):
+    assert checkpoint_hash(copy) == checkpoint_hash(saved[0])
+    changed = load_components(copy)
+    with torch.no_grad():
+        changed.joint_denoiser.proj_out.bias.add_(1)
+    save_components(copy, changed)
+    assert checkpoint_hash(copy) != checkpoint_hash(saved[0])
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"no checkpoint at {tmp_path}/none: model_index.json is missing"):
+        load_components(tmp_path / "none")
+
+
+def test_a_truncated_weight_file_is_named(copy):
+    path = copy / "point_aligner" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="point_aligner/model.safetensors is truncated or not safetensors"):
+        load_components(copy)
+
+
+def test_missing_weights_are_named(copy):
+    (copy / "codec" / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="lacks weights in .*codec"):
+        load_components(copy)
+
+
+def test_weights_of_another_size_are_refused_with_both_shapes(copy):
+    index = json.loads((copy / "model_index.json").read_text())
+    index["config"]["joint_denoiser"]["ffn_dim"] = 80
+    (copy / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"should have shape \(80,.*found \(64"):
+        load_components(copy)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a SyncMV4D checkpoint"),
+        ('{"_class_name": "WanPipeline"}', "is not a SyncMV4D checkpoint"),
+        ('{"format": 99, "config": {}, "statistics": {}}', "has format 99, this version reads 1"),
+    ],
+)
+def test_a_foreign_index_is_refused(copy, text, message):
+    (copy / "model_index.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_index(copy)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_survives_json(name):
+    config = PRESETS[name]
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": 1}, "unknown field 'colour'"),
+        ({"num_frames": 16}, "must be 4k\\+1 for the Wan VAE, got 16"),
+        ({"num_frames": "17"}, "config.num_frames must be int, got '17'"),
+        ({"codec": {"kind": "jpeg"}}, "config.codec.kind must be one of"),
+        ({"joint_denoiser": {"patch_size": [1, 1]}}, "patch_size must be a list of 3"),
+        ({"width": 100}, "multiples of 16, got 96 x 100"),
+        ({"switches": 3}, "config.switches must be an object, got int"),
+    ],
+)
+def test_a_wrong_configuration_names_its_field(change, message):
+    with pytest.raises(ValueError, match=message):
+        from_dict(to_dict(NANO) | change)
+
+
+@pytest.mark.parametrize("frames", [0, 2, 16, 48])
+def test_frame_counts_that_the_codec_cannot_hold_are_refused(frames):
+    with pytest.raises(ValueError, match=f"4k\\+1 for the Wan VAE, got {frames}"):
+        check_num_frames(frames)
+
+
+def test_switches_can_be_changed_while_loading(saved):
+    loaded = load_components(
+        saved[0], change=lambda config: replace(config, switches=replace(config.switches, aligner=False))
+    )
+    assert loaded.point_aligner is None

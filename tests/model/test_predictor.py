@@ -1,0 +1,164 @@
+"""From an observation to a prediction, with every switch of the paper's ablations."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from syncmv4d_model.checkpoint import save_components
+from syncmv4d_model.diffusion.closed_loop import Cancelled
+from syncmv4d_model.evaluation.case import observation_of
+from syncmv4d_model.geometry import project, transform
+from syncmv4d_model.predictor import Predictor
+from syncmv4d_model.types import Observation
+from tests.model.tiny_model import TINY, tiny_checkpoint, tiny_sequence
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    _, checkpoint, _ = tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+    return Predictor.load(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def observation():
+    return observation_of(tiny_sequence(7))
+
+
+def first_views(observation, count):
+    return Observation(
+        observation.images[:count], observation.intrinsics[:count], observation.camera_from_world[:count],
+        observation.task, observation.view_names[:count],
+    )  # fmt: skip
+
+
+def assert_same(one, other):
+    for name, value in vars(one).items():
+        if isinstance(value, np.ndarray):
+            assert value.tobytes() == getattr(other, name).tobytes(), name
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(predictor, observation):
+    one, again, other = (predictor.predict(observation, seed=seed) for seed in (3, 3, 4))
+    assert_same(one, again)
+    assert not np.array_equal(one.tracks, other.tracks)
+
+
+def test_a_saved_checkpoint_predicts_the_same(predictor, observation, tmp_path):
+    import torch
+
+    save_components(tmp_path / "again", predictor.components, dtype=torch.float32)
+    assert_same(predictor.predict(observation), Predictor.load(tmp_path / "again").predict(observation))
+
+
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_any_number_of_views_up_to_the_maximum(predictor, observation, views):
+    prediction = predictor.predict(first_views(observation, views))
+    frames, points = TINY.num_frames, TINY.num_points
+    assert prediction.video.shape == (views, frames, 32, 32, 3) and prediction.tracks.shape == (
+        views,
+        frames,
+        points,
+        3,
+    )
+    assert np.isfinite(prediction.tracks).all() and (prediction.stddev > 0).all()
+
+
+def test_too_many_views_and_images_of_another_size_are_refused(predictor, observation):
+    several = Observation(
+        np.repeat(observation.images, 2, 0), np.repeat(observation.intrinsics, 2, 0),
+        np.repeat(observation.camera_from_world, 2, 0), "push", tuple("abcdef"),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="takes 1 to 4 views, got 6"):
+        predictor.predict(several)
+    with pytest.raises(ValueError, match="must be 32 x 32 px for .*, got 16 x 32"):
+        predictor.predict(replace(observation, images=observation.images[:, :16]))
+
+
+def test_given_anchors_are_the_ones_tracked(predictor, observation):
+    anchors = np.stack(np.meshgrid([8.0, 16.0], [10.0, 20.0]), -1).reshape(1, 4, 2).repeat(3, 0).astype(np.float32)
+    prediction = predictor.predict(observation, anchors_px=anchors)
+    assert np.array_equal(prediction.anchors_px, anchors) and prediction.tracks.shape[2] == 4
+
+
+def test_coarse_tracks_lie_in_front_of_their_cameras(predictor, observation):
+    prediction = predictor.predict(observation)
+    coarse = np.swapaxes(prediction.coarse_tracks, 0, 1)
+    camera = transform(observation.camera_from_world[None], coarse.astype(np.float64))
+    near, far = prediction.depth_scale[:, 0].min(), prediction.depth_scale[:, 1].max()
+    assert np.isfinite(project(observation.intrinsics[None], camera)).all() or (near > 0 and far > near)
+
+
+def test_an_unknown_word_and_an_empty_task_are_warned_about_and_generated(predictor, observation):
+    unknown = predictor.predict(replace(observation, task="frobnicate the pan"))
+    assert any("'frobnicate'" in warning for warning in unknown.warnings)
+    empty = predictor.predict(replace(observation, task="  "))
+    assert any("task is empty" in warning for warning in empty.warnings)
+    enormous = predictor.predict(replace(observation, task="stir the pan " * 10_000))
+    assert any("longer than" in warning for warning in enormous.warnings)
+
+
+def test_text_guidance_changes_the_result_and_one_is_off(predictor, observation):
+    plain, off, strong = (predictor.predict(observation, text_guidance=g) for g in (None, 1.0, 4.0))
+    assert_same(plain, off)
+    assert not np.array_equal(plain.video, strong.video) or not np.array_equal(plain.tracks, strong.tracks)
+
+
+def test_progress_and_cancel_reach_the_loop(predictor, observation):
+    done = []
+    predictor.predict(observation, steps=3, progress=lambda step, steps: done.append((step, steps)))
+    assert done == [(1, 3), (2, 3), (3, 3)]
+    with pytest.raises(Cancelled):
+        predictor.predict(observation, cancelled=lambda: True)
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones(predictor):
+    with pytest.raises(ValueError, match="one of eager, compile, got 'warp'"):
+        Predictor(predictor.components, engine="warp")
+
+
+SWITCHES = [
+    {"multi_view": False}, {"motion": False, "aligner": False, "cycle": False}, {"aligner": False, "cycle": False},
+    {"cycle": False}, {"detach_coarse": False}, {"tracking_video": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=str)
+def test_every_switch_of_the_ablations_generates(tmp_path, observation, switches):
+    config = replace(TINY, switches=replace(TINY.switches, **switches))
+    _, checkpoint, _ = tiny_checkpoint(tmp_path, config=config)
+    prediction = Predictor.load(checkpoint).predict(observation)
+    assert prediction.video.shape == (3, 5, 32, 32, 3)
+    assert prediction.tracks.shape[2] == (0 if switches.get("motion") is False else TINY.num_points)
+
+
+def test_without_the_multi_view_switch_a_view_does_not_see_the_others(tmp_path, observation):
+    config = replace(TINY, switches=replace(TINY.switches, multi_view=False, cycle=False))
+    _, checkpoint, components = tiny_checkpoint(tmp_path, config=config)
+    changed = observation.images.copy()
+    changed[2] = 255 - changed[2]
+    one, other = (
+        Predictor(components).predict(replace(observation, images=images)) for images in (observation.images, changed)
+    )
+    assert np.array_equal(one.video[:2], other.video[:2]) and not np.array_equal(one.video[2], other.video[2])
+
+
+def test_true_dense_tracks_survive_the_codec_better_than_standing_still():
+    """On the training distribution of a codec with enough channels."""
+    import tempfile
+    from pathlib import Path
+
+    config = replace(TINY, codec=replace(TINY.codec, motion_channels=48))
+    with tempfile.TemporaryDirectory() as folder:
+        _, _, components = tiny_checkpoint(Path(folder), config=config)
+    sequence = tiny_sequence(2)
+    chosen = np.tile(np.arange(0, 256, 4), (3, 1))
+    points, found = Predictor(components).codec_round_trip(
+        observation_of(sequence), sequence.positions, sequence.anchors_px, chosen
+    )
+    truth = np.take_along_axis(sequence.positions, chosen[:, None, :, None], 2)
+    moved = np.linalg.norm(truth - truth[:, :1], axis=-1)
+    counted = found & (moved > 0.02)
+    assert counted.sum() > 50
+    error = np.linalg.norm(points - truth, axis=-1)[counted]
+    assert np.median(error) < 0.6 * np.median(moved[counted])
