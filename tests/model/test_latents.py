@@ -1,0 +1,169 @@
+import pytest
+import torch
+from diffusers import AutoencoderKLWan
+
+from syncmv4d_model.config import CodecConfig, MotionConfig
+from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
+from syncmv4d_model.networks.latents import PcaCodec, WanCodec
+from syncmv4d_model.networks.motion_channels import from_motion_channels, to_motion_channels
+from syncmv4d_model.networks.pca_fit import fit_pca_codec
+from tests.model.moving_ellipsoids import MovingScene, moving_scene
+
+MOTION = MotionConfig()
+SMALL = CodecConfig(video_channels=16, motion_channels=48)
+
+
+def truth(seed: int, *, frames: int = 9) -> tuple[MovingScene, torch.Tensor]:
+    scene = moving_scene(seed=seed, frames=frames)
+    options = {"motion": MOTION, "splat_px": 3, "visible": scene.visible}
+    return scene, project_normalise(scene.points_world, scene.anchors_px, scene.cameras, scene.depth_scale, **options)[
+        0
+    ]
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(scene.images[0], pseudo_video) for scene, pseudo_video in map(truth, range(6))]
+
+
+@pytest.fixture(scope="module")
+def codec(examples) -> PcaCodec:
+    return fit_pca_codec(examples, SMALL, motion=MOTION)
+
+
+def test_the_relative_channels_are_the_pseudo_video_written_another_way(examples):
+    pseudo_video = examples[0][1]
+    channels = to_motion_channels(pseudo_video, MOTION)
+    assert torch.allclose(from_motion_channels(channels, MOTION), pseudo_video, atol=1e-5)
+    drawn = foreground(pseudo_video, MOTION)
+    # A pixel of the first frame carries its own place, to within the splat that covers it.
+    assert (channels[:, 0, ..., :2][drawn[:, 0]].abs() * 16).max() <= 3
+    assert not channels[~drawn].any()
+
+
+def test_latents_have_one_frame_for_the_first_and_one_for_every_four_after(codec, examples):
+    video, pseudo_video = examples[0]
+    assert codec.encode_video(video).shape == (3, 16, 3, 6, 6)
+    assert codec.encode_motion(pseudo_video).shape == (3, 48, 3, 6, 6)
+    assert codec.decode_video(codec.encode_video(video)).shape == video.shape
+    assert codec.encode_video(video[:, :1]).shape == (3, 16, 1, 6, 6)
+
+
+def test_a_reference_image_has_the_latents_of_a_videos_first_frame(codec, examples):
+    video = examples[0][0]
+    assert torch.allclose(codec.encode_video(video[:, :1]), codec.encode_video(video)[:, :, :1], atol=1e-5)
+
+
+def test_latents_of_the_fitted_data_have_unit_mean_square(codec, examples):
+    latents = torch.cat([codec.encode_video(video) for video, _ in examples])
+    assert 0.6 < latents.square().mean() < 1.6
+
+
+def test_more_channels_lose_less_motion(examples):
+    scene, pseudo_video = truth(0)
+    moving = scene.visible & ((scene.points_world - scene.points_world[:, :, :1]).norm(dim=-1) > 0.02)
+    static = (scene.points_world - scene.points_world[:, :, :1]).norm(dim=-1)[moving].mean()
+    ratios = []
+    for channels in (8, 64):
+        code = fit_pca_codec(examples, CodecConfig(video_channels=8, motion_channels=channels), motion=MOTION)
+        decoded = code.decode_motion(code.encode_motion(pseudo_video))[None]
+        noise = code.motion_noise_levels
+        options = {"motion": MOTION, "splat_px": 3, "identity_noise_levels": noise}
+        coarse = decode_denormalise(decoded, scene.anchors_px, scene.cameras, scene.depth_scale, **options)
+        ratios.append(float((coarse.points_world - scene.points_world).norm(dim=-1)[moving].mean() / static))
+        assert noise > 0
+    assert ratios[1] < min(0.5, ratios[0])
+
+
+def test_sparse_points_as_the_closed_loop_draws_them_survive_the_codec(codec):
+    scene, _ = truth(1)
+    few = slice(0, 128)
+    arguments = (scene.anchors_px[:, :, few], scene.cameras, scene.depth_scale)
+    video = project_normalise(scene.points_world[..., few, :], *arguments, motion=MOTION, splat_px=7)
+    decoded = codec.decode_motion(codec.encode_motion(video[0]))[None]
+    both = foreground(decoded, MOTION) & foreground(video, MOTION)
+    assert both.sum() > 0.7 * foreground(video, MOTION).sum()
+    coarse = decode_denormalise(decoded, *arguments, motion=MOTION, splat_px=7, identity_noise_levels=5.0)
+    error_m = (coarse.points_world - scene.points_world[..., few, :]).norm(dim=-1)[
+        scene.visible[..., few] & coarse.valid
+    ]
+    assert error_m.median() < 0.03
+
+
+def test_background_decodes_to_exact_black(codec):
+    empty = codec.decode_motion(codec.encode_motion(torch.zeros(1, 5, 32, 48, 3)))
+    assert empty.shape == (1, 5, 32, 48, 3)
+    assert not empty.any()
+
+
+def test_the_papers_literal_channels_are_selectable(examples):
+    literal = MotionConfig(foreground_floor=0.0)
+    config = CodecConfig(identity="absolute", video_channels=8, motion_channels=64)
+    code = fit_pca_codec(examples, config, motion=literal)
+    pseudo_video = examples[0][1]
+    decoded = code.decode_motion(code.encode_motion(pseudo_video))
+    assert decoded.shape == pseudo_video.shape
+    assert (decoded - pseudo_video).square().mean() < 0.1 * pseudo_video.square().mean()
+
+
+def test_a_stored_codec_comes_back_the_same(codec, examples):
+    other = PcaCodec(SMALL, MOTION)
+    other.load_state_dict(codec.state_dict())
+    assert torch.equal(other.encode_motion(examples[0][1]), codec.encode_motion(examples[0][1]))
+    assert other.motion_noise_levels == codec.motion_noise_levels > 0
+
+
+def test_decoding_carries_gradients_to_the_latents(codec, examples):
+    latents = codec.encode_motion(examples[0][1]).requires_grad_()
+    codec.decode_motion(latents)[..., 2].sum().backward()
+    assert latents.grad.abs().sum() > 0
+
+
+def test_wrong_sizes_and_too_little_data_are_refused(codec, examples):
+    with pytest.raises(ValueError, match="got 16"):
+        codec.encode_video(torch.zeros(1, 16, 32, 32, 3))
+    with pytest.raises(ValueError, match="multiples of 16, got 40 x 32"):
+        codec.encode_video(torch.zeros(1, 1, 40, 32, 3))
+    with pytest.raises(ValueError, match="need at least as many blocks, got 0"):
+        fit_pca_codec([], SMALL, motion=MOTION)
+
+
+@pytest.fixture(scope="module")
+def wan() -> WanCodec:
+    torch.manual_seed(0)
+    vae = AutoencoderKLWan(
+        base_dim=8,
+        decoder_base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 2, 2, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.1, -0.2, 0.3, 0.0],
+        latents_std=[0.5, 1.0, 2.0, 1.5],
+        is_residual=True,
+        in_channels=12,
+        out_channels=12,
+        patch_size=2,
+        scale_factor_temporal=4,
+        scale_factor_spatial=16,
+    )
+    return WanCodec(vae.eval().requires_grad_(False), motion_noise_levels=1.5)
+
+
+def test_wan_latents_are_standardised_by_the_vaes_own_statistics(wan):
+    video = torch.rand(2, 5, 32, 48, 3) * 2 - 1
+    latents = wan.encode_video(video)
+    assert latents.shape == (2, 4, 2, 2, 3)
+    raw = wan.vae.encode(video[1:].movedim(-1, 1)).latent_dist.mode()
+    statistics = torch.tensor([[0.1, -0.2, 0.3, 0.0], [0.5, 1.0, 2.0, 1.5]])[:, None, :, None, None, None]
+    assert torch.allclose(latents[1:] * statistics[1] + statistics[0], raw, atol=1e-5)
+    assert wan.decode_video(latents).shape == video.shape
+    assert wan.encode_video(video[:, :1]).shape == (2, 4, 1, 2, 3)
+
+
+def test_wan_codes_a_pseudo_video_as_a_video_between_minus_one_and_one(wan):
+    pseudo_video = torch.rand(1, 5, 32, 32, 3)
+    assert torch.equal(wan.encode_motion(pseudo_video), wan.encode_video(2 * pseudo_video - 1))
+    decoded = wan.decode_motion(wan.encode_motion(pseudo_video))
+    assert 0 <= decoded.min() <= decoded.max() <= 1
+    assert wan.motion_channels == wan.video_channels == 4
