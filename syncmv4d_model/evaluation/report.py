@@ -66,6 +66,7 @@ def error_plot(report: Report) -> bytes:
     """PNG of the end-point error (cm) over the frames, averaged over sequences, one line per row of the table."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -74,7 +75,7 @@ def error_plot(report: Report) -> bytes:
         line = mean_over_time(report, name)
         if line is not None:
             axes.plot(range(1, len(line) + 1), line, label=name.replace("_", " "), color=colour, linewidth=2)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("frame")
     axes.set_ylabel("end-point error, cm")
     axes.set_ylim(bottom=0)
