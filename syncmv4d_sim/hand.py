@@ -161,9 +161,12 @@ def palm_from_grip(
     cosine, sine = np.cos(tilt_rad), np.sin(tilt_rad)
     palm_from_grip[:3, :3] = [[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]]
     palm_from_grip[:3, 3] = [
-        knuckles[:, 0].mean() + 0.7 * max(handle_radius_m - 0.013, 0.0),  # thick things lie lower, or the thumb misses them
+        knuckles[:, 0].mean()
+        + 0.7 * max(handle_radius_m - 0.013, 0.0),  # thick things lie lower, or the thumb misses them
         PALM_FLESH_M * shape.scale + handle_radius_m,
-        knuckles[:, 2].mean() + 0.012 * shape.scale + 0.85 * (handle_radius_m - 0.013),  # where closed fingers press it to
+        knuckles[:, 2].mean()
+        + 0.012 * shape.scale
+        + 0.85 * (handle_radius_m - 0.013),  # where closed fingers press it to
     ]
     return palm_from_grip
 

@@ -6,7 +6,6 @@ gives the same result to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import mujoco
@@ -111,12 +110,9 @@ def _smooth_grip(spec: mujoco.MjSpec, scene: Scene) -> None:
     )  # fmt: skip
 
 
-def simulate(scene: Scene, *, decorate: Callable[[mujoco.MjSpec], None] | None = None) -> Rollout | Rejection:
-    """Run the scene for DURATION_S after the grasp has settled; `decorate` may add looks and cameras before compilation."""
-    spec = build_spec(scene)
-    if decorate:
-        decorate(spec)
-    model = spec.compile()
+def simulate(scene: Scene) -> Rollout | Rejection:
+    """Run the scene for DURATION_S after the grasp has settled."""
+    model = build_spec(scene).compile()
     data = mujoco.MjData(model)
     _grasp(model, data)
     rollout, observed = _follow(scene, model, data)
@@ -232,7 +228,7 @@ def _balls_in_target(rollout: Rollout, world_from_target: np.ndarray) -> int:
     size = rollout.scene.target.size_m
     in_target = (positions - world_from_target[:3, 3]) @ world_from_target[:3, :3]
     inside = np.hypot(in_target[:, 0] / size[0], in_target[:, 1] / size[1]) < 0.5
-    return int((inside & (in_target[:, 2] > 0) & (in_target[:, 2] < size[2] + 0.02)).sum())
+    return int((inside & (in_target[:, 2] > -0.005) & (in_target[:, 2] < size[2] + 0.02)).sum())
 
 
 def body_poses(rollout: Rollout, name: str) -> Float[np.ndarray, "T 4 4"]:

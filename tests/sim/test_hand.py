@@ -1,0 +1,90 @@
+"""The hand: its mesh, its skinning and what its fingers do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import mujoco
+import numpy as np
+import pytest
+
+from syncmv4d_sim import hand
+from syncmv4d_sim.hand import HandShape
+
+SHAPES = [HandShape(), *(HandShape.sample(np.random.default_rng(seed)) for seed in range(3))]
+
+
+def posed(shape: HandShape, *, closing: float) -> tuple[mujoco.MjModel, mujoco.MjData]:
+    """A hand in the air after its fingers followed a command for half a second."""
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
+    world_from_palm = np.eye(4)
+    world_from_palm[:3, 3] = 0.1, -0.2, 0.4
+    hand.add_hand(spec, shape, world_from_palm=world_from_palm)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    data.ctrl[:] = hand.finger_commands(closing)
+    mujoco.mj_step(model, data, 250)
+    mujoco.mj_forward(model, data)
+    return model, data
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_our_skinning_equals_mujocos_skin(shape: HandShape) -> None:
+    model, data = posed(shape, closing=0.7)
+    picture = mujoco.MjvScene(model, 100)
+    everything = mujoco.mjtCatBit.mjCAT_ALL
+    mujoco.mjv_updateScene(model, data, mujoco.MjvOption(), None, mujoco.MjvCamera(), everything, picture)
+    theirs = np.array(picture.skinvert).reshape(-1, 3)
+    np.testing.assert_allclose(hand.skinned_vertices(model, data, shape), theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_hand_length_is_the_asked_one_from_wrist_to_middle_fingertip(shape: HandShape) -> None:
+    geometry = hand.hand_geometry(shape)
+    bones = np.linalg.norm(geometry.tails[8:11] - geometry.heads[8:11], axis=-1)
+    length = np.linalg.norm(geometry.heads[8]) + bones.sum()
+    assert length == pytest.approx(shape.scale * hand.MEAN_LENGTH_M)
+
+
+def test_weights_of_every_vertex_sum_to_one_over_few_bones() -> None:
+    weights = hand.hand_geometry(HandShape()).weights
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    assert (weights > 0).sum(1).max() <= hand.BONES_PER_VERTEX
+
+
+def test_mesh_is_one_surface_open_only_at_the_elbow() -> None:
+    geometry = hand.hand_geometry(HandShape())
+    edges = Counter(
+        tuple(sorted((int(a), int(b)))) for face in geometry.faces for a, b in zip(face, np.roll(face, 1), strict=True)
+    )
+    assert max(edges.values()) == 2
+    rim = np.array([edge for edge, count in edges.items() if count == 1])
+    assert (geometry.vertices[rim.ravel(), 2] > 0.15).all()
+
+
+def test_closing_brings_every_fingertip_toward_the_palm() -> None:
+    shape = HandShape()
+    tips = []
+    for closing in (0.0, 1.0):
+        _, data = posed(shape, closing=closing)
+        palm = data.body(hand.PALM)
+        tips.append([(data.body(f"{finger}_3").xpos - palm.xpos) @ palm.xmat.reshape(3, 3) for finger in hand.FINGERS])
+    opened, closed = np.array(tips)
+    assert (closed[1:, 2] > opened[1:, 2] + 0.03).all(), "fingertips come back toward the wrist"
+    assert (closed[1:, 1] > 0).all(), "on the palm's side"
+    assert closed[0, 0] < opened[0, 0], "the thumb crosses the palm"
+
+
+def test_grip_lies_on_the_palms_side_with_a_right_handed_rotation() -> None:
+    palm_from_grip = hand.palm_from_grip(HandShape(), handle_radius_m=0.015)
+    np.testing.assert_allclose(palm_from_grip[:3, :3] @ palm_from_grip[:3, :3].T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(palm_from_grip[:3, :3]) == pytest.approx(1)
+    assert palm_from_grip[1, 3] > 0.015
+
+
+def test_sampled_hands_differ_and_repeat_by_seed() -> None:
+    first, again, other = (HandShape.sample(np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    assert all(0 < value < 1 for value in first.skin_rgb)
