@@ -16,35 +16,18 @@ from tests.model.scene_folders import small_sequence
 ROOT = Path(__file__).parents[2]
 
 KILLED_EVERYWHERE = """
-import os, signal, sys
+import sys
 from dataclasses import replace
 from pathlib import Path
 from syncmv4d_model.data.sequence import read_sequence, write_sequence
+from tests.model.killed_writers import survives
 from tests.model.scene_folders import small_sequence
-
 target, old = Path(sys.argv[1]), small_sequence(frames=1, size=16)
-new, touches = replace(old, task="new"), ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
-
-def killed_at(count):
-    def hook(event, _):
-        nonlocal count
-        if event in touches:
-            count -= 1
-            if count < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    return hook
-
-survived = False
-for count in range(200):
+for touches in range(200):
     write_sequence(target, old)
-    child = os.fork()
-    if not child:
-        sys.addaudithook(killed_at(count))
-        write_sequence(target, new)
-        os._exit(0)
-    survived = os.waitpid(child, 0)[1] == 0
+    done = survives(lambda: write_sequence(target, replace(old, task="new")), touches)
     print(read_sequence(target).task if target.is_dir() else "absent")
-    if survived:
+    if done:
         break
 """
 

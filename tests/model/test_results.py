@@ -1,0 +1,187 @@
+"""Prediction files: exactly the contract, whole or not at all, and pictures that show what they should."""
+
+import errno
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from syncmv4d_model.data.observation import load_anchors, observe
+from syncmv4d_model.data.video import read_video
+from syncmv4d_model.evaluation.case import observation_of
+from syncmv4d_model.results import Preview, read_tracks, write_prediction
+from tests.model.scene_folders import perfect_prediction, small_rig, small_sequence
+
+ROOT = Path(__file__).parents[2]
+
+OVERWRITE_IN_LITTLE_SPACE = """
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+from tests.model.test_results import small_answer
+from syncmv4d_model.results import write_prediction
+prediction, observation, fit = small_answer()
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+try:
+    write_prediction(Path(sys.argv[1]), replace(prediction, seed=99), observation, fit, checkpoint="new")
+except OSError as error:
+    print(error)
+    sys.exit(error.errno)
+"""
+
+KILLED_EVERYWHERE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.model.killed_writers import survives
+from tests.model.test_results import small_answer, state_of
+from syncmv4d_model.results import write_prediction
+out, (prediction, observation, fit) = Path(sys.argv[1]), small_answer()
+new = replace(prediction, seed=99)
+for touches in range(200):
+    write_prediction(out, prediction, observation, fit, checkpoint="old")
+    done = survives(lambda: write_prediction(out, new, observation, fit, checkpoint="new"), touches)
+    print(state_of(out))
+    if done:
+        break
+"""
+
+
+def small_answer():
+    """A prediction for cameras of 48 x 48 px, fitted to a model of 32 x 32."""
+    sequence = small_sequence()
+    rig = small_rig(width=48, height=48)
+    observation, fit = observe(
+        rig, [np.zeros((48, 48, 3), np.uint8)] * 3, sequence.task, height=32, width=32, max_views=4
+    )
+    return perfect_prediction(sequence), observation, fit
+
+
+def state_of(out: Path) -> str:
+    """What a reader who goes by prediction.json finds."""
+    if not (out / "prediction.json").exists():
+        return "none"
+    record, tracks = json.loads((out / "prediction.json").read_text()), read_tracks(out / "tracks.npz")
+    assert record["checkpoint"] == tracks.checkpoint and record["seed"] == tracks.seed
+    assert all((out / name).is_file() for name in record["files"])
+    return tracks.checkpoint
+
+
+def test_tracks_have_exactly_the_keys_shapes_and_kinds_of_the_contract(tmp_path):
+    prediction, observation, fit = small_answer()
+    write_prediction(tmp_path / "out", prediction, observation, fit, checkpoint="nano")
+    with np.load(tmp_path / "out" / "tracks.npz", allow_pickle=False) as file:
+        found = {key: (file[key].shape, file[key].dtype.kind + str(file[key].dtype.itemsize)) for key in file}
+        assert float(file["frame_period_s"]) == 0.125
+        assert (str(file["task"]), str(file["checkpoint"]), int(file["seed"])) == (observation.task, "nano", 3)
+        assert file["video_size"].tolist() == [[32, 32]] * 3
+    kinds = {key: kind for key, kind in found.items() if key not in ("task", "checkpoint")}
+    assert kinds == {
+        "positions": ((3, 5, 30, 3), "f4"),
+        "visible": ((3, 5, 30), "b1"),
+        "stddev": ((3, 5, 30), "f4"),
+        "label": ((3, 30), "u1"),
+        "intrinsics": ((3, 3, 3), "f8"),
+        "camera_from_world": ((3, 4, 4), "f8"),
+        "anchors_px": ((3, 30, 2), "f4"),
+        "video_size": ((3, 2), "i8"),
+        "frame_period_s": ((), "f8"),
+        "seed": ((), "i8"),
+    }
+    assert set(found) - set(kinds) == {"task", "checkpoint"}
+
+
+def test_written_intrinsics_are_those_of_the_written_videos(tmp_path):
+    prediction, observation, fit = small_answer()
+    write_prediction(tmp_path, prediction, observation, fit, checkpoint="nano")
+    assert np.allclose(read_tracks(tmp_path / "tracks.npz").intrinsics, observation_of(small_sequence()).intrinsics)
+    for name in observation.view_names:
+        assert read_video(tmp_path / f"{name}.mp4").shape == (5, 32, 32, 3)
+
+
+def test_written_anchors_are_input_pixels_and_come_back_as_model_pixels(tmp_path):
+    prediction, observation, fit = small_answer()
+    write_prediction(tmp_path, prediction, observation, fit, checkpoint="nano")
+    written = read_tracks(tmp_path / "tracks.npz").anchors_px
+    assert np.allclose((written + 0.5) * 32 / 48 - 0.5, prediction.anchors_px, atol=1e-3)
+    assert np.allclose(load_anchors(tmp_path / "tracks.npz", fit), prediction.anchors_px, atol=1e-3)
+
+
+def test_the_record_says_what_made_the_files(tmp_path):
+    prediction, observation, fit = small_answer()
+    preview = Preview(np.zeros((20, 30, 3), np.uint8), np.zeros((6, 20, 30, 3), np.uint8))
+    files = write_prediction(
+        tmp_path, prediction, observation, fit, checkpoint="nano", preview=preview, record={"steps": 4}
+    )
+    record = json.loads((tmp_path / "prediction.json").read_text())
+    assert record["files"] == sorted(path.name for path in tmp_path.iterdir() if path.name != "prediction.json")
+    assert {path.name for path in files} == {path.name for path in tmp_path.iterdir()}
+    assert (record["seed"], record["checkpoint"], record["steps"]) == (3, "nano", 4)
+    assert (record["warnings"], record["timings_s"]) == (["a warning"], {"total": 1.25})
+    assert {"python", "numpy", "torch"} <= set(record["versions"])
+    assert sum(record["points_by_label"].values()) == 3 * 30
+
+
+def test_other_files_of_the_folder_stay(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    write_prediction(tmp_path, *small_answer(), checkpoint="nano")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_the_same_prediction_gives_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_prediction(tmp_path / name, *small_answer(), checkpoint="nano")
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_a_prediction_without_tracks_is_written_too(tmp_path):
+    prediction, observation, fit = small_answer()
+    empty = {name: getattr(prediction, name)[:, :, :0] for name in ("tracks", "coarse_tracks", "visible", "stddev")}
+    empty |= {"label": prediction.label[:, :0], "anchors_px": prediction.anchors_px[:, :0]}
+    write_prediction(tmp_path, replace(prediction, **empty), observation, fit, checkpoint="nano")
+    assert read_tracks(tmp_path / "tracks.npz").positions.shape == (3, 5, 0, 3)
+
+
+def test_a_full_disk_leaves_the_older_prediction_untouched(tmp_path):
+    write_prediction(tmp_path, *small_answer(), checkpoint="old")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    command = [sys.executable, "-c", OVERWRITE_IN_LITTLE_SPACE, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == errno.EFBIG, done.stderr
+    assert f"could not write the prediction to {tmp_path}" in done.stdout
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_writer_killed_at_any_step_never_leaves_a_mixture_with_a_record(tmp_path):
+    command = [sys.executable, "-c", KILLED_EVERYWHERE, str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = done.stdout.split()
+    assert set(found) == {"old", "none", "new"}
+    assert found == sorted(found, key=["old", "none", "new"].index)
+    assert not list((tmp_path / "out").glob(".*")), "the next writer clears what killed ones left"
+
+
+@pytest.mark.parametrize(("key", "value"), [("visible", np.zeros((3, 4, 30), bool)), ("positions", np.zeros((3, 4)))])
+def test_tracks_of_contradicting_shapes_are_refused(tmp_path, key, value):
+    write_prediction(tmp_path, *small_answer(), checkpoint="nano")
+    with np.load(tmp_path / "tracks.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "tracks.npz", **(arrays | {key: value}))
+    with pytest.raises(ValueError, match=rf"tracks.npz: {key} must be"):
+        read_tracks(tmp_path / "tracks.npz")
+
+
+def test_a_recording_for_rerun_holds_every_view(tmp_path):
+    pytest.importorskip("rerun", reason="the viewer extra is not installed")
+    prediction, observation, fit = small_answer()
+    write_prediction(tmp_path, prediction, observation, fit, checkpoint="nano", rerun=True)
+    content = (tmp_path / "prediction.rrd").read_bytes()
+    assert content[:3] == b"RRF"
+    for name in observation.view_names:
+        assert f"/world/tracks/{name}".encode() in content
