@@ -1,6 +1,8 @@
 """Every test runs with shapes checked, one thread per process, headless rendering and repeatable examples."""
 
 import os
+import sys
+from pathlib import Path
 
 # Before numpy and torch are imported: they read these once.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -9,8 +11,10 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import hypothesis
 from jaxtyping import install_import_hook
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the checker, which the hook imports by name
+
 # Before any of our modules is imported: the hook rewrites them while they load.
-install_import_hook(["syncmv4d_model", "syncmv4d_sim"], "beartype.beartype")
+install_import_hook(["syncmv4d_model", "syncmv4d_sim"], "shape_checker.check")
 
 import syncmv4d_sim  # noqa: F401  (chooses the GL backend; a test may import mujoco before any of our modules)
 
