@@ -15,9 +15,6 @@ from jaxtyping import Bool, Float
 WINDOW_VALUES_PER_PASS = 1 << 23
 """Frames are decoded in groups that look at about this many pixels, which bounds memory."""
 
-TIE_LEVELS = 0.5
-"""Pixels whose identity is within half a level of the best belong to the match (paper, section 2)."""
-
 
 @dataclass(frozen=True)
 class Matches:
@@ -44,13 +41,15 @@ def match_identities(
     *,
     levels_per_px: Float[torch.Tensor, "2"],
     tolerance_levels: Float[torch.Tensor, "2"],
+    tie_levels: float,
     reach_px: int,
 ) -> Matches:
     """Match every wanted identity (a frame-0 pixel) to the foreground pixels (`member`) of its frame.
 
     `identity_px` and `depth` are the decoded channels of each pixel; a window of `reach_px` around the first hit is
-    searched for the best match. Each channel of the best match must be within its tolerance. Only `depth` carries
-    gradients.
+    searched for the best match. Each channel of the best match must be within its tolerance. Connected pixels within
+    `tie_levels` of the best are averaged, each corrected by how far its identity is from the wanted one (neighbours
+    move alike). Only `depth` carries gradients.
     """
     height, width = member.shape[1:]
     per_frame = height * width + wanted_px.shape[1] * (2 * reach_px + 1) ** 2
@@ -59,7 +58,7 @@ def match_identities(
     done = [
         _match_group(
             identity_px[part], depth[part], member[part], wanted_px[part],
-            levels_per_px=levels_per_px, tolerance_levels=tolerance_levels, reach_px=reach_px,
+            levels_per_px=levels_per_px, tolerance_levels=tolerance_levels, tie_levels=tie_levels, reach_px=reach_px,
         )
         for part in parts
     ]  # fmt: skip
@@ -78,6 +77,7 @@ def _match_group(
     *,
     levels_per_px: torch.Tensor,
     tolerance_levels: torch.Tensor,
+    tie_levels: float,
     reach_px: int,
 ) -> Matches:
     frames, height, width = member.shape
@@ -92,11 +92,12 @@ def _match_group(
     distance = torch.where(window.member, error.square().sum(-1).sqrt(), torch.inf).flatten(1)
     best = distance.argmin(-1)
     best_error = error.flatten(1, 2)[torch.arange(len(hit), device=best.device), best]
-    chosen = _connected((distance <= distance.amin(-1, keepdim=True) + TIE_LEVELS).view_as(window.member), best)
+    chosen = _connected((distance <= distance.amin(-1, keepdim=True) + tie_levels).view_as(window.member), best)
     row, place = torch.nonzero(chosen.flatten(1), as_tuple=True)
     raster = window.place.flatten(1)[row, place]
     count = torch.bincount(row, minlength=len(hit)).clamp(min=1)
     position = torch.stack([raster % width, raster // width % height], dim=-1).to(wanted)
+    position = position + wanted[hit][row] - identity[raster]
     mean_position = torch.zeros_like(wanted[hit]).index_add(0, row, position) / count[:, None]
     mean_depth = depth.new_zeros(len(hit)).index_add(0, row, depth.reshape(-1)[raster]) / count
     valid = torch.zeros(len(wanted), dtype=torch.bool, device=member.device)

@@ -22,6 +22,9 @@ MIN_TOLERANCE_LEVELS = 2.0
 RECEDE_PX = 3.0
 """A drawn square recedes by this many pixels' worth of depth per pixel away from its centre."""
 
+TIE_LEVELS = 0.5
+"""Pixels whose identity is this near the best one's belong to the match; so do those within the codec's noise."""
+
 NOISE_TOLERANCE = 3.0
 """An identity may be off by this many standard deviations of the codec."""
 
@@ -89,7 +92,7 @@ def decode_denormalise(
     """Read world tracks (m) off a pseudo video (paper, "Decode and denormalise").
 
     For each anchor (u, v) and frame the pixel whose identity fits best is looked up; the point's pixel and depth are
-    the mean over the connected pixels within half a level of it. A point whose best identity is off by more than
+    the mean over the connected pixels within half a level of it, or within the codec's noise where that is more. A point whose best identity is off by more than
     max(2 levels, the splat's radius, 3 x `identity_noise_levels`) on a channel is not visible in that frame: `valid`
     is False and the position is finite but arbitrary. Levels are 1/255 of a drawn channel.
     Differentiable with respect to the depth channel and `depth_scale` (near, far; m).
@@ -109,6 +112,7 @@ def decode_denormalise(
         anchors_px[:, :, None].expand(batch, views, frames, -1, 2).flatten(0, 2),
         levels_per_px=levels_per_px,
         tolerance_levels=tolerance,
+        tie_levels=max(TIE_LEVELS, identity_noise_levels),
         reach_px=max(2, splat_px - 1),
     )
     shape = (batch, views, frames)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import nn
 
 from syncmv4d_model.config import CodecConfig, MotionConfig, check_num_frames
-from syncmv4d_model.networks.motion_channels import from_motion_channels, to_motion_channels
+from syncmv4d_model.networks.motion_channels import from_motion_channels, to_motion_channels, with_background_filled
 
 
 class Codec(Protocol):
@@ -64,10 +64,16 @@ class BlockBasis(nn.Module):
 
 
 class BlockCode(nn.Module):
-    """Videos with any number of channels as blocks of `stride` x `stride` pixels, one frame or `group` frames long."""
+    """Videos with any number of channels as blocks of `stride` x `stride` pixels, one frame or `group` frames long.
 
-    def __init__(self, image_channels: int, latent_channels: int, *, stride: int, group: int) -> None:
+    `fill` spreads a motion block's foreground over its background before it is coded (motion_channels.py).
+    """
+
+    def __init__(
+        self, image_channels: int, latent_channels: int, *, stride: int, group: int, fill: bool = False
+    ) -> None:
         super().__init__()
+        self.fill = fill
         self.stride, self.group, self.image_channels = stride, group, image_channels
         self.first = BlockBasis(image_channels * stride**2, latent_channels)
         self.later = BlockBasis(image_channels * stride**2 * group, latent_channels)
@@ -94,7 +100,8 @@ class BlockCode(nn.Module):
         stride = self.stride
         split = video.unflatten(3, (-1, stride)).unflatten(2, (-1, stride)).unflatten(1, (-1, length))
         # [N F t h s w s C] -> [N F h w t s s C]
-        return split.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4)
+        blocks = split.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4)
+        return with_background_filled(blocks) if self.fill else blocks
 
     def _join(self, blocks: torch.Tensor, length: int) -> torch.Tensor:
         split = blocks.unflatten(4, (length, self.stride, self.stride, self.image_channels))
@@ -117,7 +124,8 @@ class PcaCodec(nn.Module):
         self.video_channels, self.motion_channels = config.video_channels, config.motion_channels
         size = {"stride": config.spatial_stride, "group": config.temporal_stride}
         self.video_code = BlockCode(3, config.video_channels, **size)
-        self.motion_code = BlockCode(4 if config.identity == "relative" else 3, config.motion_channels, **size)
+        relative = config.identity == "relative"
+        self.motion_code = BlockCode(4 if relative else 3, config.motion_channels, fill=relative, **size)
         self.register_buffer("noise_levels", torch.zeros(()))
 
     @property

@@ -5,7 +5,7 @@ from diffusers import AutoencoderKLWan
 from syncmv4d_model.config import CodecConfig, MotionConfig
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
 from syncmv4d_model.networks.latents import PcaCodec, WanCodec
-from syncmv4d_model.networks.motion_channels import from_motion_channels, to_motion_channels
+from syncmv4d_model.networks.motion_channels import OFFSET_PX, from_motion_channels, to_motion_channels
 from syncmv4d_model.networks.pca_fit import fit_pca_codec
 from tests.model.moving_ellipsoids import MovingScene, moving_scene
 
@@ -37,7 +37,7 @@ def test_the_relative_channels_are_the_pseudo_video_written_another_way(examples
     assert torch.allclose(from_motion_channels(channels, MOTION), pseudo_video, atol=1e-5)
     drawn = foreground(pseudo_video, MOTION)
     # A pixel of the first frame carries its own place, to within the splat that covers it.
-    assert (channels[:, 0, ..., :2][drawn[:, 0]].abs() * 16).max() <= 3
+    assert (channels[:, 0, ..., :2][drawn[:, 0]].abs() * OFFSET_PX).max() <= 3
     assert not channels[~drawn].any()
 
 
