@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 
 def transform(
-    a_from_b: Float[np.ndarray, "*#n 4 4"], points_b: Float[np.ndarray, "*n P 3"]
+    a_from_b: Float[np.ndarray, "*#n 4 4"], points_b: Float[np.ndarray, "*#n P 3"]
 ) -> Float[np.ndarray, "*m P 3"]:
     """Take points from frame b to frame a."""
     return points_b @ np.swapaxes(a_from_b[..., :3, :3], -1, -2) + a_from_b[..., None, :3, 3]
@@ -27,7 +27,7 @@ def inverse(a_from_b: Float[np.ndarray, "*n 4 4"]) -> Float[np.ndarray, "*n 4 4"
 
 
 def project(
-    intrinsics: Float[np.ndarray, "*#n 3 3"], points_camera: Float[np.ndarray, "*n P 3"]
+    intrinsics: Float[np.ndarray, "*#n 3 3"], points_camera: Float[np.ndarray, "*#n P 3"]
 ) -> Float[np.ndarray, "*m P 2"]:
     """Pixel (u, v) of camera-frame points. Points at or behind the camera give non-finite or mirrored pixels; mask by depth."""
     uvw = points_camera @ np.swapaxes(intrinsics, -1, -2)
@@ -36,7 +36,7 @@ def project(
 
 
 def unproject(
-    intrinsics: Float[np.ndarray, "*#n 3 3"], pixels: Float[np.ndarray, "*n P 2"], depth_m: Float[np.ndarray, "*n P"]
+    intrinsics: Float[np.ndarray, "*#n 3 3"], pixels: Float[np.ndarray, "*#n P 2"], depth_m: Float[np.ndarray, "*#n P"]
 ) -> Float[np.ndarray, "*m P 3"]:
     """Camera-frame points at the given depth along z: z K^-1 (u, v, 1)."""
     homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], axis=-1)
