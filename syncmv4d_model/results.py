@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -168,8 +169,7 @@ def versions() -> dict[str, str]:
 
 def save_rerun(path: Path, prediction: Prediction, observation: Observation) -> None:
     """A recording for the rerun viewer: cameras, videos, pseudo videos and tracks over time. Needs the `viewer` extra."""
-    import rerun as rr
-
+    rr: Any = importlib.import_module("rerun")  # its own exports are not visible to type checkers
     recording = rr.RecordingStream("syncmv4d")
     recording.save(str(path))
     recording.log("task", rr.TextDocument(observation.task), static=True)

@@ -155,7 +155,7 @@ def load_anchors(path: Path, fit: Fit) -> Float32[np.ndarray, "V K 2"]:
     mapped = fit.to_model(pixels.astype(np.float64))
     limit = np.array(fit.model_size, dtype=np.float32)
     edge = 0.01  # float32 rounding of a pixel on the border
-    outside = ((mapped < -0.5 - edge) | (mapped > limit - 0.5 + edge)).any(-1)
+    outside = np.any((mapped < -0.5 - edge) | (mapped > limit - 0.5 + edge), axis=-1)
     for view, name in enumerate(fit.view_names):
         if outside[view].any():
             raise ValueError(

@@ -58,6 +58,7 @@ def encode_video(
 def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray, "T H W 3"]:
     """All frames of a video, or the first `max_frames`. FileNotFoundError if it is missing, ValueError if it cannot be read."""
     import av
+    from av.error import FFmpegError
 
     if not path.is_file():
         raise FileNotFoundError(f"no video {path}")
@@ -68,7 +69,7 @@ def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray
                 frames.append(frame.to_ndarray(format="rgb24"))
                 if len(frames) == max_frames:
                     break
-    except (av.FFmpegError, IndexError) as error:
+    except (FFmpegError, IndexError) as error:
         raise ValueError(f"{path} is truncated or not a video: {error}") from error
     if not frames:
         raise ValueError(f"{path} holds no frame")
