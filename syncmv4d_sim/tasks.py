@@ -16,6 +16,7 @@ from jaxtyping import Float
 from syncmv4d_sim.objects import ObjectModel
 
 VERBS = ("hit", "stir", "cut", "dust", "push", "pour in some", "smear")
+START_ARC_DEG = 100.0  # either side of the operator, who stands at azimuth 90
 VESSELS = ("plate", "bowl", "pan")
 
 _PHRASES = {
@@ -86,8 +87,8 @@ def minimum_jerk(time_s: Float[np.ndarray, "N"], start_s: float, end_s: float) -
 
 
 def sample_start(rng: np.random.Generator, yaw: float) -> Start:
-    """10 to 23 cm away, any azimuth, mostly sideways; farther takes longer."""
-    distance, azimuth, elevation = rng.uniform(0.10, 0.23), rng.uniform(-np.pi, np.pi), np.radians(rng.uniform(2, 42))
+    """10 to 23 cm away, anywhere but opposite the operator, mostly sideways; farther takes longer."""
+    distance, azimuth, elevation = rng.uniform(0.10, 0.23), np.radians(90 + rng.uniform(-START_ARC_DEG, START_ARC_DEG)), np.radians(rng.uniform(2, 42))
     horizontal = distance * np.cos(elevation)
     offset = np.array([horizontal * np.cos(azimuth), horizontal * np.sin(azimuth), distance * np.sin(elevation)])
     reach = 0.5 + 0.4 * (distance - 0.10) / 0.18
