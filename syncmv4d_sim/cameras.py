@@ -42,7 +42,10 @@ def sample_rig(
     height: int,
     width: int,
 ) -> SceneRig:
-    """One camera per cluster, framing `points` (world, metres; what the pictures must hold); ValueError for an unknown kind."""
+    """One camera per cluster, framing `points` (world, metres; what the pictures must hold).
+
+    ValueError for an unknown kind.
+    """
     if kind not in _POSES:
         raise ValueError(f"unknown rig {kind!r}; known: {', '.join(_POSES)}")
     views = [_POSES[kind](cluster, points, rng) for cluster in VIEW_NAMES]
@@ -91,7 +94,10 @@ def _framed(
 
 
 def taco_cameras() -> dict[str, tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]:
-    """Serial -> (intrinsics in pixels of TACO's 512 x 376 release, camera_from_world in metres); no distortion, as TACO's own code."""
+    """Serial -> (intrinsics in pixels of TACO's 512 x 376 release, camera_from_world in metres).
+
+    Distortion is left out, as in TACO's own code.
+    """
     cameras = {}
     for serial, entry in json.loads(TACO_CALIBRATION.read_text()).items():
         camera_from_world = np.eye(4)

@@ -50,7 +50,7 @@ class Built:
 
 
 def make_sequence(index: int, options: BuildOptions) -> tuple[Sequence, tuple[str, ...]]:
-    """Simulate, check, render and track sequence `index` of a split; the same arguments give the same sequence, bit for bit.
+    """Simulate, check, render and track sequence `index` of a split; the same arguments give the same bits.
 
     Returns it with the reasons of the scenes rejected on the way. RuntimeError after MAX_ATTEMPTS rejections.
     """
@@ -60,7 +60,9 @@ def make_sequence(index: int, options: BuildOptions) -> tuple[Sequence, tuple[st
         if isinstance(made, Sequence):
             return made, tuple(rejections)
         rejections.append(made.reason)
-    raise RuntimeError(f"{options.split} {index}: {MAX_ATTEMPTS} scenes in a row rejected, the last because {rejections[-1]}")
+    raise RuntimeError(
+        f"{options.split} {index}: {MAX_ATTEMPTS} scenes in a row rejected, the last because {rejections[-1]}"
+    )
 
 
 def _attempt(index: int, options: BuildOptions, attempt: int) -> Sequence | Rejection:
@@ -99,10 +101,12 @@ def sequence_name(index: int) -> str:
     return f"{index:06d}"
 
 
-def build(out: Path, options: BuildOptions, *, count: int, workers: int = 2, show_progress: bool = True) -> Counter[str]:
-    """Write sequences 0..count-1 of the split under `out/<split>/`, skipping those that exist. Returns rejections by reason.
+def build(
+    out: Path, options: BuildOptions, *, count: int, workers: int = 2, show_progress: bool = True
+) -> Counter[str]:
+    """Write sequences 0..count-1 of the split under `out/<split>/`, skipping those that exist; count rejections by reason.
 
-    Every sequence appears whole or not at all. The reasons of rejected scenes are appended to `out/rejections_<split>.jsonl`.
+    Every sequence appears whole or not at all. Why scenes were rejected is appended to `out/rejections_<split>.jsonl`.
     ValueError for an unknown split, or when `out` holds the split with other options.
     """
     rule_of(options.split)
@@ -111,7 +115,13 @@ def build(out: Path, options: BuildOptions, *, count: int, workers: int = 2, sho
     _check_same_options(out, options)
     missing = [index for index in range(count) if not (directory / sequence_name(index)).is_dir()]
     reasons: Counter[str] = Counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     log = out / f"rejections_{options.split}.jsonl"
     with Progress(*columns, disable=not show_progress) as progress, log.open("a", encoding="utf-8") as file:
         task = progress.add_task(options.split, total=count, completed=count - len(missing))
@@ -157,7 +167,9 @@ def _check_same_options(out: Path, options: BuildOptions) -> None:
         differing = [name for name in wanted if found.get(name) != wanted[name]]
         if differing:
             name = differing[0]
-            raise ValueError(f"{path} was built with {name} {found.get(name)}, asked for {wanted[name]}: choose another folder")
+            raise ValueError(
+                f"{path} was built with {name} {found.get(name)}, asked for {wanted[name]}: choose another folder"
+            )
         return
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(wanted, indent=1), encoding="utf-8")

@@ -96,14 +96,29 @@ def add_surroundings(spec: mujoco.MjSpec, look: Look) -> None:
     half = (*TABLE_HALF_M, TABLE_THICKNESS_M / 2)
     yaw = [np.cos(look.table_yaw / 2), 0, 0, np.sin(look.table_yaw / 2)]
     spec.worldbody.add_geom(
-        name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=half, pos=[0, 0.05, -TABLE_THICKNESS_M / 2], quat=yaw, material="table_material",
+        name="table",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=half,
+        pos=[0, 0.05, -TABLE_THICKNESS_M / 2],
+        quat=yaw,
+        material="table_material",
         friction=[0.7, 0.01, 0.001],
-    )  # fmt: skip
+    )
     spec.worldbody.add_geom(
-        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[8, 8, 0.1], pos=[0, 0, -FLOOR_BELOW_M], rgba=[*look.floor_rgb, 1],
-        contype=0, conaffinity=0,
-    )  # fmt: skip
+        name="floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[8, 8, 0.1],
+        pos=[0, 0, -FLOOR_BELOW_M],
+        rgba=[*look.floor_rgb, 1],
+        contype=0,
+        conaffinity=0,
+    )
     spec.worldbody.add_light(
-        name="sun", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=look.light_direction, pos=-1.5 * look.light_direction,
-        diffuse=look.light_rgb, specular=0.4 * look.light_rgb, castshadow=True,
-    )  # fmt: skip
+        name="sun",
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        dir=look.light_direction,
+        pos=-1.5 * look.light_direction,
+        diffuse=look.light_rgb,
+        specular=0.4 * look.light_rgb,
+        castshadow=True,
+    )

@@ -81,7 +81,7 @@ class ObjectModel:
 def add_object(
     spec: mujoco.MjSpec, model: ObjectModel, *, name: str, world_from_body: Float[np.ndarray, "4 4"], free: bool
 ) -> mujoco.MjsBody:
-    """Add body `name` with visual meshes `<name>_visual_<i>` and collision geoms `<name>_collision_<i>`; `free` adds joint `<name>_free`."""
+    """Add body `name` with its visual meshes and its collision geoms `<name>_collision_<i>`; `free` adds `<name>_free`."""
     body = spec.worldbody.add_body(name=name, pos=world_from_body[:3, 3], quat=_quaternion(world_from_body[:3, :3]))
     if free:
         body.add_freejoint(name=f"{name}_free")
@@ -95,16 +95,29 @@ def add_object(
             shininess=0.2 + 0.7 * part.shine,
         )
         body.add_geom(
-            name=f"{name}_visual_{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, material=f"{name}_material_{i}",
-            contype=0, conaffinity=0, group=VISUAL_GROUP, mass=0,
-        )  # fmt: skip
+            name=f"{name}_visual_{i}",
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname=mesh.name,
+            material=f"{name}_material_{i}",
+            contype=0,
+            conaffinity=0,
+            group=VISUAL_GROUP,
+            mass=0,
+        )
     total = sum(part.volume_m3 for part in model.collision)
     for i, part in enumerate(model.collision):
         body.add_geom(
-            name=f"{name}_collision_{i}", type=_GEOM_KINDS[part.kind], size=part.size, pos=part.body_from_part[:3, 3],
-            quat=_quaternion(part.body_from_part[:3, :3]), mass=model.mass_kg * part.volume_m3 / total, group=COLLISION_GROUP,
-            friction=[part.friction, 0.01, 0.001], condim=4, rgba=[0, 0, 0, 0],
-        )  # fmt: skip
+            name=f"{name}_collision_{i}",
+            type=_GEOM_KINDS[part.kind],
+            size=part.size,
+            pos=part.body_from_part[:3, 3],
+            quat=_quaternion(part.body_from_part[:3, :3]),
+            mass=model.mass_kg * part.volume_m3 / total,
+            group=COLLISION_GROUP,
+            friction=[part.friction, 0.01, 0.001],
+            condim=4,
+            rgba=[0, 0, 0, 0],
+        )
     return body
 
 

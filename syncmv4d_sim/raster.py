@@ -20,10 +20,16 @@ class Hit:
 
 
 def rasterise(
-    vertices_camera: Float[np.ndarray, "P 3"], faces: Int[np.ndarray, "F 3"], intrinsics: Float[np.ndarray, "3 3"], *, height: int, width: int
+    vertices_camera: Float[np.ndarray, "P 3"],
+    faces: Int[np.ndarray, "F 3"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    *,
+    height: int,
+    width: int,
 ) -> Hit:
-    """Cast every pixel centre (integer coordinates) onto the nearest triangle. Faces are seen from both sides; those nearer than
-    NEAR_M are left out.
+    """Cast every pixel centre (integer coordinates) onto the nearest triangle.
+
+    Faces are seen from both sides; those nearer than NEAR_M are left out.
     """
     uvw = vertices_camera @ intrinsics.T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -57,7 +63,9 @@ def _covered(
     return faces[which], column, low[which, 1] + place // extent[which, 0]
 
 
-def _edge_weights(corners: Float[np.ndarray, "N 3 2"], points: Int[np.ndarray, "N 2"]) -> tuple[Float[np.ndarray, "N 3"], np.ndarray]:
+def _edge_weights(
+    corners: Float[np.ndarray, "N 3 2"], points: Int[np.ndarray, "N 2"]
+) -> tuple[Float[np.ndarray, "N 3"], np.ndarray]:
     """Barycentric weights in the picture plane, and whether the point lies inside."""
     edge_1, edge_2, offset = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], points - corners[:, 0]
     area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]

@@ -15,7 +15,9 @@ from syncmv4d_sim.physics import Rollout
 
 NEAR_M, FAR_M = 0.05, 12.0
 MAX_GEOMS = 400
-SUPERSAMPLE = 3  # odd: the middle sample of a pixel is its exact centre, where depth is read; colour is the samples' mean
+SUPERSAMPLE = (
+    3  # odd: the middle sample of a pixel is its exact centre, where depth is read; colour is the samples' mean
+)
 
 
 @dataclass(frozen=True)

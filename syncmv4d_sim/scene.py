@@ -12,9 +12,11 @@ from syncmv4d_model.geometry import inverse, transform
 from syncmv4d_sim.hand import HandShape
 from syncmv4d_sim.look import Look, add_surroundings, sample_look
 from syncmv4d_sim.objects import ObjectModel, add_object
-from syncmv4d_sim.shapes import Sizes, make_target, make_tool
+from syncmv4d_sim.shapes import Sizes
 from syncmv4d_sim.splits import Triplet, rule_of, triplet_name
+from syncmv4d_sim.targets import make_target
 from syncmv4d_sim.tasks import Task, ToolPath, plan, sample_start, sentence
+from syncmv4d_sim.tools import make_tool
 
 PATH_HZ = 100.0
 DURATION_S = 2.0
@@ -72,9 +74,16 @@ def add_scene(spec: mujoco.MjSpec, scene: Scene) -> None:
         body = spec.worldbody.add_body(name=f"ball_{i}", pos=place)
         body.add_freejoint(name=f"ball_{i}_free")
         body.add_geom(
-            name=f"ball_{i}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[ball.radius_m, 0, 0], mass=0.0015, rgba=[*ball.rgb, 1],
-            friction=[0.5, 0.01, 0.003], condim=4, solref=[0.006, 1], priority=1,
-        )  # fmt: skip
+            name=f"ball_{i}",
+            type=mujoco.mjtGeom.mjGEOM_SPHERE,
+            size=[ball.radius_m, 0, 0],
+            mass=0.0015,
+            rgba=[*ball.rgb, 1],
+            friction=[0.5, 0.01, 0.003],
+            condim=4,
+            solref=[0.006, 1],
+            priority=1,
+        )
 
 
 def sample_scene(split: str, index: int, seed: int, *, attempt: int = 0) -> Scene:
@@ -103,9 +112,19 @@ def _draw(triplet: Triplet, rng: np.random.Generator, *, novel: bool, seed: int)
     grip_from_tool = _grip(verb, tool, rng)
     world_from_tool = tool_poses(path, work_point(verb, tool, path))
     return Scene(
-        seed, verb, tool, target, HandShape.sample(rng), world_from_target, grip_from_tool, world_from_tool @ inverse(grip_from_tool),
-        _fill(tool, rng) if verb == "pour in some" else (), sample_look(rng), sentence(verb, tool_name, target_name, rng), triplet_name(triplet),
-    )  # fmt: skip
+        seed,
+        verb,
+        tool,
+        target,
+        HandShape.sample(rng),
+        world_from_target,
+        grip_from_tool,
+        world_from_tool @ inverse(grip_from_tool),
+        _fill(tool, rng) if verb == "pour in some" else (),
+        sample_look(rng),
+        sentence(verb, tool_name, target_name, rng),
+        triplet_name(triplet),
+    )
 
 
 def tool_poses(path: ToolPath, work_point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "N 4 4"]:
@@ -120,7 +139,7 @@ def tool_poses(path: ToolPath, work_point: Float[np.ndarray, "3"]) -> Float[np.n
 
 
 def work_point(verb: str, tool: ObjectModel, path: ToolPath) -> Float[np.ndarray, "3"]:
-    """The tool's point that follows the path: its edge for cutting, its middle for pouring, else its lowest point when acting."""
+    """The tool's point that follows the path: its edge to cut, its middle to pour, else its lowest point when acting."""
     if verb == "pour in some":
         return np.zeros(3)
     if verb == "cut" and tool.name == "knife":

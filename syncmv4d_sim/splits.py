@@ -1,7 +1,8 @@
 """Which triplets and sizes each split may use: fixed here, before any training.
 
-test_1: seen triplets, new seeds. test_2: seen triplets, unseen sizes and shapes. test_3: unseen triplets, and the target
-"bowl" that training never shows. test_4: also the tool "spoon" that training never shows. unseen_action: the verb "smear".
+test_1: seen triplets, new seeds. test_2: seen triplets, unseen sizes and shapes. test_3: unseen triplets, and the
+target "bowl" that training never shows. test_4: also the tool "spoon" that training never shows. unseen_action: the
+verb "smear".
 """
 
 from __future__ import annotations
@@ -18,14 +19,35 @@ Triplet = tuple[str, str, str]
 """(verb, tool, target), TACO's order."""
 
 SEEN: tuple[Triplet, ...] = (
-    ("hit", "hammer", "box"), ("push", "spatula", "box"), ("stir", "spatula", "pan"), ("cut", "knife", "box"),
-    ("dust", "brush", "box"), ("pour in some", "cup", "pan"), ("hit", "hammer", "toy"), ("push", "roller", "toy"),
-    ("stir", "knife", "pan"), ("cut", "knife", "toy"), ("dust", "roller", "box"), ("hit", "hammer", "pan"),
-    ("push", "brush", "plate"), ("stir", "brush", "pan"), ("cut", "spatula", "box"), ("dust", "brush", "plate"),
-    ("pour in some", "cup", "plate"), ("hit", "spatula", "toy"), ("push", "hammer", "box"), ("stir", "spatula", "plate"),
-    ("cut", "knife", "plate"), ("dust", "roller", "plate"), ("hit", "roller", "box"), ("push", "brush", "toy"),
-    ("stir", "knife", "plate"), ("dust", "spatula", "box"), ("push", "hammer", "toy"), ("hit", "spatula", "plate"),
-)  # fmt: skip
+    ("hit", "hammer", "box"),
+    ("push", "spatula", "box"),
+    ("stir", "spatula", "pan"),
+    ("cut", "knife", "box"),
+    ("dust", "brush", "box"),
+    ("pour in some", "cup", "pan"),
+    ("hit", "hammer", "toy"),
+    ("push", "roller", "toy"),
+    ("stir", "knife", "pan"),
+    ("cut", "knife", "toy"),
+    ("dust", "roller", "box"),
+    ("hit", "hammer", "pan"),
+    ("push", "brush", "plate"),
+    ("stir", "brush", "pan"),
+    ("cut", "spatula", "box"),
+    ("dust", "brush", "plate"),
+    ("pour in some", "cup", "plate"),
+    ("hit", "spatula", "toy"),
+    ("push", "hammer", "box"),
+    ("stir", "spatula", "plate"),
+    ("cut", "knife", "plate"),
+    ("dust", "roller", "plate"),
+    ("hit", "roller", "box"),
+    ("push", "brush", "toy"),
+    ("stir", "knife", "plate"),
+    ("dust", "spatula", "box"),
+    ("push", "hammer", "toy"),
+    ("hit", "spatula", "plate"),
+)
 UNSEEN: tuple[Triplet, ...] = (
     ("hit", "hammer", "plate"), ("push", "spatula", "toy"), ("stir", "spatula", "bowl"), ("cut", "spatula", "toy"),
     ("dust", "brush", "pan"), ("pour in some", "cup", "bowl"), ("push", "roller", "box"), ("stir", "brush", "bowl"),

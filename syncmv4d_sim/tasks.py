@@ -1,8 +1,8 @@
 """What each verb does: the tool's planned path, and the sentences that ask for it.
 
-The first image decides the motion. The tool starts at rest somewhere around the target; where it must go follows from where
-tool and target are, how large the target is, and from which side the tool comes. Only a short delay, a few per cent of pace
-and the sentence's wording are hidden from the image.
+The first image decides the motion. The tool starts at rest somewhere around the target; where it must go follows from
+where tool and target are, how large the target is, and from which side the tool comes. Only a short delay, a few per
+cent of pace and the sentence's wording are hidden from the image.
 """
 
 from __future__ import annotations
@@ -88,7 +88,11 @@ def minimum_jerk(time_s: Float[np.ndarray, "N"], start_s: float, end_s: float) -
 
 def sample_start(rng: np.random.Generator, yaw: float) -> Start:
     """10 to 23 cm away, anywhere but opposite the operator, mostly sideways; farther takes longer."""
-    distance, azimuth, elevation = rng.uniform(0.10, 0.23), np.radians(90 + rng.uniform(-START_ARC_DEG, START_ARC_DEG)), np.radians(rng.uniform(2, 42))
+    distance, azimuth, elevation = (
+        rng.uniform(0.10, 0.23),
+        np.radians(90 + rng.uniform(-START_ARC_DEG, START_ARC_DEG)),
+        np.radians(rng.uniform(2, 42)),
+    )
     horizontal = distance * np.cos(elevation)
     offset = np.array([horizontal * np.cos(azimuth), horizontal * np.sin(azimuth), distance * np.sin(elevation)])
     reach = 0.5 + 0.4 * (distance - 0.10) / 0.18
@@ -101,11 +105,17 @@ def plan(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
 
 
 def act_pitch(task: Task) -> float:
-    """How far the working end points down while acting, radians: steeply into vessels, enough over low targets to keep the fist off the table."""
+    """How far the working end points down while acting, radians: steeply into vessels, and so that the fist stays clear."""
     verb, tool = task.verb, task.tool.name
     ranges = {
-        "hit": (2, 14), "stir": (38, 55), "cut": (4, 11), "dust": (14, 28), "push": (28, 42), "smear": (16, 30), "pour in some": (-90, -90)
-    }  # fmt: skip
+        "hit": (2, 14),
+        "stir": (38, 55),
+        "cut": (4, 11),
+        "dust": (14, 28),
+        "push": (28, 42),
+        "smear": (16, 30),
+        "pour in some": (-90, -90),
+    }
     special = {
         ("cut", "spatula"): (42, 55),
         ("dust", "roller"): (25, 40),

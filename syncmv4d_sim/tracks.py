@@ -1,4 +1,4 @@
-"""Exact surface tracks of a rollout: anchors cast from the first picture, carried by bodies and skin, tested against rendered depth."""
+"""Exact surface tracks: anchors cast from the first picture, carried by bodies and skin, tested against rendered depth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from syncmv4d_sim.raster import rasterise
 from syncmv4d_sim.render import Frames
 from syncmv4d_sim.surface import Surface
 
-VISIBLE_TOLERANCE_M = 0.004
+VISIBLE_TOLERANCE_M = 0.002  # less than the thinnest blade
 MIN_FOREGROUND_PX = 64
 """Fewer in any view's first picture: the sequence shows too little to be used."""
 
@@ -35,20 +35,33 @@ def track(body: Surface, rig: SceneRig, frames: Frames, *, num_points: int, rng:
 
     ValueError when a view's first picture shows fewer than MIN_FOREGROUND_PX foreground pixels.
     """
-    views = [_track_view(body, rig, frames, view, num_points=num_points, rng=rng) for view in range(len(rig.view_names))]
+    views = [
+        _track_view(body, rig, frames, view, num_points=num_points, rng=rng) for view in range(len(rig.view_names))
+    ]
     positions, visible, label, anchors, scale, share = zip(*views, strict=True)
-    return Tracks(np.stack(positions), np.stack(visible), np.stack(label), np.stack(anchors), np.stack(scale), float(np.mean(share)))
+    return Tracks(
+        np.stack(positions),
+        np.stack(visible),
+        np.stack(label),
+        np.stack(anchors),
+        np.stack(scale),
+        float(np.mean(share)),
+    )
 
 
 def _track_view(
     body: Surface, rig: SceneRig, frames: Frames, view: int, *, num_points: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     intrinsics, camera_from_world = rig.intrinsics[view], rig.camera_from_world[view]
-    hit = rasterise(transform(camera_from_world, body.vertices[0]), body.faces, intrinsics, height=rig.height, width=rig.width)
+    hit = rasterise(
+        transform(camera_from_world, body.vertices[0]), body.faces, intrinsics, height=rig.height, width=rig.width
+    )
     shown = (hit.face >= 0) & (np.abs(hit.depth_m - frames.depth_m[view, 0]) < VISIBLE_TOLERANCE_M)
     rows, columns = np.nonzero(shown)
     if len(rows) < MIN_FOREGROUND_PX:
-        raise ValueError(f"view {rig.view_names[view]!r} shows {len(rows)} foreground pixels in the first picture, needs {MIN_FOREGROUND_PX}")
+        raise ValueError(
+            f"view {rig.view_names[view]!r} starts with {len(rows)} foreground pixels, needs {MIN_FOREGROUND_PX}"
+        )
     chosen = stratified(np.stack([columns, rows], -1), num_points, rng)
     rows, columns = rows[chosen], columns[chosen]
     face, weights = hit.face[rows, columns], hit.barycentric[rows, columns]
@@ -77,10 +90,14 @@ def _interleaved(pixels: Int[np.ndarray, "P 2"]) -> Int[np.ndarray, "P"]:
 
 
 def visible_points(
-    points_camera: Float[np.ndarray, "T K 3"], intrinsics: Float[np.ndarray, "3 3"], depth_m: Float32[np.ndarray, "T H W"]
+    points_camera: Float[np.ndarray, "T K 3"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    depth_m: Float32[np.ndarray, "T H W"],
 ) -> Bool[np.ndarray, "T K"]:
-    """Whether each point lies on the nearest surface that the camera sees: not deeper than the rendered depth of any of the four
-    pixels around it, within a tolerance.
+    """Whether each point lies on the nearest surface that the camera sees.
+
+    It does if it is no deeper, within a tolerance, than the deepest of the four pixels around it: on a slope the
+    rendered depth changes by more than the tolerance within a pixel.
     """
     height, width = depth_m.shape[1:]
     pixels, z = project(intrinsics, points_camera), points_camera[..., 2]
