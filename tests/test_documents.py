@@ -1,9 +1,8 @@
 """What the documents promise is there: linked files, commands, make targets and the demo's Python names."""
 
 import ast
+import importlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +45,8 @@ def test_the_readme_names_the_system_packages_that_make_installs():
 
 def test_the_readme_example_imports_names_that_exist():
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    lines = [ast.unparse(node) for node in ast.parse(example).body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    run = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    imported = [node for node in ast.parse(example).body if isinstance(node, ast.ImportFrom) and node.module]
+    assert imported
+    for node in imported:
+        module = importlib.import_module(str(node.module))
+        assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
