@@ -44,8 +44,8 @@ def fit_pca_codec(
 ) -> PcaCodec:
     """A codec fitted to (video in [-1, 1], pseudo video in [0, 1]) pairs, drawn once from any iterable.
 
-    Blocks of a pseudo video without foreground are left out: they are coded exactly by the mean's complement being
-    nothing to code. Raises ValueError when there are fewer blocks than latent channels.
+    Blocks of a pseudo video without foreground are left out, and its mean is 0, so that nothing drawn is the zero code.
+    Raises ValueError when there are fewer blocks than latent channels.
     """
     codec = PcaCodec(config, motion)
     generator = torch.Generator().manual_seed(seed)
