@@ -87,6 +87,20 @@ def joint_vertices(rig: dict, groups: dict) -> list[np.ndarray]:
     return [np.concatenate([np.arange(first, last + 1) for first, last in groups[cube]]) for cube in cubes]
 
 
+def rim_cap(faces: np.ndarray) -> np.ndarray:
+    """Triangles [C 3] that close the cut through the elbow: a fan over the one loop of edges that only one triangle has."""
+    directed = {(int(a), int(b)) for face in faces for a, b in zip(face, np.roll(face, -1), strict=True)}
+    following = {b: a for a, b in directed if (b, a) not in directed}
+    loop = [next(iter(sorted(following)))]
+    while following[loop[-1]] != loop[0]:
+        loop.append(following[loop[-1]])
+    if len(loop) != len(following):
+        raise ValueError(
+            f"the cut hand must have one open rim, but a loop of {len(loop)} leaves {len(following) - len(loop)} edges"
+        )
+    return np.array([[loop[0], loop[i], loop[i + 1]] for i in range(1, len(loop) - 1)])
+
+
 def extract(wheel: Path, out: Path) -> None:
     """Write `hand.npz` and `hand_LICENSE.txt` into `out`."""
     with zipfile.ZipFile(wheel) as archive:
@@ -104,13 +118,15 @@ def extract(wheel: Path, out: Path) -> None:
     kept = np.unique(faces[corners_kept])
     renumbered = np.full(len(vertices), -1)
     renumbered[kept] = np.arange(len(kept))
+    triangles = renumbered[faces[corners_kept]]
+    triangles = np.concatenate([triangles, rim_cap(triangles)])
     shapes = np.stack([vertices, *targets]) * METRES_PER_UNIT
     cubes = joint_vertices(rig, groups)
     joints = np.stack([shapes[:, cube].mean(1) for cube in cubes], axis=1).reshape(len(shapes), len(BONES), 2, 3)
     np.savez_compressed(
         out / "hand.npz",
         vertices=shapes[0, kept].astype(np.float32),
-        faces=renumbered[faces[corners_kept]].astype(np.int32),
+        faces=triangles.astype(np.int32),
         weights=(ours[kept] / ours[kept].sum(1, keepdims=True)).astype(np.float32),
         bones=np.array(BONES),
         bone_ends=joints[0].astype(np.float32),
@@ -119,7 +135,7 @@ def extract(wheel: Path, out: Path) -> None:
         target_bone_ends=joints[1:].astype(np.float32),
     )
     (out / "hand_LICENSE.txt").write_text(NOTICE + licence)
-    print(f"{len(kept)} vertices, {corners_kept.sum()} triangles, {(out / 'hand.npz').stat().st_size / 1e3:.0f} kB")
+    print(f"{len(kept)} vertices, {len(triangles)} triangles, {(out / 'hand.npz').stat().st_size / 1e3:.0f} kB")
 
 
 def main() -> None:

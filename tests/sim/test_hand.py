@@ -53,14 +53,13 @@ def test_weights_of_every_vertex_sum_to_one_over_few_bones() -> None:
     assert (weights > 0).sum(1).max() <= hand.BONES_PER_VERTEX
 
 
-def test_mesh_is_one_surface_open_only_at_the_elbow() -> None:
+def test_mesh_is_closed_and_faces_outwards() -> None:
     geometry = hand.hand_geometry(HandShape())
-    edges = Counter(
-        tuple(sorted((int(a), int(b)))) for face in geometry.faces for a, b in zip(face, np.roll(face, 1), strict=True)
-    )
-    assert max(edges.values()) == 2
-    rim = np.array([edge for edge, count in edges.items() if count == 1])
-    assert (geometry.vertices[rim.ravel(), 2] > 0.15).all()
+    edges = Counter((int(a), int(b)) for face in geometry.faces for a, b in zip(face, np.roll(face, -1), strict=True))
+    assert all(count == 1 and edges[b, a] == 1 for (a, b), count in list(edges.items()))
+    corners = geometry.vertices[geometry.faces].astype(np.float64)
+    volume = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
+    assert 3e-4 < volume < 3e-3, "cubic metres of a hand and forearm"
 
 
 def test_closing_brings_every_fingertip_toward_the_palm() -> None:
