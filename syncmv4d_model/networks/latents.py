@@ -122,10 +122,12 @@ class PcaCodec(nn.Module):
         super().__init__()
         self.config, self.motion = config, motion
         self.video_channels, self.motion_channels = config.video_channels, config.motion_channels
-        size = {"stride": config.spatial_stride, "group": config.temporal_stride}
-        self.video_code = BlockCode(3, config.video_channels, **size)
+        stride, group = config.spatial_stride, config.temporal_stride
+        self.video_code = BlockCode(3, config.video_channels, stride=stride, group=group)
         relative = config.identity == "relative"
-        self.motion_code = BlockCode(4 if relative else 3, config.motion_channels, fill=relative, **size)
+        self.motion_code = BlockCode(
+            4 if relative else 3, config.motion_channels, stride=stride, group=group, fill=relative
+        )
         self.register_buffer("noise_levels", torch.zeros(()))
 
     @property
