@@ -87,9 +87,7 @@ def examine() -> list[Finding]:
         check_model_packages,
         check_checkpoint,
         check_rendering,
-        lambda: check_package(
-            "spconv", "spconv", "needs an NVIDIA GPU: pip install spconv-cu126 (torch does its work elsewhere)"
-        ),
+        lambda: check_package("spconv", "spconv", "optional beside torch: pip install spconv-cu126 (CUDA) or spconv"),
         lambda: check_package("onnxruntime", "onnxruntime", "pip install onnxruntime"),
         lambda: check_package("tensorrt", "tensorrt", "needs an NVIDIA GPU: pip install tensorrt"),
         lambda: check_package(
