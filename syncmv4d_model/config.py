@@ -35,7 +35,9 @@ class CodecConfig:
     """Video <-> latents. `pca` is block-wise linear; `wan` is diffusers' AutoencoderKLWan."""
 
     kind: Literal["pca", "wan"] = "pca"
-    identity: Literal["relative", "absolute"] = "relative"  # motion channels that the pca codec sees; absolute = the paper's
+    identity: Literal["relative", "absolute"] = (
+        "relative"  # motion channels that the pca codec sees; absolute = the paper's
+    )
     video_channels: int = 128
     motion_channels: int = 192
     spatial_stride: int = 16

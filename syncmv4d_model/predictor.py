@@ -7,191 +7,32 @@ prediction = predictor.predict(observation, seed=0)
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from syncmv4d_model.binding import Binding, images_to_unit, make_condition, stack_cameras, task_warnings, world
 from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
 from syncmv4d_model.config import ModelConfig
-from syncmv4d_model.diffusion.closed_loop import Denoised, LoopFunctions, denoise
+from syncmv4d_model.diffusion.closed_loop import Denoised, denoise
 from syncmv4d_model.diffusion.flow_matching import sampling_times
-from syncmv4d_model.motion.anchors import point_colours, stratified_anchors
 from syncmv4d_model.motion.projection import depth_min_max
-from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
-from syncmv4d_model.networks.camera_rays import scene_centre
-from syncmv4d_model.networks.text import TokenizedText
+from syncmv4d_model.motion.pseudo_video import decode_denormalise, project_normalise
 from syncmv4d_model.types import (
     TRACK_UNIT_M,
-    AlignedTracks,
-    Anchors,
     Cameras,
-    CoarseTracks,
-    Condition,
-    JointVelocity,
     Observation,
     Prediction,
     State,
 )
 
 ENGINES = ("eager", "compile")
-MAX_WORDS_NAMED = 8
 _Value = TypeVar("_Value")
-
-
-def stack_cameras(observations: Sequence[Observation]) -> Cameras:
-    """Calibration of observations of equal size and view count, as float32 tensors."""
-    height, width = observations[0].images.shape[1:3]
-    intrinsics = np.stack([observation.intrinsics for observation in observations])
-    camera_from_world = np.stack([observation.camera_from_world for observation in observations])
-    return Cameras(torch.from_numpy(intrinsics).float(), torch.from_numpy(camera_from_world).float(), height, width)
-
-
-def normalised(points_world: Tensor, centre: Float[Tensor, "B 3"]) -> Tensor:
-    """World metres -> the frame that the point aligner and its diffusion state live in."""
-    return (points_world - centre[:, None, None, None]) / TRACK_UNIT_M
-
-
-def world(points: Tensor, centre: Float[Tensor, "B 3"]) -> Tensor:
-    """Inverse of `normalised`."""
-    return points * TRACK_UNIT_M + centre[:, None, None, None]
-
-
-@dataclass(frozen=True)
-class Binding:
-    """The networks and maps of `components` with one condition bound: what the closed loop calls.
-
-    `seed` decides which foreground pixels become anchors when the caller gives none; `images` colour them.
-    """
-
-    components: Components
-    condition: Condition
-    images: Float[Tensor, "B V H W 3"]  # [-1, 1]
-    seed: int = 0
-    text_guidance: float = 1.0
-    empty_text: tuple[Tensor, Tensor] | None = None  # embedding and mask of "", for text guidance
-
-    def loop(self) -> LoopFunctions:
-        aligner = self.components.point_aligner
-        return LoopFunctions(
-            joint_denoiser=self.joint_denoiser,
-            hold_reference=self.hold_reference,
-            choose_anchors=self.choose_anchors,
-            decode_denormalise=self.decode_denormalise,
-            point_aligner=self.point_aligner if aligner is not None else None,
-            project_encode=self.project_encode,
-        )
-
-    def joint_denoiser(self, state: State, t: Tensor, guidance: Tensor | None) -> JointVelocity:
-        network, condition = self.components.joint_denoiser, self.condition
-
-        def run(text: Tensor, mask: Tensor) -> JointVelocity:
-            return network(
-                state.video, state.motion, t=t, text=text, text_mask=mask,
-                reference=condition.reference, cameras=condition.cameras, guidance=guidance,
-            )  # fmt: skip
-
-        with_text = run(condition.text, condition.text_mask)
-        if self.text_guidance == 1.0 or self.empty_text is None:
-            return with_text
-        without = run(*self.empty_text)
-        strength = self.text_guidance
-        motion = with_text.motion
-        if motion is not None:
-            motion = without.motion + strength * (motion - without.motion)
-        return JointVelocity(
-            without.video + strength * (with_text.video - without.video), motion, with_text.depth_scale
-        )
-
-    def hold_reference(self, video: Tensor) -> Tensor:
-        return torch.cat([self.condition.reference, video[:, :, :, 1:]], dim=3)
-
-    def pseudo_video(self, motion: Tensor) -> Float[Tensor, "B V T H W 3"]:
-        decoded = self.components.codec.decode_motion(rearrange(motion, "b v c f h w -> (b v) c f h w"))
-        return rearrange(decoded, "(b v) t h w c -> b v t h w c", b=len(motion))
-
-    def choose_anchors(self, clean_motion: Tensor) -> Anchors:
-        first = self.pseudo_video(clean_motion)[:, :, 0]
-        mask = foreground(first[:, :, None], self.components.config.motion)[:, :, 0]
-        pixels, duplicate = stratified_anchors(mask, self.components.config.num_points, seed=self.seed)
-        return self.anchors(pixels, duplicate)
-
-    def anchors(self, pixels: Float[Tensor, "B V K 2"], duplicate: Bool[Tensor, "B V K"] | None = None) -> Anchors:
-        duplicate = torch.zeros_like(pixels[..., 0], dtype=torch.bool) if duplicate is None else duplicate
-        return Anchors(pixels, point_colours(self.images, pixels), duplicate)
-
-    def decode_denormalise(self, clean_motion: Tensor, depth_scale: Tensor, anchors: Anchors) -> CoarseTracks:
-        config = self.components.config.motion
-        return decode_denormalise(
-            self.pseudo_video(clean_motion), anchors.pixels, self.condition.cameras, self.metric_scale(depth_scale),
-            motion=config, splat_px=config.dense_splat_px,
-            identity_noise_levels=self.components.codec.motion_noise_levels,
-        )  # fmt: skip
-
-    def point_aligner(self, tracks: Tensor, coarse: CoarseTracks, anchors: Anchors, t: Tensor) -> AlignedTracks:
-        cameras = self.condition.cameras
-        assert self.components.point_aligner is not None
-        size = anchors.pixels.new_tensor([cameras.width, cameras.height])
-        return self.components.point_aligner(
-            tracks, normalised(coarse.points_world, self.condition.centre), coarse.valid, t=t,
-            anchor_pixels=(anchors.pixels + 0.5) / size, anchor_colours=anchors.colours,
-        )  # fmt: skip
-
-    def project_encode(self, clean: Tensor, anchors: Anchors) -> Tensor:
-        config, cameras = self.components.config, self.condition.cameras
-        points_world = world(clean, self.condition.centre)
-        pseudo_video = project_normalise(
-            points_world, anchors.pixels, cameras, depth_min_max(points_world, cameras),
-            motion=config.motion, splat_px=config.motion.sparse_splat_px, tracking_video=config.switches.tracking_video,
-        )  # fmt: skip
-        latents = self.components.codec.encode_motion(rearrange(pseudo_video, "b v t h w c -> (b v) t h w c"))
-        return rearrange(latents, "(b v) c f h w -> b v c f h w", b=len(clean))
-
-    def metric_scale(self, depth_scale: Float[Tensor, "B V 2"]) -> Float[Tensor, "B V 2"]:
-        """Standardised depth scale -> metres, near before far by at least 1 cm and in front of the camera."""
-        statistics = self.components.statistics
-        scale = depth_scale * depth_scale.new_tensor(statistics.depth_scale_std_m)
-        near, far = (scale + depth_scale.new_tensor(statistics.depth_scale_mean_m)).unbind(-1)
-        near = near.clamp_min(0.01)
-        return torch.stack([near, torch.maximum(far, near + 0.01)], dim=-1)
-
-
-def images_to_unit(images: np.ndarray) -> Tensor:
-    """u8 images -> float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).float() / 127.5 - 1
-
-
-def make_condition(
-    components: Components, texts: list[str], images: Float[Tensor, "B V H W 3"], cameras: Cameras
-) -> tuple[Condition, TokenizedText]:
-    """Encode text, reference images and cameras once; also returns what the tokenizer made of the texts."""
-    encoder, device = components.text_encoder, images.device
-    tokens = encoder.tokenize(texts)
-    mask = tokens.mask.to(device)
-    text = encoder(tokens.ids.to(device), mask)
-    reference = components.codec.encode_video(rearrange(images, "b v h w c -> (b v) 1 h w c"))
-    reference = rearrange(reference, "(b v) c f h w -> b v c f h w", b=len(images))
-    return Condition(
-        text, mask, reference, cameras, scene_centre(cameras, mean_depth_m=components.config.mean_depth_m)
-    ), tokens
-
-
-def task_warnings(task: str, tokens: TokenizedText) -> list[str]:
-    """What the user should know about a task that the text encoder could not read in full."""
-    warnings = [f"the text encoder has never seen {word!r}" for word in tokens.unknown_words[0][:MAX_WORDS_NAMED]]
-    if len(tokens.unknown_words[0]) > MAX_WORDS_NAMED:
-        warnings.append(f"... nor {len(tokens.unknown_words[0]) - MAX_WORDS_NAMED} further words")
-    if tokens.truncated[0]:
-        warnings.append(f"the task is longer than {tokens.ids.shape[1]} tokens: its end was dropped")
-    if not task.strip():
-        warnings.append("the task is empty: the motion is guessed from the images alone")
-    return warnings
 
 
 class Predictor:

@@ -18,12 +18,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from syncmv4d_model.binding import images_to_unit
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.config import ModelConfig
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.motion.anchors import point_colours
 from syncmv4d_model.motion.pseudo_video import project_normalise
-from syncmv4d_model.predictor import images_to_unit
 from syncmv4d_model.types import Cameras
 
 

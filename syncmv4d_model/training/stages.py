@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from syncmv4d_model.binding import Binding, make_condition, normalised, world
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import algorithm_1, clean_guidance, denoise, noisy_guidance
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse, sample_training_times, sampling_times
 from syncmv4d_model.diffusion.losses import aligner_loss, heads_loss, joint_loss
-from syncmv4d_model.predictor import Binding, make_condition, normalised, world
 from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.types import Anchors, CoarseTracks, State
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from syncmv4d_model.checkpoint import Components
+from syncmv4d_model.training.average import MovingAverage
 from syncmv4d_model.training.stages import Stage
 
 
@@ -23,7 +23,7 @@ class StageState:
     step: int
     parameters: list[nn.Parameter]
     optimizer: torch.optim.Optimizer
-    average: EMAModel
+    average: MovingAverage
 
     @classmethod
     def start(cls, components: Components, stage: Stage, stage_index: int) -> StageState:
@@ -37,7 +37,7 @@ class StageState:
         optimizer = torch.optim.AdamW(
             _groups(stage), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=plan.weight_decay
         )
-        average = EMAModel(parameters, decay=plan.ema_decay, use_ema_warmup=True, power=0.75)
+        average = MovingAverage(parameters, decay=plan.ema_decay)
         return cls(stage_index, 0, parameters, optimizer, average)
 
 

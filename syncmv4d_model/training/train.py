@@ -132,18 +132,10 @@ def _run_stage(
         if state.step % options.save_every == 0 or state.step == plan.steps:
             save_state(state_path, components, state)
             if validate is not None:
-                log.figures(state.step, averaged(state, lambda: validate(plan.stage, state.step)))
+                with state.average.in_place_of(state.parameters):
+                    figures = validate(plan.stage, state.step)
+                log.figures(state.step, figures)
     raise AssertionError("batches are endless")
-
-
-def averaged(state: StageState, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Figures of the averaged weights; the training weights are put back."""
-    state.average.store(state.parameters)
-    state.average.copy_to(state.parameters)
-    try:
-        return measure()
-    finally:
-        state.average.restore(state.parameters)
 
 
 def schedule(step: int, plan: StagePlan) -> float:

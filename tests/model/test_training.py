@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.model.tiny_model import tiny_checkpoint
 
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.data.loader import build_cache
@@ -16,6 +15,7 @@ from syncmv4d_model.training.stages import make_stage, stddev_temperature
 from syncmv4d_model.training.state import StageState
 from syncmv4d_model.training.train import RunOptions, schedule, train
 from syncmv4d_model.training.validate import latent_errors, track_errors
+from tests.model.tiny_model import tiny_checkpoint
 
 STAGES = ("joint_denoiser", "point_aligner", "closed_loop", "heads")
 

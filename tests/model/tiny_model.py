@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tests.model.moving_ellipsoids import moving_scene
 
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.config import NANO, CodecConfig, LoopConfig, ModelConfig, TextConfig
 from syncmv4d_model.data.sequence import Sequence, write_sequence
 from syncmv4d_model.training.prepare import prepare
+from tests.model.moving_ellipsoids import moving_scene
 
 TASKS = ("use a spoon to stir in a pan", "hit the box with a hammer", "please push a toy using the brush")
 
