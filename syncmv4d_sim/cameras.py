@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,13 +12,14 @@ from jaxtyping import Float
 from syncmv4d_model.geometry import camera_centre, inverse, look_at, project, resized_intrinsics, transform
 
 VIEW_NAMES = ("left", "centre", "right")
-CLUSTERS_DEG = {"left": (-145.0, -105.0), "centre": (-95.0, -72.0), "right": (-62.0, -8.0)}
-"""Azimuth of the camera centre as seen from the workspace, at TACO's places; the operator stands at +90."""
+CLUSTERS_DEG = {"left": (-145.0, -105.0), "centre": (-98.0, -68.0), "right": (-62.0, -8.0)}
+"""Azimuth of the camera centre as seen from the workspace, about TACO's; the operator stands at +90."""
 ELEVATION_DEG = (22.0, 58.0)
 DISTANCE_M = (0.6, 1.0)
 TACO_CALIBRATION = Path(__file__).parent / "assets" / "taco_calibration.json"
 TACO_WIDE_FOCAL_PX = 600.0  # shorter focal lengths are TACO's four wide cameras, which see the hands too small
 SENSOR_FOCAL_PX = 2000.0  # of the imagined full picture that the view is cropped from
+WORKSPACE_HEIGHT_M = 0.1
 FILL = (0.94, 1.08)  # of the action's box to the picture; above 1 the last centimetres at the rim are cut
 
 
@@ -35,7 +35,7 @@ class SceneRig:
 
 
 def sample_rig(
-    kind: Literal["random", "taco"],
+    kind: str,
     points: Float[np.ndarray, "P 3"],
     rng: np.random.Generator,
     *,
@@ -70,9 +70,7 @@ def _taco_pose(
 ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]:
     cameras = taco_clusters()[cluster]
     intrinsics, camera_from_taco = cameras[rng.integers(len(cameras))]
-    taco_from_world = np.eye(4)
-    taco_from_world[:3, 3] = taco_meeting_point() - np.array([0.0, 0.0, 0.1])
-    return intrinsics, camera_from_taco @ taco_from_world
+    return intrinsics, camera_from_taco @ taco_from_world()
 
 
 _POSES = {"random": _random_pose, "taco": _taco_pose}
@@ -115,20 +113,24 @@ def taco_meeting_point() -> Float[np.ndarray, "3"]:
     return np.linalg.solve(across.sum(0), np.einsum("vij,vj->i", across, camera_centre(poses)))
 
 
+def taco_from_world() -> Float[np.ndarray, "4 4"]:
+    """Our world set into TACO's: its meeting point lies WORKSPACE_HEIGHT_M above our origin, its operator stands at our +90."""
+    pose = np.diag([-1.0, -1.0, 1.0, 1.0])
+    pose[:3, 3] = taco_meeting_point() - np.array([0.0, 0.0, WORKSPACE_HEIGHT_M])
+    return pose
+
+
 def taco_clusters() -> dict[str, list[tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]]:
-    """TACO's telephoto cameras by cluster; a cluster without one takes its wide cameras."""
-    centre = taco_meeting_point()
-    clusters: dict[str, list[tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]] = {
-        name: [] for name in VIEW_NAMES
-    }
-    for intrinsics, pose in taco_cameras().values():
-        offset = camera_centre(pose) - centre
-        azimuth = np.degrees(np.arctan2(offset[1], offset[0]))
-        for name, (low, high) in CLUSTERS_DEG.items():
-            if low <= azimuth <= high:
+    """TACO's telephoto cameras by cluster, with their poses in TACO's world."""
+    clusters: dict[str, list[tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]] = {}
+    for name, (low, high) in CLUSTERS_DEG.items():
+        clusters[name] = []
+        for intrinsics, pose in taco_cameras().values():
+            centre = camera_centre(pose @ taco_from_world())
+            azimuth = np.degrees(np.arctan2(centre[1], centre[0]))
+            if low <= azimuth <= high and intrinsics[0, 0] > TACO_WIDE_FOCAL_PX:
                 clusters[name].append((intrinsics, pose))
-    tele = {name: [c for c in cameras if c[0][0, 0] > TACO_WIDE_FOCAL_PX] for name, cameras in clusters.items()}
-    return {name: tele[name] or clusters[name] for name in VIEW_NAMES}
+    return clusters
 
 
 def _nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:

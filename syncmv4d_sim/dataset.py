@@ -104,7 +104,7 @@ def sequence_name(index: int) -> str:
 def build(
     out: Path, options: BuildOptions, *, count: int, workers: int = 2, show_progress: bool = True
 ) -> Counter[str]:
-    """Write sequences 0..count-1 of the split under `out/<split>/`, skipping those that exist; count rejections by reason.
+    """Write sequences 0..count-1 of the split under `out/<split>/`, skipping those that exist. Returns rejections counted.
 
     Every sequence appears whole or not at all. Why scenes were rejected is appended to `out/rejections_<split>.jsonl`.
     ValueError for an unknown split, or when `out` holds the split with other options.

@@ -81,7 +81,7 @@ class ObjectModel:
 def add_object(
     spec: mujoco.MjSpec, model: ObjectModel, *, name: str, world_from_body: Float[np.ndarray, "4 4"], free: bool
 ) -> mujoco.MjsBody:
-    """Add body `name` with its visual meshes and its collision geoms `<name>_collision_<i>`; `free` adds `<name>_free`."""
+    """Add body `name` with its visual meshes and collision primitives; `free` adds joint `<name>_free`."""
     body = spec.worldbody.add_body(name=name, pos=world_from_body[:3, 3], quat=_quaternion(world_from_body[:3, :3]))
     if free:
         body.add_freejoint(name=f"{name}_free")

@@ -1,9 +1,10 @@
-"""Pictures and depth of a rollout, through any pinhole, with MuJoCo's renderer (set MUJOCO_GL to egl or osmesa)."""
+"""Pictures and depth of recorded states, through any pinhole, with MuJoCo's renderer (set MUJOCO_GL to egl or osmesa)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
@@ -11,13 +12,24 @@ from jaxtyping import Float, Float32, UInt8
 
 from syncmv4d_sim.cameras import SceneRig, camera_poses
 from syncmv4d_sim.objects import COLLISION_GROUP
-from syncmv4d_sim.physics import Rollout
 
 NEAR_M, FAR_M = 0.05, 12.0
 MAX_GEOMS = 400
 SUPERSAMPLE = (
     3  # odd: the middle sample of a pixel is its exact centre, where depth is read; colour is the samples' mean
 )
+
+
+@runtime_checkable
+class Replay(Protocol):
+    """Recorded states that can be put back into MuJoCo, one frame at a time."""
+
+    model: mujoco.MjModel
+
+    @property
+    def num_frames(self) -> int: ...
+
+    def set_frame(self, data: mujoco.MjData, frame: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -35,9 +47,9 @@ def _gl_context(width: int, height: int) -> mujoco.GLContext:
     return context
 
 
-def render(rollout: Rollout, rig: SceneRig, *, shadows: bool = True) -> Frames:
-    """Render every frame of the rollout in every view."""
-    model, (height, width) = rollout.model, (rig.height * SUPERSAMPLE, rig.width * SUPERSAMPLE)
+def render(replay: Replay, rig: SceneRig, *, shadows: bool = True) -> Frames:
+    """Render every recorded frame in every view."""
+    model, (height, width) = replay.model, (rig.height * SUPERSAMPLE, rig.width * SUPERSAMPLE)
     _gl_context(width, height)
     model.vis.global_.offwidth, model.vis.global_.offheight, model.vis.quality.offsamples = width, height, 0
     data, option = mujoco.MjData(model), mujoco.MjvOption()
@@ -46,12 +58,12 @@ def render(rollout: Rollout, rig: SceneRig, *, shadows: bool = True) -> Frames:
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     picture.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
     picture.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-    size = (len(rig.view_names), rollout.num_frames, rig.height, rig.width)
+    size = (len(rig.view_names), replay.num_frames, rig.height, rig.width)
     rgb, depth = np.empty((*size, 3), np.uint8), np.empty(size, np.float32)
     colour_buffer, z_buffer = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
     poses, free_camera, viewport = camera_poses(rig), mujoco.MjvCamera(), mujoco.MjrRect(0, 0, width, height)
-    for frame in range(rollout.num_frames):
-        rollout.set_frame(data, frame)
+    for frame in range(replay.num_frames):
+        replay.set_frame(data, frame)
         mujoco.mjv_updateScene(model, data, option, None, free_camera, mujoco.mjtCatBit.mjCAT_ALL, picture)
         for view in range(size[0]):
             _aim(picture, rig.intrinsics[view], poses[view], height=rig.height, width=rig.width)

@@ -139,7 +139,7 @@ def tool_poses(path: ToolPath, work_point: Float[np.ndarray, "3"]) -> Float[np.n
 
 
 def work_point(verb: str, tool: ObjectModel, path: ToolPath) -> Float[np.ndarray, "3"]:
-    """The tool's point that follows the path: its edge to cut, its middle to pour, else its lowest point when acting."""
+    """The tool's point that follows the path: its edge to cut, its middle to pour, else its lowest."""
     if verb == "pour in some":
         return np.zeros(3)
     if verb == "cut" and tool.name == "knife":

@@ -105,7 +105,7 @@ def plan(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
 
 
 def act_pitch(task: Task) -> float:
-    """How far the working end points down while acting, radians: steeply into vessels, and so that the fist stays clear."""
+    """How far the working end points down while acting, radians: enough to keep the fist clear."""
     verb, tool = task.verb, task.tool.name
     ranges = {
         "hit": (2, 14),

@@ -1,4 +1,4 @@
-"""Exact surface tracks: anchors cast from the first picture, carried by bodies and skin, tested against rendered depth."""
+"""Exact surface tracks: anchors cast from the first picture, carried by bodies and skin, tested against depth."""
 
 from __future__ import annotations
 

@@ -1,0 +1,103 @@
+"""Data sets: the same seed gives the same bits, and a builder may be killed and started again at any moment."""
+
+import filecmp
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from syncmv4d_cli.build_dataset import main
+from syncmv4d_model.data.sequence import list_sequences, read_sequence
+from syncmv4d_sim.dataset import BuildOptions, build, make_sequence, sequence_name
+
+ROOT = Path(__file__).parents[2]
+SMALL = BuildOptions(split="test_1", seed=4, height=48, width=48, num_points=40)
+
+KILLED_WHILE_WRITING_THE_SECOND = """
+import os, signal, sys
+from pathlib import Path
+import syncmv4d_sim.dataset as dataset
+from tests.sim.test_dataset import SMALL
+def hook(event, arguments):
+    if event == "open" and "000001" in str(arguments[0]) and str(arguments[0]).endswith("truth.npz"):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+dataset.build(Path(sys.argv[1]), SMALL, count=3, workers=1, show_progress=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of three sequences, built by two processes without interruption."""
+    out = tmp_path_factory.mktemp("whole")
+    build(out, SMALL, count=3, workers=2, show_progress=False)
+    return out
+
+
+def test_sequences_keep_the_data_set_contract(whole):
+    for path in list_sequences(whole, "test_1"):
+        sequence = read_sequence(path)
+        assert sequence.video.shape == (3, 17, 48, 48, 3)
+        assert sequence.positions.shape == (3, 17, 40, 3)
+        assert sequence.frame_period_s == 0.125
+        assert sequence.visible[:, 0].all()
+        assert np.isfinite(sequence.positions).all()
+        assert sequence.triplet.startswith("(") and sequence.task
+
+
+def test_the_same_seed_gives_the_same_bits_in_another_process(whole):
+    sequence, _ = make_sequence(1, SMALL)
+    stored = read_sequence(whole / "test_1" / sequence_name(1))
+    for name in (
+        "video",
+        "positions",
+        "visible",
+        "label",
+        "anchors_px",
+        "depth_scale",
+        "intrinsics",
+        "camera_from_world",
+    ):
+        assert getattr(sequence, name).tobytes() == getattr(stored, name).tobytes(), name
+
+
+def test_a_killed_build_leaves_no_half_sequence_and_goes_on_to_the_same_data_set(whole, tmp_path):
+    command = [sys.executable, "-c", KILLED_WHILE_WRITING_THE_SECOND, str(tmp_path)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert [path.name for path in list_sequences(tmp_path, "test_1")] == [sequence_name(0)]
+    build(tmp_path, SMALL, count=3, workers=1, show_progress=False)
+    there = list_sequences(tmp_path, "test_1")
+    assert len(there) == 3
+    for path in there:
+        names = [file.name for file in path.iterdir()]
+        _, differing, missing = filecmp.cmpfiles(path, whole / "test_1" / path.name, names, shallow=False)
+        assert not missing
+        assert set(differing) <= {"truth.npz"}, "zip archives carry the time of day"
+        assert (
+            read_sequence(path).positions.tobytes() == read_sequence(whole / "test_1" / path.name).positions.tobytes()
+        )
+
+
+def test_a_finished_split_is_left_alone(whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.mp4")}
+    assert not build(whole, SMALL, count=3, workers=1, show_progress=False)
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*.mp4")} == before
+
+
+def test_a_folder_built_with_other_options_is_refused(whole):
+    with pytest.raises(ValueError, match="was built with seed 4, asked for 5"):
+        build(whole, replace(SMALL, seed=5), count=4, workers=1, show_progress=False)
+
+
+def test_the_command_refuses_a_count_below_one(tmp_path):
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+        main(["sim", "--out", str(tmp_path), "--count", "0"])
+
+
+def test_the_command_names_its_sources(capsys):
+    assert main([]) == 2
+    assert "build-dataset {sim}" in capsys.readouterr().out
