@@ -95,7 +95,9 @@ def _text(
     draw.text(at, _clipped(draw, text, font, room), font=font, fill=colour)
 
 
-def _clipped(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: float) -> str:
+def _clipped(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: float
+) -> str:
     """The text, cut with an ellipsis where it would leave its room."""
     text = text[:400]  # measuring is linear in the length
     if draw.textlength(text, font=font) <= room:

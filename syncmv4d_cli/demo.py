@@ -37,10 +37,10 @@ def main(args: list[str]) -> int:
     from syncmv4d_cli.evaluate import load_text_mean
     from syncmv4d_cli.generate import generate_for_sequence
     from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.data.sequence import write_sequence
     from syncmv4d_model.evaluation.harness import evaluate
     from syncmv4d_model.evaluation.report import terminal_table, write_html
     from syncmv4d_model.predictor import Predictor
-    from syncmv4d_model.data.sequence import write_sequence
     from syncmv4d_sim.dataset import BuildOptions, make_sequence
 
     console, started = Console(), time.perf_counter()
@@ -73,6 +73,8 @@ def main(args: list[str]) -> int:
         "evaluate": time.perf_counter() - generated,
     }
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in stages.items()) + f"  memory {peak_gib:.2f} GiB")
+    console.print(
+        "  ".join(f"{name} {seconds:.1f} s" for name, seconds in stages.items()) + f"  memory {peak_gib:.2f} GiB"
+    )
     console.print(f"Look at [bold]{options.out}/preview.png[/], preview.mp4, report.html; tracks are in tracks.npz.")
     return 0

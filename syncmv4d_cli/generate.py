@@ -121,8 +121,7 @@ def _answer(
         prediction = predictor.predict(
             observation, steps=options.steps, seed=options.seed, anchors_px=anchors_px, progress=progress
         )
-    warnings = (*length_warnings(predictor, options.task), *prediction.warnings)
-    prediction = replace(prediction, warnings=shortened(warnings))
+    prediction = replace(prediction, warnings=shortened(prediction.warnings))
     for warning in prediction.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     truth = None
@@ -156,16 +155,6 @@ def check_options(options: Options) -> None:
         raise ValueError(f"--out must be a folder, {options.out} is a file")
     if options.rerun:
         import rerun  # noqa: F401  (asked for: its absence is said before the work, not after)
-
-
-def length_warnings(predictor: Predictor, task: str) -> list[str]:
-    """Whether the task's end was dropped."""
-    if not predictor.components.text_encoder.tokenize([task]).truncated[0]:
-        return []
-    limit = predictor.config.text.max_tokens
-    return [
-        f"the task has {len(task)} characters, more than the {limit} tokens that the model reads: its end was dropped"
-    ]
 
 
 def shortened(warnings: Sequence[str]) -> tuple[str, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def run(options: Run) -> None:
                 read_sequence,
                 components,
                 options.out / "latents" / split,
-                progress=_tracker(bars, f"encode {split}"),
+                progress=partial(_tracker(bars), f"encode {split}"),
             )
             for split in ("train", "val")
         }
@@ -198,11 +200,11 @@ def _bars() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
-def _tracker(bars: Progress, fixed: str | None = None):
-    tasks: dict[str, int] = {}
+def _tracker(bars: Progress) -> Callable[[str, int, int], None]:
+    """progress(what, done, total) as one bar for each `what`."""
+    tasks: dict[str, TaskID] = {}
 
-    def progress(*position) -> None:
-        what, done, total = position if fixed is None else (fixed, *position)
+    def progress(what: str, done: int, total: int) -> None:
         if what not in tasks:
             tasks[what] = bars.add_task(what, total=total)
         bars.update(tasks[what], completed=done)

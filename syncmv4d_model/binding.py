@@ -30,8 +30,6 @@ from syncmv4d_model.types import (
     State,
 )
 
-MAX_WORDS_NAMED = 8
-
 
 def stack_cameras(observations: Sequence[Observation]) -> Cameras:
     """Calibration of observations of equal size and view count, as float32 tensors."""
@@ -172,11 +170,12 @@ def make_condition(
 
 def task_warnings(task: str, tokens: TokenizedText) -> list[str]:
     """What the user should know about a task that the text encoder could not read in full."""
-    warnings = [f"the text encoder has never seen {word!r}" for word in tokens.unknown_words[0][:MAX_WORDS_NAMED]]
-    if len(tokens.unknown_words[0]) > MAX_WORDS_NAMED:
-        warnings.append(f"... nor {len(tokens.unknown_words[0]) - MAX_WORDS_NAMED} further words")
-    if tokens.truncated[0]:
-        warnings.append(f"the task is longer than {tokens.ids.shape[1]} tokens: its end was dropped")
+    warnings = []
     if not task.strip():
         warnings.append("the task is empty: the motion is guessed from the images alone")
-    return warnings
+    if tokens.truncated[0]:
+        warnings.append(
+            f"the task has {len(task)} characters, more than the {tokens.ids.shape[1]} tokens that the model reads: "
+            "its end was dropped"
+        )
+    return warnings + [f"the text encoder has never seen {word!r}" for word in tokens.unknown_words[0]]

@@ -95,7 +95,9 @@ def save_components(directory: Path, components: Components, *, dtype: torch.dty
             folder = partial / name
             folder.mkdir()
             state = part.state_dict()
-            stored = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
+            stored: dict[str, Any] = {
+                key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()
+            }
             save_torch_state_dict(stored, folder, filename_pattern="model{suffix}.safetensors", max_shard_size="15MB")
         components.text_encoder.tokenizer.save(partial / "text_encoder")
         index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
@@ -116,8 +118,7 @@ def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelCon
     components = build_components(config, seed=0, tokenizer=TaskTokenizer.load(directory / "text_encoder"))
     for name, part in components.networks().items():
         _load_part(part, directory / name)
-    statistics = {key: tuple(value) if isinstance(value, list) else value for key, value in index["statistics"].items()}
-    return replace(components, statistics=Statistics(**statistics)).eval()
+    return replace(components, statistics=_statistics(index["statistics"], directory)).eval()
 
 
 def read_index(directory: Path) -> dict[str, Any]:
@@ -134,6 +135,14 @@ def read_index(directory: Path) -> dict[str, Any]:
     if index["format"] != FORMAT:
         raise ValueError(f"{path} has format {index['format']!r}, this version reads {FORMAT}")
     return index
+
+
+def _statistics(values: dict[str, Any], directory: Path) -> Statistics:
+    try:
+        mean, std = values["depth_scale_mean_m"], values["depth_scale_std_m"]
+        return Statistics((mean[0], mean[1]), (std[0], std[1]), float(values["stddev_temperature"]))
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{directory / 'model_index.json'} has unusable statistics: {error!r}") from error
 
 
 def checkpoint_hash(directory: Path) -> str:

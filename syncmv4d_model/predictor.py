@@ -188,11 +188,13 @@ class Predictor:
         views, frames = video.shape[:2]
         if result.coarse is None or result.anchors is None or result.depth_scale is None:
             return _no_tracks(video)
+        assert result.state.motion is not None
         coarse = result.coarse.points_world[0]
         tracks, visible = coarse, result.coarse.valid[0]
         stddev = torch.full(tracks.shape[:-1], float("nan"))
         label = torch.zeros(views, tracks.shape[2], dtype=torch.uint8)
         if result.aligned is not None:
+            assert result.state.tracks is not None
             aligned = result.aligned
             tracks = world(result.state.tracks, binding.condition.centre)[0]
             visible = aligned.visible_logit[0] > 0

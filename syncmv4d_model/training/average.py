@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class MovingAverage:
@@ -25,12 +25,12 @@ class MovingAverage:
         """Take the parameters of one more training step in."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self.values, list(parameters), 1 - decay)
+        for value, parameter in zip(self.values, parameters, strict=True):
+            value.lerp_(parameter, 1 - decay)
 
-    @torch.no_grad()
     def copy_to(self, parameters: Sequence[nn.Parameter]) -> None:
         """Put the average in the parameters' place."""
-        torch._foreach_copy_(list(parameters), self.values)
+        _copy(self.values, parameters)
 
     @contextmanager
     def in_place_of(self, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
@@ -40,12 +40,17 @@ class MovingAverage:
         try:
             yield
         finally:
-            with torch.no_grad():
-                torch._foreach_copy_(list(parameters), own)
+            _copy(own, parameters)
 
     def state_dict(self) -> dict[str, Any]:
         return {"steps": self.steps, "values": self.values}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.steps = state["steps"]
-        torch._foreach_copy_(self.values, state["values"])
+        _copy(state["values"], self.values)
+
+
+@torch.no_grad()
+def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)
