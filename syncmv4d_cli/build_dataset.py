@@ -27,7 +27,7 @@ class Sim:
     """Truth anchors per view."""
     workers: int = 2
     layout: Literal["syncmv4d", "taco"] = "syncmv4d"
-    """Folder layout: ours, or TACO's own."""
+    """Ours, or TACO's own with its twelve cameras at 30 Hz (--size is then the width; --rig and --points do not apply)."""
 
 
 def main(args: list[str]) -> int:
@@ -55,8 +55,9 @@ def build_sim(options: Sim) -> None:
         width=options.size,
         num_points=options.points,
         rig=options.rig,
+        layout=options.layout,
     )
     reasons = build(options.out, chosen, count=options.count, workers=options.workers)
-    print(f"{options.count} sequences in {options.out / options.split}; {reasons.total()} scenes rejected")
+    print(f"{options.count} sequences of {options.split} in {options.out}; {reasons.total()} scenes rejected")
     for reason, number in reasons.most_common(5):
         print(f"  {number:4d}  {reason}")

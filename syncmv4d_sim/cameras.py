@@ -17,6 +17,7 @@ CLUSTERS_DEG = {"left": (-145.0, -105.0), "centre": (-98.0, -68.0), "right": (-6
 ELEVATION_DEG = (22.0, 58.0)
 DISTANCE_M = (0.6, 1.0)
 TACO_CALIBRATION = Path(__file__).parent / "assets" / "taco_calibration.json"
+TACO_SIZE = (512, 376)  # width and height of the release that the calibration belongs to
 TACO_WIDE_FOCAL_PX = 600.0  # shorter focal lengths are TACO's four wide cameras, which see the hands too small
 SENSOR_FOCAL_PX = 2000.0  # of the imagined full picture that the view is cropped from
 WORKSPACE_HEIGHT_M = 0.1

@@ -6,26 +6,29 @@ import json
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from syncmv4d_model.data.sequence import Sequence, write_sequence
 from syncmv4d_sim.cameras import sample_rig
-from syncmv4d_sim.physics import Rejection, simulate
+from syncmv4d_sim.physics import Rejection, Rollout, simulate
 from syncmv4d_sim.render import render
 from syncmv4d_sim.scene import sample_scene
-from syncmv4d_sim.splits import rule_of
+from syncmv4d_sim.splits import rule_of, triplet_name
 from syncmv4d_sim.surface import surface
+from syncmv4d_sim.taco_layout import FRAME_PERIOD_S as TACO_FRAME_PERIOD_S
+from syncmv4d_sim.taco_layout import is_written, taco_name, write_taco
 from syncmv4d_sim.tracks import track
 
 MAX_ATTEMPTS = 60
 RIG_STREAM, ANCHOR_STREAM = 101, 102
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class BuildOptions:
     num_points: int = 1024
     rig: Literal["random", "taco"] = "random"
     shadows: bool = True
+    layout: Literal["syncmv4d", "taco"] = (
+        "syncmv4d"  # taco: twelve cameras at 30 Hz; rig, height, num_points are not used
+    )
 
 
 @dataclass(frozen=True)
@@ -54,15 +60,27 @@ def make_sequence(index: int, options: BuildOptions) -> tuple[Sequence, tuple[st
 
     Returns it with the reasons of the scenes rejected on the way. RuntimeError after MAX_ATTEMPTS rejections.
     """
+    return _first_accepted(lambda attempt: _attempt(index, options, attempt))
+
+
+def make_taco_rollout(index: int, options: BuildOptions) -> tuple[Rollout, tuple[str, ...]]:
+    """Simulate and check sequence `index` at TACO's frame rate; returns and raises as `make_sequence`."""
+
+    def attempt(number: int) -> Rollout | Rejection:
+        scene = sample_scene(options.split, index, options.seed, attempt=number)
+        return simulate(scene, frame_period_s=TACO_FRAME_PERIOD_S)
+
+    return _first_accepted(attempt)
+
+
+def _first_accepted(attempt: Callable[[int], Made | Rejection]) -> tuple[Made, tuple[str, ...]]:
     rejections: list[str] = []
-    for attempt in range(MAX_ATTEMPTS):
-        made = _attempt(index, options, attempt)
-        if isinstance(made, Sequence):
+    for number in range(MAX_ATTEMPTS):
+        made = attempt(number)
+        if not isinstance(made, Rejection):
             return made, tuple(rejections)
         rejections.append(made.reason)
-    raise RuntimeError(
-        f"{options.split} {index}: {MAX_ATTEMPTS} scenes in a row rejected, the last because {rejections[-1]}"
-    )
+    raise RuntimeError(f"{MAX_ATTEMPTS} scenes in a row rejected, the last because {rejections[-1]}")
 
 
 def _attempt(index: int, options: BuildOptions, attempt: int) -> Sequence | Rejection:
@@ -110,10 +128,9 @@ def build(
     ValueError for an unknown split, or when `out` holds the split with other options.
     """
     rule_of(options.split)
-    directory = out / options.split
-    directory.mkdir(parents=True, exist_ok=True)
+    (out / options.split if options.layout == "syncmv4d" else out).mkdir(parents=True, exist_ok=True)
     _check_same_options(out, options)
-    missing = [index for index in range(count) if not (directory / sequence_name(index)).is_dir()]
+    missing = [index for index in range(count) if not _is_built(out, index, options)]
     reasons: Counter[str] = Counter()
     columns = (
         TextColumn("{task.description}"),
@@ -125,7 +142,7 @@ def build(
     log = out / f"rejections_{options.split}.jsonl"
     with Progress(*columns, disable=not show_progress) as progress, log.open("a", encoding="utf-8") as file:
         task = progress.add_task(options.split, total=count, completed=count - len(missing))
-        for built in _built(directory, missing, options, workers=workers):
+        for built in _built(out, missing, options, workers=workers):
             for reason in built.rejections:
                 reasons[reason] += 1
                 file.write(json.dumps({"sequence": built.name, "reason": reason}) + "\n")
@@ -133,24 +150,35 @@ def build(
     return reasons
 
 
-def _built(directory: Path, indices: list[int], options: BuildOptions, *, workers: int) -> Iterator[Built]:
+def _built(out: Path, indices: list[int], options: BuildOptions, *, workers: int) -> Iterator[Built]:
     """Finished sequences as they come; in this process when one worker is asked for."""
     if workers <= 1:
-        yield from (_build_one(directory, index, options) for index in indices)
+        yield from (_build_one(out, index, options) for index in indices)
         return
     context = multiprocessing.get_context("spawn")  # a forked child would share its parent's GL context
     with ProcessPoolExecutor(min(workers, max(len(indices), 1)), mp_context=context, initializer=_one_thread) as pool:
-        jobs: list[Future[Built]] = [pool.submit(_build_one, directory, index, options) for index in indices]
+        jobs: list[Future[Built]] = [pool.submit(_build_one, out, index, options) for index in indices]
         try:
             yield from (job.result() for job in as_completed(jobs))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _build_one(directory: Path, index: int, options: BuildOptions) -> Built:
+def _build_one(out: Path, index: int, options: BuildOptions) -> Built:
+    if options.layout == "taco":
+        rollout, rejections = make_taco_rollout(index, options)
+        write_taco(out, index, rollout, width=options.width, shadows=options.shadows)
+        return Built(taco_name(index), rejections)
     sequence, rejections = make_sequence(index, options)
-    write_sequence(directory / sequence.name, sequence)
+    write_sequence(out / options.split / sequence.name, sequence)
     return Built(sequence.name, rejections)
+
+
+def _is_built(out: Path, index: int, options: BuildOptions) -> bool:
+    if options.layout == "taco":
+        triplets = rule_of(options.split).triplets
+        return is_written(out, triplet_name(triplets[index % len(triplets)]), index)
+    return (out / options.split / sequence_name(index)).is_dir()
 
 
 def _one_thread() -> None:
@@ -161,10 +189,10 @@ def _one_thread() -> None:
 def _check_same_options(out: Path, options: BuildOptions) -> None:
     """One split folder holds sequences of one kind; the first build says which."""
     path = out / f"options_{options.split}.json"
-    wanted = {name: getattr(options, name) for name in BuildOptions.__dataclass_fields__}
+    wanted = asdict(options)
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        differing = [name for name in wanted if found.get(name) != wanted[name]]
+        found, default = json.loads(path.read_text(encoding="utf-8")), asdict(BuildOptions())
+        differing = [name for name in wanted if found.get(name, default[name]) != wanted[name]]
         if differing:
             name = differing[0]
             raise ValueError(

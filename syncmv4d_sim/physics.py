@@ -110,12 +110,12 @@ def _smooth_grip(spec: mujoco.MjSpec, scene: Scene) -> None:
     )  # fmt: skip
 
 
-def simulate(scene: Scene) -> Rollout | Rejection:
-    """Run the scene for DURATION_S after the grasp has settled."""
+def simulate(scene: Scene, *, frame_period_s: float = FRAME_PERIOD_S) -> Rollout | Rejection:
+    """Run the scene for DURATION_S after the grasp has settled, recording the step nearest to every frame's time."""
     model = build_spec(scene).compile()
     data = mujoco.MjData(model)
     _grasp(model, data)
-    rollout, observed = _follow(scene, model, data)
+    rollout, observed = _follow(scene, model, data, frame_period_s=frame_period_s)
     reason = _flaw(rollout, observed)
     return Rejection(reason) if reason else rollout
 
@@ -135,21 +135,24 @@ def _grasp(model: mujoco.MjModel, data: mujoco.MjData) -> None:
     mujoco.mj_step(model, data, settling_steps)
 
 
-def _follow(scene: Scene, model: mujoco.MjModel, data: mujoco.MjData) -> tuple[Rollout, _Observed]:
+def _follow(
+    scene: Scene, model: mujoco.MjModel, data: mujoco.MjData, *, frame_period_s: float
+) -> tuple[Rollout, _Observed]:
     """Lead the palm along the planned path, recording every frame."""
-    num_steps, steps_per_frame = round(DURATION_S / TIMESTEP_S), round(FRAME_PERIOD_S / TIMESTEP_S)
+    num_steps, num_frames = round(DURATION_S / TIMESTEP_S), round(DURATION_S / frame_period_s) + 1
+    recorded = {round(frame * frame_period_s / TIMESTEP_S) for frame in range(num_frames)}
     positions, quaternions = _palm_path(scene, num_steps)
     observed, states = _Observed(), []
     bodies = {name: model.body(name).id for name in (hand.PALM, TOOL, TARGET)}
     for step in range(num_steps + 1):
         data.mocap_pos[0], data.mocap_quat[0] = positions[step], quaternions[step]
-        if step % steps_per_frame == 0:
+        if step in recorded:
             states.append((data.qpos.copy(), data.mocap_pos.copy(), data.mocap_quat.copy()))
         if step % 4 == 0:
             _observe(model, data, observed, bodies)
         mujoco.mj_step(model, data)
     qpos, mocap_pos, mocap_quat = (np.stack(values) for values in zip(*states, strict=True))
-    return Rollout(scene, model, qpos, mocap_pos, mocap_quat), observed
+    return Rollout(scene, model, qpos, mocap_pos, mocap_quat, frame_period_s), observed
 
 
 def _palm_path(scene: Scene, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
