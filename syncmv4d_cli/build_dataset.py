@@ -27,7 +27,7 @@ class Sim:
     """Truth anchors per view."""
     workers: int = 2
     layout: Literal["syncmv4d", "taco"] = "syncmv4d"
-    """Ours, or TACO's own with its twelve cameras at 30 Hz (--size is then the width; --rig and --points do not apply)."""
+    """Ours, or TACO's own: twelve cameras at 30 Hz, --size wide (--rig and --points do not apply)."""
 
 
 def main(args: list[str]) -> int:

@@ -115,7 +115,7 @@ def taco_meeting_point() -> Float[np.ndarray, "3"]:
 
 
 def taco_from_world() -> Float[np.ndarray, "4 4"]:
-    """Our world set into TACO's: its meeting point lies WORKSPACE_HEIGHT_M above our origin, its operator stands at our +90."""
+    """Our world set into TACO's: its meeting point above our origin, its operator at our azimuth +90."""
     pose = np.diag([-1.0, -1.0, 1.0, 1.0])
     pose[:3, 3] = taco_meeting_point() - np.array([0.0, 0.0, WORKSPACE_HEIGHT_M])
     return pose

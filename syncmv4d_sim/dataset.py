@@ -42,9 +42,7 @@ class BuildOptions:
     num_points: int = 1024
     rig: Literal["random", "taco"] = "random"
     shadows: bool = True
-    layout: Literal["syncmv4d", "taco"] = (
-        "syncmv4d"  # taco: twelve cameras at 30 Hz; rig, height, num_points are not used
-    )
+    layout: Literal["syncmv4d", "taco"] = "syncmv4d"  # taco ignores rig, height and num_points
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def sequence_name(index: int) -> str:
 def build(
     out: Path, options: BuildOptions, *, count: int, workers: int = 2, show_progress: bool = True
 ) -> Counter[str]:
-    """Write sequences 0..count-1 of the split under `out/<split>/`, skipping those that exist. Returns rejections counted.
+    """Write sequences 0..count-1 of the split, skipping those that exist. Returns the rejections, counted.
 
     Every sequence appears whole or not at all. Why scenes were rejected is appended to `out/rejections_<split>.jsonl`.
     ValueError for an unknown split, or when `out` holds the split with other options.

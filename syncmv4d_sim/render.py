@@ -1,4 +1,4 @@
-"""Pictures and depth of recorded states, through any pinhole, with MuJoCo's renderer (set MUJOCO_GL to egl or osmesa)."""
+"""Pictures and depth of recorded states, through any pinhole, with MuJoCo's renderer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ SUPERSAMPLE = (
 class Replay(Protocol):
     """Recorded states that can be put back into MuJoCo, one frame at a time."""
 
-    model: mujoco.MjModel
+    @property
+    def model(self) -> mujoco.MjModel: ...
 
     @property
     def num_frames(self) -> int: ...
@@ -41,7 +42,8 @@ class Frames:
 
 
 @lru_cache(maxsize=1)
-def _gl_context(width: int, height: int) -> mujoco.GLContext:
+def _gl_context(width: int, height: int) -> object:
+    """The process's GL context, made current; it lives as long as the size stays."""
     context = mujoco.GLContext(width, height)
     context.make_current()
     return context

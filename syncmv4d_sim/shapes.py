@@ -72,7 +72,10 @@ def ring(
         half_height = (high - low) / 2 / np.cos(slope)
         parts.append(
             CollisionPart(
-                "box", (half_wall, half_side, half_height), at(*centre, rotation), 1.2 if axis == "x" else 0.8
+                "box",
+                (half_wall, half_side, half_height),
+                at(centre[0], centre[1], centre[2], rotation),
+                1.2 if axis == "x" else 0.8,
             )
         )
     return parts
