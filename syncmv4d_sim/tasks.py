@@ -17,6 +17,7 @@ from syncmv4d_sim.objects import ObjectModel
 
 VERBS = ("hit", "stir", "cut", "dust", "push", "pour in some", "smear")
 START_ARC_DEG = 100.0  # either side of the operator, who stands at azimuth 90
+SWEEP_ROOM_M = 0.012  # less room than this in a pan, and the tool sweeps over the rim instead
 VESSELS = ("plate", "bowl", "pan")
 
 _PHRASES = {
@@ -202,24 +203,34 @@ def _dust(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
     """Sweeps sideways over the target, starting from the side the tool comes from."""
     pitch = act_pitch(task)
     side, across = _side(start), start.yaw + np.pi / 2
-    half = np.clip(0.36 * task.target.size_m[:2].min(), 0.02, 0.055)
+    height, half = _sweep(task, 0.36)
     direction = np.array([np.cos(across), np.sin(across), 0])
-    first = task.centre + side * half * direction + np.array([0, 0, task.top_m - 0.001])
-    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=0.015)
+    first = task.centre + side * half * direction + np.array([0, 0, height - 0.001])
+    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=task.top_m - height + 0.015)
     return _back_and_forth(path, time_s - start.delay_s - start.reach_s, across, stroke=-side * half, pace_hz=1.15)
 
 
 def _smear(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
     """Long strokes along the tool while drifting sideways."""
     pitch = act_pitch(task)
-    half = np.clip(0.3 * task.target.size_m[:2].min(), 0.02, 0.05)
-    first = task.centre + np.array([0, 0, task.top_m - 0.001])
-    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=0.015)
+    height, half = _sweep(task, 0.3)
+    first = task.centre + np.array([0, 0, height - 0.001])
+    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=task.top_m - height + 0.015)
     acting_s = time_s - start.delay_s - start.reach_s
     path = _back_and_forth(path, acting_s, start.yaw, stroke=half, pace_hz=1.0)
     drift, across = -_side(start) * half * np.clip(acting_s, 0, None) * 0.6, start.yaw + np.pi / 2
     path[:, :2] += drift[:, None] * np.array([np.cos(across), np.sin(across)])
     return path
+
+
+def _sweep(task: Task, share: float) -> tuple[float, float]:
+    """Height and half length of sweeps: `share` of the target's width on its top or rim, or on a pan's floor if it fits."""
+    half = float(np.clip(share * task.target.size_m[:2].min(), 0.02, 0.055))
+    if task.target.name == "pan":
+        room = task.target.details["inner_radius"] - 0.5 * float(task.tool.size_m[:2].max())
+        if room > SWEEP_ROOM_M:
+            return float(task.target.work_point[2]), min(half, room)
+    return task.top_m, half
 
 
 def _push(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
