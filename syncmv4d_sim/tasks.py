@@ -224,7 +224,7 @@ def _smear(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath
 
 
 def _sweep(task: Task, share: float) -> tuple[float, float]:
-    """Height and half length of sweeps: `share` of the target's width on its top or rim, or on a pan's floor if it fits."""
+    """Height and half length of sweeps: `share` of the target's width on its top or rim, or on a pan's floor."""
     half = float(np.clip(share * task.target.size_m[:2].min(), 0.02, 0.055))
     if task.target.name == "pan":
         room = task.target.details["inner_radius"] - 0.5 * float(task.tool.size_m[:2].max())

@@ -98,6 +98,14 @@ def test_the_command_refuses_a_count_below_one(tmp_path):
         main(["sim", "--out", str(tmp_path), "--count", "0"])
 
 
+def test_the_command_builds_with_tacos_rig_and_says_how_many(tmp_path, capsys):
+    options = ["--count", "1", "--split", "test_4", "--size", "48", "--points", "8", "--rig", "taco", "--workers", "1"]
+    assert main(["sim", "--out", str(tmp_path), *options]) == 0
+    assert "1 sequences of test_4" in capsys.readouterr().out
+    (path,) = list_sequences(tmp_path, "test_4")
+    assert read_sequence(path).triplet == "(stir, spoon, pan)"
+
+
 def test_the_command_names_its_sources(capsys):
     assert main([]) == 2
     assert "build-dataset {sim}" in capsys.readouterr().out
