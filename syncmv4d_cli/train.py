@@ -25,7 +25,7 @@ class Init:
     """Checkpoint folder to write."""
     preset: str = "nano"
     """Configuration to start from."""
-    codec_sequences: int = 500
+    codec_sequences: int = 400
     """How many sequences the codec is fitted to."""
     seed: int = 0
 
@@ -59,7 +59,7 @@ class Nano:
 
     work: Path = Path("out/train-nano")
     """Folder for data, run and checkpoint."""
-    sequences: int = 1800
+    sequences: int = 2000
     """Training sequences to simulate."""
     scale: float = 1.0
     """Multiplies the plan's steps."""

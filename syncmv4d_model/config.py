@@ -82,7 +82,7 @@ class PointAlignerConfig:
 
     width: int = 64
     blocks: int = 2
-    heads: int = 4
+    heads: int = 2
     patch_points: int = 64
     voxel_m: float = 0.02
 
