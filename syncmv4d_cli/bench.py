@@ -1,4 +1,4 @@
-"""`syncmv4d bench model`: how long a joint-denoiser step, the closed loop and a whole request take."""
+"""`syncmv4d bench model`: how long a joint-denoiser step, the closed loop and a whole request take. `bench codec`: its bound."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
+
+from syncmv4d_cli.bench_codec import Codec, bench_codec
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,10 @@ class Model:
 
 def main(args: list[str]) -> int:
     """Entry of `syncmv4d bench`."""
-    benchmarks = {"model": (Model, bench_model)}
+    benchmarks: dict[str, tuple[type, Callable[..., None]]] = {
+        "model": (Model, bench_model),
+        "codec": (Codec, bench_codec),
+    }
     if args and args[0] in benchmarks:
         options, action = benchmarks[args[0]]
         action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}", description=__doc__))
