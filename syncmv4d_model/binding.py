@@ -103,8 +103,8 @@ class Binding:
         return rearrange(decoded, "(b v) t h w c -> b v t h w c", b=len(motion))
 
     def choose_anchors(self, clean_motion: Tensor) -> Anchors:
-        first = self.pseudo_video(clean_motion)[:, :, 0]
-        mask = foreground(first[:, :, None], self.components.config.motion)[:, :, 0]
+        first = self.pseudo_video(clean_motion[:, :, :, :1])  # the codec is causal: latent frame 0 is frame 0
+        mask = foreground(first, self.components.config.motion)[:, :, 0]
         pixels, duplicate = stratified_anchors(mask, self.components.config.num_points, seed=self.seed)
         return self.anchors(pixels, duplicate)
 

@@ -109,7 +109,7 @@ class ModelConfig:
     height: int = 96
     width: int = 96
     frame_period_s: float = 0.125
-    num_points: int = 128
+    num_points: int = 96
     mean_depth_m: float = 0.8  # preset's mean depth; places the centre when V = 1
     switches: SwitchConfig = field(default_factory=SwitchConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
