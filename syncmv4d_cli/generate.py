@@ -113,6 +113,7 @@ def _answer(
 ) -> list[Path]:
     """Predict, draw, write and report."""
     from syncmv4d_cli.preview import draw_preview, match_truth
+    from syncmv4d_model.data.observation import rig_warnings
     from syncmv4d_model.data.sequence import TRUTH_FILE, read_sequence
     from syncmv4d_model.results import write_prediction
 
@@ -121,7 +122,7 @@ def _answer(
         prediction = predictor.predict(
             observation, steps=options.steps, seed=options.seed, anchors_px=anchors_px, progress=progress
         )
-    prediction = replace(prediction, warnings=shortened(prediction.warnings))
+    prediction = replace(prediction, warnings=shortened([*rig_warnings(observation), *prediction.warnings]))
     for warning in prediction.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     truth = None
@@ -146,11 +147,15 @@ def _answer(
 
 
 def check_options(options: Options) -> None:
-    """ValueError for numbers that make no sense and for an output that is a file."""
+    """ValueError for numbers that make no sense, a task that is no text and an output that is a file."""
     if options.steps is not None and not 1 <= options.steps <= MAX_STEPS:
         raise ValueError(f"--steps must be 1 to {MAX_STEPS}, got {options.steps}")
     if not 0 <= options.seed < 2**63:
         raise ValueError(f"--seed must be 0 to 2^63 - 1, got {options.seed}")
+    try:
+        options.task.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"--task is not UTF-8 text: {options.task!r}") from error
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out must be a folder, {options.out} is a file")
     if options.rerun:

@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if debug:
             raise
-        return _fail(str(error))
+        ours = isinstance(error, OSError) and error.filename is None and error.strerror
+        return _fail(error.strerror if ours else str(error))
     except KeyboardInterrupt:
         print("syncmv4d: stopped", file=sys.stderr)
         return 130

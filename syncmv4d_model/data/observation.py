@@ -14,11 +14,14 @@ from syncmv4d_model.data.lens import is_straight, undistorted, undistorted_image
 from syncmv4d_model.data.rig import RIG_FILE, Distortion, Rig, read_rig
 from syncmv4d_model.data.sequence import read_npz
 from syncmv4d_model.data.video import read_video
-from syncmv4d_model.geometry import resized_intrinsics
+from syncmv4d_model.geometry import camera_centre, resized_intrinsics, transform
 from syncmv4d_model.types import Observation
 
 _COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow modes of 8 bits or fewer per channel; deeper ones would be clipped in silence."""
+_ORIENTATION_TAG = 0x0112
+_MIN_CROSSING = 0.01  # sine squared of about 6 degrees: flatter, the point where rays meet is not well defined
+_MAX_MISS = 0.25  # share of the distance; simulated rigs stay below 0.13
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,9 @@ def make_fit(rig: Rig, *, height: int, width: int) -> Fit:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """An image file as RGB, its pixels as stored. FileNotFoundError; ValueError if it is broken or deeper than 8 bits."""
+    """An image file as RGB. FileNotFoundError; ValueError if it is broken, deeper than 8 bits, or carries an EXIF rotation:
+    some programs apply it and some do not, so that nobody can tell which pixels the intrinsics are for.
+    """
     from PIL import Image
 
     if not path.is_file():
@@ -136,6 +141,11 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         with Image.open(path) as image:
             if image.mode not in _COLOUR_MODES:
                 raise ValueError(f"pixel format {image.mode} is not 8 bits per channel")
+            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+            if orientation not in (0, 1):
+                raise ValueError(
+                    f"its EXIF orientation {orientation} asks viewers to turn it; save the pixels as the camera was calibrated"
+                )
             return np.asarray(image.convert("RGB")).copy()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot read image {path}: {error}") from error
@@ -164,6 +174,29 @@ def load_anchors(path: Path, fit: Fit) -> Float32[np.ndarray, "V K 2"]:
                 f" {pixels[view][outside[view]][0].tolist()}"
             )
     return np.clip(mapped, 0, limit - 1)
+
+
+def rig_warnings(observation: Observation) -> list[str]:
+    """A warning for cameras whose rays through the images' centres do not meet in front of them: they look at no common
+    scene, most often because poses are inverted.
+    """
+    poses, (height, width) = observation.camera_from_world, observation.images.shape[1:3]
+    middle = np.array([(width - 1) / 2, (height - 1) / 2, 1.0])
+    rays = np.einsum("vji,vj->vi", poses[:, :3, :3], np.linalg.inv(observation.intrinsics) @ middle)
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
+    if np.linalg.eigvalsh(across.mean(0))[0] < _MIN_CROSSING:
+        return []
+    centres = camera_centre(poses)
+    meeting_point = np.linalg.solve(across.sum(0), np.einsum("vij,vj->i", across, centres))
+    misses = np.linalg.norm(np.einsum("vij,vj->vi", across, meeting_point - centres), axis=1)
+    depths = transform(poses, meeting_point[None, None])[:, 0, 2]
+    if (misses < _MAX_MISS * depths).all():
+        return []
+    return [
+        f"the cameras look at no common scene: the rays through their images' centres miss each other by {misses.max():.2f} m,"
+        f" {depths.min():.2f} m from the nearest camera; is camera_from_world inverted (world_from_camera)?"
+    ]
 
 
 def area_resized(

@@ -14,6 +14,7 @@ from syncmv4d_model.data.atomic import write_bytes
 
 RIG_FILE = "rig.yaml"
 MIN_FOCAL_PX = 10.0
+MAX_IMAGE_SIZES = 1000.0  # focal length and principal point of a real camera, or of a crop of one, stay below
 ROTATION_TOLERANCE = 1e-3
 MAX_CAMERA_DISTANCE_M = 50.0
 RESERVED_NAMES = ("preview",)  # generate writes preview.mp4 beside <view>.mp4
@@ -56,14 +57,17 @@ def read_rig(path: Path) -> Rig:
     if not path.is_file():
         raise FileNotFoundError(f"no rig file {path}: it lists each view's name, image, size, intrinsics and pose")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        content, as_written = yaml.safe_load(text), yaml.load(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     views = content.get("views") if isinstance(content, dict) else None
     if not isinstance(views, list) or not views:
         raise ValueError(f"{path} has no view: it needs a list `views` with at least one entry")
     try:
         fields = [_view_fields(view, index) for index, view in enumerate(views)]
+        for view, written in zip(fields, as_written["views"], strict=True):
+            view["name"] = written["name"]  # to YAML, the serial number 0221 is the octal number 145
         rig = Rig(
             view_names=tuple(view["name"] for view in fields),
             image_files=tuple(view["image"] for view in fields),
@@ -90,7 +94,7 @@ def check_rig(rig: Rig) -> None:
         width, height = rig.sizes[index]
         if width < 1 or height < 1:
             raise ValueError(f"view {name!r}: width and height must be positive, got {width} x {height}")
-        _check_intrinsics(name, rig.intrinsics[index])
+        _check_intrinsics(name, rig.intrinsics[index], size=(width, height))
         _check_pose(name, rig.camera_from_world[index])
         _check_distortion(name, rig.distortion[index])
     _check_distances(rig)
@@ -192,7 +196,7 @@ def _check_image_files(rig: Rig) -> None:
             raise ValueError(f"views {other!r} and {name!r} name the same image {image!r}")
 
 
-def _check_intrinsics(name: str, intrinsics: np.ndarray) -> None:
+def _check_intrinsics(name: str, intrinsics: np.ndarray, *, size: tuple[int, int]) -> None:
     if not np.isfinite(intrinsics).all():
         raise ValueError(f"view {name!r}: intrinsics hold a number that is not finite: {intrinsics.tolist()}")
     if not np.array_equal(intrinsics[2], [0, 0, 1]) or intrinsics[1, 0] != 0:
@@ -207,6 +211,12 @@ def _check_intrinsics(name: str, intrinsics: np.ndarray) -> None:
     if focal < MIN_FOCAL_PX:
         raise ValueError(
             f"view {name!r}: a focal length of {focal:g} is not in pixels (at least {MIN_FOCAL_PX:g}); millimetres or image widths?"
+        )
+    largest = float(np.abs(intrinsics[:2]).max())
+    if largest > MAX_IMAGE_SIZES * max(size):
+        raise ValueError(
+            f"view {name!r}: intrinsics hold {largest:g}, more than {MAX_IMAGE_SIZES:g} times the image's {size[0]} x {size[1]}"
+            " pixels"
         )
 
 

@@ -76,9 +76,13 @@ def read_sequence(directory: Path, *, with_video: bool = True) -> Sequence:
         raise FileNotFoundError(f"no sequence folder {directory}")
     rig = read_rig(directory / RIG_FILE)
     truth = read_npz(directory / TRUTH_FILE, _TRUTH_KEYS)
+    _check_truth(directory / TRUTH_FILE, truth)
     views, frames = truth["positions"].shape[:2]
     if views != len(rig.view_names):
         raise ValueError(f"{directory}: {TRUTH_FILE} has {views} views, {RIG_FILE} has {len(rig.view_names)}")
+    for key in ("intrinsics", "camera_from_world"):
+        if not np.allclose(truth[key], getattr(rig, key), rtol=1e-4, atol=1e-4):
+            raise ValueError(f"{directory}: {TRUTH_FILE} and {RIG_FILE} have different {key}")
     width, height = (int(size) for size in truth["video_size"][0])
     video = np.zeros((views, 0, height, width, 3), np.uint8)
     if with_video:
@@ -99,6 +103,25 @@ def read_sequence(directory: Path, *, with_video: bool = True) -> Sequence:
         frame_period_s=float(truth["frame_period_s"]),
         **{key: truth[key] for key in _TRUTH_KEYS if key not in ("video_size", "frame_period_s", "task", "triplet")},
     )
+
+
+def _check_truth(path: Path, truth: dict[str, np.ndarray]) -> None:
+    """ValueError unless the arrays have the contract's shapes and every number is finite."""
+    shape = truth["positions"].shape
+    if len(shape) != 4 or shape[3] != 3:
+        raise ValueError(f"{path}: positions must be [V T K 3], got {list(shape)}")
+    views, frames, points = shape[:3]
+    expected = {"visible": (views, frames, points), "label": (views, points), "intrinsics": (views, 3, 3)}
+    expected |= {"camera_from_world": (views, 4, 4), "anchors_px": (views, points, 2), "video_size": (views, 2)}
+    expected |= {"depth_scale": (views, 2), "frame_period_s": (), "task": (), "triplet": ()}
+    for key, wanted in expected.items():
+        if truth[key].shape != wanted:
+            raise ValueError(
+                f"{path}: {key} must be {list(wanted)} beside positions {list(shape)}, got {list(truth[key].shape)}"
+            )
+    for key in ("positions", "anchors_px", "depth_scale", "intrinsics", "camera_from_world", "frame_period_s"):
+        if truth[key].dtype.kind not in "fiu" or not np.isfinite(truth[key]).all():
+            raise ValueError(f"{path}: {key} holds something that is not a finite number")
 
 
 def list_sequences(data_dir: Path, split: str, *, limit: int | None = None) -> list[Path]:

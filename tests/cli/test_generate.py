@@ -130,6 +130,16 @@ def test_a_strange_task_is_generated_with_a_warning(scene, tmp_path, checkpoint,
     assert read_tracks(tmp_path / "out" / "tracks.npz").task == task
 
 
+def test_inverted_poses_are_generated_with_a_warning(tmp_path, checkpoint, capsys):
+    rig = small_rig()
+    write_scene(tmp_path / "scene", replace(rig, camera_from_world=np.linalg.inv(rig.camera_from_world)))
+    assert generate(tmp_path / "scene", tmp_path / "out", checkpoint) == 0
+    assert (
+        "is camera_from_world inverted" in json.loads((tmp_path / "out" / "prediction.json").read_text())["warnings"][0]
+    )
+    assert "is camera_from_world inverted" in capsys.readouterr().out
+
+
 def test_warnings_are_kept_readable():
     kept = shortened([f"word {n}" for n in range(MAX_WARNINGS)] + ["x" * 5000, "y"])
     assert kept[-1] == "and 2 more warnings"
@@ -190,6 +200,7 @@ def test_bad_input_ends_with_one_line_and_no_output(scene, tmp_path, checkpoint,
 
 MISASKED = {
     "no steps": (("--steps", "0"), "--steps must be 1 to 1000, got 0"),
+    "task in no encoding": (("--task", "hit \udcff"), "--task is not UTF-8 text: 'hit"),
     "negative seed": (("--seed", "-1"), "--seed must be 0 to"),
     "missing anchors": (("--anchors", "nowhere.npz"), "no file nowhere.npz"),
     "missing checkpoint": (("--checkpoint", "nowhere"), "no checkpoint at nowhere"),

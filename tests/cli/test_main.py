@@ -56,6 +56,12 @@ def test_a_mistake_in_what_was_asked_is_one_line_without_traceback(error, failin
     assert capsys.readouterr().err == f"syncmv4d: error: {error.split(chr(39))[1]}\n"
 
 
+def test_an_error_of_the_file_system_is_told_in_its_own_words(failing_command, capsys):
+    failing_command("raise OSError(28, 'could not write out: No space left on device')")
+    assert main(["fail"]) == 2
+    assert capsys.readouterr().err == "syncmv4d: error: could not write out: No space left on device\n"
+
+
 def test_debug_shows_where_an_error_came_from(failing_command):
     failing_command("raise ValueError('wrong')")
     with pytest.raises(ValueError, match="wrong"):

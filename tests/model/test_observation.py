@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from syncmv4d_model.data.lens import distorted, undistorted
-from syncmv4d_model.data.observation import load_anchors, observe, read_image, read_observation
+from syncmv4d_model.data.observation import load_anchors, observe, read_image, read_observation, rig_warnings
 from syncmv4d_model.data.rig import Distortion
 from syncmv4d_model.data.sequence import write_sequence
 from syncmv4d_model.geometry import project, transform
@@ -162,6 +162,36 @@ def test_grey_and_transparent_images_are_read_as_colour(tmp_path):
     for mode in ("L", "RGBA", "P"):
         Image.new(mode, (5, 4)).save(tmp_path / "image.png")
         assert read_image(tmp_path / "image.png").shape == (4, 5, 3)
+
+
+def test_an_image_that_asks_to_be_turned_is_refused(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 8)).save(tmp_path / "phone.jpg", exif=exif)
+    with pytest.raises(ValueError, match=r"cannot read image .*phone.jpg: its EXIF orientation 6"):
+        read_image(tmp_path / "phone.jpg")
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_cameras_around_a_scene_are_not_warned_about(views):
+    assert rig_warnings(observed(small_rig(views))) == []
+
+
+def test_cameras_side_by_side_are_not_warned_about():
+    rig = small_rig(2)
+    poses = np.stack([rig.camera_from_world[0]] * 2)
+    poses[1, 0, 3] += 0.1
+    assert rig_warnings(observed(replace(rig, camera_from_world=poses))) == []
+
+
+def test_inverted_poses_are_warned_about():
+    rig = small_rig()
+    (warning,) = rig_warnings(observed(replace(rig, camera_from_world=np.linalg.inv(rig.camera_from_world))))
+    assert "is camera_from_world inverted" in warning
+
+
+def observed(rig):
+    return observe(rig, [np.zeros((48, 64, 3), np.uint8)] * len(rig.view_names), "push", **SIZE)[0]
 
 
 def test_no_folder_is_said_as_such(tmp_path):

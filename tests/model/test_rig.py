@@ -46,6 +46,14 @@ def test_a_serial_number_is_a_name(tmp_path):
     assert read_rig(edited(tmp_path, set_in_view("name", 22139905))).view_names[1] == "22139905"
 
 
+@pytest.mark.parametrize("name", ["0221", "1e3", "022139905"])
+def test_a_serial_number_keeps_its_digits(tmp_path, name):
+    write_rig(tmp_path / "rig.yaml", small_rig())
+    text = (tmp_path / "rig.yaml").read_text().replace("name: centre", f"name: {name}")
+    (tmp_path / "rig.yaml").write_text(text)
+    assert read_rig(tmp_path / "rig.yaml").view_names[1] == name
+
+
 NO_ROTATION = [[2.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1]]
 MIRROR = [[-1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1]]
 NORMALISED_K = [[1.1, 0, 0.5], [0, 1.1, 0.5], [0, 0, 1]]
@@ -69,6 +77,11 @@ REFUSED = {
     "normalised intrinsics": (set_in_view("intrinsics", NORMALISED_K), "focal length of 1.1 is not in pixels"),
     "singular intrinsics": (matrix_entry("intrinsics", 0, 0, 0.0), "must be positive, got 0"),
     "negative focal length": (matrix_entry("intrinsics", 1, 1, -70.0), "must be positive, got -70"),
+    "enormous focal length": (
+        matrix_entry("intrinsics", 0, 0, 1e30),
+        "hold 1e.30, more than 1000 times the image's 64 x 48",
+    ),
+    "principal point out of this world": (matrix_entry("intrinsics", 0, 2, -1e7), "hold 1e.07, more than 1000 times"),
     "intrinsics with another last row": (matrix_entry("intrinsics", 2, 2, 2.0), "intrinsics must be"),
     "NaN in intrinsics": (
         matrix_entry("intrinsics", 0, 2, float("nan")),
@@ -113,7 +126,9 @@ def test_a_missing_rig_file_is_named(tmp_path):
         read_rig(tmp_path / "rig.yaml")
 
 
-@pytest.mark.parametrize("text", ["views: [", "just words", "", "views: {}", "- 1", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["views: [", "just words", "", "views: {}", "- 1", "\x00", "views: 2026-13-45", "views: " + "[" * 3000]
+)
 def test_a_file_that_is_no_rig_is_refused(tmp_path, text):
     (tmp_path / "rig.yaml").write_text(text)
     with pytest.raises(ValueError, match="rig.yaml (is not YAML|has no view)"):

@@ -116,6 +116,29 @@ def test_pickled_truth_is_refused(tmp_path):
         read_sequence(tmp_path / "000000")
 
 
+BAD_TRUTH = {
+    "flat positions": ({"positions": np.zeros((3, 4))}, r"positions must be \[V T K 3\], got \[3, 4\]"),
+    "short visible": ({"visible": np.zeros((3, 4, 30), bool)}, r"visible must be \[3, 5, 30\] beside"),
+    "one size": ({"video_size": np.array([32, 32])}, r"video_size must be \[3, 2\]"),
+    "NaN in positions": (
+        {"positions": np.full((3, 5, 30, 3), np.nan)},
+        "positions holds something that is not a finite",
+    ),
+    "words for depth": ({"depth_scale": np.full((3, 2), "x")}, "depth_scale holds something that is not a finite"),
+    "another rig": ({"intrinsics": np.stack([np.diag([50.0, 50.0, 1.0])] * 3)}, "rig.yaml have different intrinsics"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_TRUTH.values(), ids=BAD_TRUTH.keys())
+def test_truth_that_contradicts_itself_is_refused(tmp_path, change, message):
+    write_sequence(tmp_path / "000000", small_sequence())
+    with np.load(tmp_path / "000000" / "truth.npz") as truth:
+        arrays = dict(truth)
+    np.savez(tmp_path / "000000" / "truth.npz", **(arrays | change))
+    with pytest.raises(ValueError, match=message):
+        read_sequence(tmp_path / "000000")
+
+
 def test_a_video_that_contradicts_the_truth_is_refused(tmp_path):
     sequence = small_sequence()
     write_sequence(tmp_path / "000000", sequence)
