@@ -20,8 +20,8 @@ from syncmv4d_model.types import Observation
 _COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow modes of 8 bits or fewer per channel; deeper ones would be clipped in silence."""
 _ORIENTATION_TAG = 0x0112
-_MIN_CROSSING = 0.01  # sine squared of about 6 degrees: flatter, the point where rays meet is not well defined
-_MAX_MISS = 0.25  # share of the distance; simulated rigs stay below 0.13
+_MIN_CROSSING = 0.001  # sine squared of about 2 degrees: flatter, the point where rays meet is not well defined
+_MAX_MISS = 0.25  # share of the distance; simulated rigs stay below 0.2
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def rig_warnings(observation: Observation) -> list[str]:
     meeting_point = np.linalg.solve(across.sum(0), np.einsum("vij,vj->i", across, centres))
     misses = np.linalg.norm(np.einsum("vij,vj->vi", across, meeting_point - centres), axis=1)
     depths = transform(poses, meeting_point[None, None])[:, 0, 2]
-    if (misses < _MAX_MISS * depths).all():
+    if misses.max() < _MAX_MISS * depths.min():
         return []
     return [
         f"the cameras look at no common scene: the rays through their images' centres miss each other by {misses.max():.2f} m,"
