@@ -8,6 +8,8 @@ from typing import Literal
 
 import tyro
 
+LEAST = {"count": 1, "size": 32, "points": 1, "workers": 1, "seed": 0}  # smaller pictures show too little of a hand
+
 
 @dataclass(frozen=True)
 class Sim:
@@ -42,12 +44,12 @@ def main(args: list[str]) -> int:
 
 
 def build_sim(options: Sim) -> None:
-    """Build, then say how many scenes were rejected and why. ValueError for a count, size or point number below 1."""
+    """Build, then say how many scenes were rejected and why. ValueError for a number below its least."""
     from syncmv4d_sim.dataset import BuildOptions, build
 
-    for name in ("count", "size", "points", "workers"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(options, name)}")
+    for name, least in LEAST.items():
+        if getattr(options, name) < least:
+            raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
     chosen = BuildOptions(
         split=options.split,
         seed=options.seed,

@@ -44,7 +44,12 @@ def main(args: list[str]) -> int:
     from syncmv4d_sim.dataset import BuildOptions, make_sequence
 
     console, started = Console(), time.perf_counter()
-    data = options.out / "data"
+    for name in ("scene", "seed"):
+        if getattr(options, name) < 0:
+            raise ValueError(f"--{name} must be at least 0, got {getattr(options, name)}")
+    data = (
+        options.out / "data" / f"seed_{options.seed}_scene_{options.scene}"
+    )  # another scene is not scored with this one
     truth, _ = make_sequence(options.scene, BuildOptions(split=options.split, seed=options.seed))
     sequence = data / options.split / truth.name
     write_sequence(sequence, truth)

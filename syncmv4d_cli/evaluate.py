@@ -45,6 +45,7 @@ class Options:
 def main(args: Sequence[str]) -> int:
     """Run the command; returns the exit code. Errors as `harness.evaluate`."""
     options = tyro.cli(Options, args=list(args), prog="syncmv4d evaluate")
+    check_options(options)
     from syncmv4d_model.evaluation.harness import evaluate
 
     predictor, folder = None, None
@@ -74,6 +75,17 @@ def main(args: Sequence[str]) -> int:
     report.settings["checkpoint"] = identity(folder) if folder is not None else None
     write(report, options, console)
     return 0
+
+
+def check_options(options: Options) -> None:
+    """ValueError for numbers that make no sense and for a split that is not there, before any work."""
+    from syncmv4d_model.data.sequence import list_sequences
+
+    for name, least in {"limit": 1, "steps": 1, "samples": 1, "seed": 0}.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name} must be at least {least}, got {value}")
+    list_sequences(options.data, options.split)
 
 
 def identity(checkpoint: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+TEXT_MEAN = "text_mean.safetensors"
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,16 @@ def main(args: list[str]) -> int:
 
 
 def init(options: Init) -> None:
-    """Write an untrained checkpoint."""
+    """Write an untrained checkpoint. ValueError for an unknown preset, no sequence, or a folder that holds a checkpoint."""
     from syncmv4d_model.config import PRESETS
     from syncmv4d_model.training.prepare import prepare
 
     if options.preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {options.preset!r}")
+    if options.codec_sequences < 1:
+        raise ValueError(f"--codec-sequences must be at least 1, got {options.codec_sequences}")
+    if (options.out / TEXT_MEAN).exists():
+        raise ValueError(f"{options.out} holds a checkpoint already: choose another folder, or remove it first")
     with _bars() as bars:
         prepare(
             PRESETS[options.preset],
@@ -106,7 +113,7 @@ def init(options: Init) -> None:
 
 
 def run(options: Run) -> None:
-    """Train, validate, and write the finished checkpoint."""
+    """Train, validate, and write the finished checkpoint. ValueError as check_run, and for a folder of another run."""
     from syncmv4d_model.checkpoint import load_components, save_components
     from syncmv4d_model.data.loader import build_cache
     from syncmv4d_model.data.sequence import list_sequences, read_sequence
@@ -115,8 +122,13 @@ def run(options: Run) -> None:
     from syncmv4d_model.training.train import RunOptions, train
 
     console = Console()
-    options.out.mkdir(parents=True, exist_ok=True)
+    check_run(options)
     components = load_components(options.checkpoint)
+    if components.config.name not in PLANS:
+        raise ValueError(f"no training plan for {components.config.name!r}, only for {', '.join(PLANS)}")
+    list_sequences(options.data, "train"), list_sequences(options.data, "val")
+    options.out.mkdir(parents=True, exist_ok=True)
+    claim_folder(options)
     with _bars() as bars:
         caches = {
             split: build_cache(
@@ -150,8 +162,50 @@ def run(options: Run) -> None:
         components = replace(components, statistics=replace(components.statistics, stddev_temperature=temperature))
     finished = options.out / "checkpoint"
     save_components(finished, components)
-    shutil.copy2(options.checkpoint / "text_mean.safetensors", finished)
+    shutil.copy2(options.checkpoint / TEXT_MEAN, finished)
     console.print(f"trained checkpoint: {finished}")
+
+
+def check_run(options: Run) -> None:
+    """What would otherwise be found out hours later. ValueError, and FileNotFoundError for a half-written start."""
+    import torch
+
+    if not options.scale > 0:
+        raise ValueError(f"--scale must be positive, got {options.scale:g}")
+    if options.save_every < 1:
+        raise ValueError(f"--save-every must be at least 1, got {options.save_every}")
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from error
+    if not (options.checkpoint / TEXT_MEAN).is_file():
+        raise FileNotFoundError(f"{options.checkpoint} lacks {TEXT_MEAN}: write it again with `syncmv4d train init`")
+
+
+def claim_folder(options: Run) -> None:
+    """Note in a new run folder what its latents and state belong to; ValueError if an older one belongs to something else."""
+    from syncmv4d_model.checkpoint import checkpoint_hash
+    from syncmv4d_model.data.atomic import write_bytes
+
+    path = options.out / "run.json"
+    ours = {
+        "data": str(options.data.resolve()),
+        "codec": checkpoint_hash(options.checkpoint / "codec"),
+        "seed": options.seed,
+    }
+    if not path.exists():
+        write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())
+        return
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    differing = [name for name in ours if theirs.get(name) != ours[name]]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{options.out} holds a run with {name} {theirs.get(name)}, asked for {ours[name]}: choose another --out"
+        )
 
 
 def nano(options: Nano) -> None:
@@ -161,7 +215,7 @@ def nano(options: Nano) -> None:
     data, start = options.work / "data", options.work / "untrained"
     for split, count in {"train": options.sequences, "val": 64}.items():
         build(data, BuildOptions(split=split, seed=options.seed), count=count)
-    if not start.exists():
+    if not (start / TEXT_MEAN).exists():  # written last
         init(Init(data, start, seed=options.seed))
     run(
         Run(

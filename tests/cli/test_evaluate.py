@@ -35,3 +35,12 @@ def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys)
     assert main(asked) == 2
     assert "test_9" in capsys.readouterr().err
     assert not wanted.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("limit", 0, 1), ("samples", 0, 1), ("steps", 0, 1), ("seed", -1, 0)]
+)
+def test_a_number_that_makes_no_sense_is_refused_before_any_work(data, capsys, option, value, least):
+    asked = ["evaluate", "--data", str(data), "--split", "test_1", "--checkpoint", "nowhere", f"--{option}", str(value)]
+    assert main(asked) == 2
+    assert f"--{option} must be at least {least}, got {value}" in capsys.readouterr().err

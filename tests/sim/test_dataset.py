@@ -93,9 +93,15 @@ def test_a_folder_built_with_other_options_is_refused(whole):
         build(whole, replace(SMALL, seed=5), count=4, workers=1, show_progress=False)
 
 
-def test_the_command_refuses_a_count_below_one(tmp_path):
-    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
-        main(["sim", "--out", str(tmp_path), "--count", "0"])
+@pytest.mark.parametrize(
+    ("option", "value", "least"),
+    [("count", 0, 1), ("size", 31, 32), ("points", 0, 1), ("workers", 0, 1), ("seed", -1, 0)],
+)
+def test_the_command_refuses_numbers_that_make_no_data_set(tmp_path, option, value, least):
+    asked = {"count": 1} | {option: value}
+    with pytest.raises(ValueError, match=f"{option} must be at least {least}, got {value}"):
+        main(["sim", "--out", str(tmp_path), *(f"--{name}={number}" for name, number in asked.items())])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_builds_with_tacos_rig_and_says_how_many(tmp_path, capsys):

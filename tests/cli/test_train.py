@@ -1,0 +1,77 @@
+"""`syncmv4d train`: what would go wrong hours later is refused at once, and no folder is mistaken for another's."""
+
+import shutil
+
+import pytest
+
+from syncmv4d_cli.main import main
+from tests.model.tiny_model import tiny_checkpoint, tiny_data
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    data, checkpoint, _ = tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+    return data, checkpoint
+
+
+def train_run(data, checkpoint, out, *more) -> int:
+    return main(["train", "run", *map(str, ("--data", data, "--checkpoint", checkpoint, "--out", out, *more))])
+
+
+def test_a_run_out_of_time_keeps_its_state_and_says_how_to_go_on(prepared, tmp_path, capsys):
+    assert train_run(*prepared, tmp_path / "run", "--minutes", "0") == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"latents", "run.json", "state.pt"}
+    assert "the same command continues" in capsys.readouterr().out
+
+
+MISASKED = {
+    "no steps": (("--scale", "0"), "--scale must be positive, got 0"),
+    "nothing saved": (("--save-every", "0"), "--save-every must be at least 1, got 0"),
+    "no such device": (("--device", "toaster"), "--device toaster cannot be used"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), MISASKED.values(), ids=MISASKED.keys())
+def test_a_run_that_cannot_end_well_is_refused_before_any_work(prepared, tmp_path, capsys, words, message):
+    assert train_run(*prepared, tmp_path / "run", *words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_whose_writer_was_killed_is_refused(prepared, tmp_path, capsys):
+    data, checkpoint = prepared
+    half = shutil.copytree(checkpoint, tmp_path / "half")
+    (half / "text_mean.safetensors").unlink()
+    assert train_run(data, half, tmp_path / "run") == 2
+    assert "half lacks text_mean.safetensors" in capsys.readouterr().err
+
+
+def test_a_data_set_without_validation_split_is_refused(prepared, tmp_path, capsys):
+    data, checkpoint = prepared
+    shutil.copytree(data / "train", tmp_path / "data" / "train")
+    assert train_run(tmp_path / "data", checkpoint, tmp_path / "run") == 2
+    assert "no split 'val'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_another_runs_latents_is_refused(prepared, tmp_path, capsys):
+    data, checkpoint = prepared
+    assert train_run(data, checkpoint, tmp_path / "run", "--minutes", "0") == 0
+    other = tiny_data(tmp_path / "other", train=1, val=1)
+    assert train_run(other, checkpoint, tmp_path / "run", "--minutes", "0") == 2
+    assert f"holds a run with data {data}" in capsys.readouterr().err
+    assert train_run(data, checkpoint, tmp_path / "run", "--minutes", "0", "--seed", "1") == 2
+    assert "holds a run with seed 0, asked for 1" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_not_overwritten_by_an_untrained_one(prepared, capsys):
+    data, checkpoint = prepared
+    before = {path: path.stat().st_mtime_ns for path in checkpoint.rglob("*")}
+    assert main(["train", "init", "--data", str(data), "--out", str(checkpoint)]) == 2
+    assert "holds a checkpoint already" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in checkpoint.rglob("*")} == before
+
+
+def test_an_unknown_preset_is_named_beside_the_known_ones(prepared, tmp_path, capsys):
+    assert main(["train", "init", "--data", str(prepared[0]), "--out", str(tmp_path / "x"), "--preset", "big"]) == 2
+    assert "preset must be one of nano, wan5b, got 'big'" in capsys.readouterr().err
