@@ -10,9 +10,12 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 SYNCMV4D := $(VENV)/bin/syncmv4d
 SOURCES := syncmv4d_model syncmv4d_cli syncmv4d_sim tests scripts
 
-# A changed TORCH or SYSTEM_PACKAGES has another stamp, so it is installed again.
+# Another PYTHON makes a new environment; only changed packages keep the old one.
+WHICH_PYTHON := 'import sys; print(sys.base_prefix, sys.version)'
+
+# A changed PYTHON, TORCH or SYSTEM_PACKAGES has another stamp, so it is installed again.
 key = $(shell printf '%s' '$(1)' | cksum | cut -d' ' -f1)
-SYSTEM_STAMP := $(VENV)/.system-$(call key,$(SYSTEM_PACKAGES))
+SYSTEM_STAMP := $(VENV)/.system-$(call key,$(PYTHON) $(SYSTEM_PACKAGES))
 TORCH_STAMP := $(VENV)/.torch-$(call key,$(TORCH))
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
@@ -52,7 +55,9 @@ clean:
 
 $(SYSTEM_STAMP):
 	scripts/system_packages.sh '$(PYTHON)' $(SYSTEM_PACKAGES)
-	'$(PYTHON)' -m venv $(VENV)
+	$(VENV)/bin/python -m pip --version >/dev/null 2>&1 \
+	    && [ "$$('$(PYTHON)' -c $(WHICH_PYTHON))" = "$$($(VENV)/bin/python -c $(WHICH_PYTHON))" ] \
+	    || '$(PYTHON)' -m venv --clear $(VENV)
 	touch $@
 
 # torch first: the project's own range, asked for on a machine without torch, would let pip take any build.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = next((command for command in COMMANDS if command.name == args[0]), None)
     if command is None:
         return _fail(f"unknown command {args[0]!r}; one of {', '.join(c.name for c in COMMANDS)}")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         return importlib.import_module(command.module).main(args[1:])
     except ModuleNotFoundError as error:
@@ -82,6 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("syncmv4d: stopped", file=sys.stderr)
         return 130
+
+
+def _terminated(*_: object) -> None:
+    """Leave by the way of an error, so that partial files are removed and worker processes end with this one."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _fail(message: str) -> int:

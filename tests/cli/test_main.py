@@ -62,6 +62,17 @@ def test_an_error_of_the_file_system_is_told_in_its_own_words(failing_command, c
     assert capsys.readouterr().err == "syncmv4d: error: could not write out: No space left on device\n"
 
 
+def test_a_terminated_command_cleans_up_behind_itself(failing_command, tmp_path):
+    failing_command(
+        "import os, pathlib, signal; from syncmv4d_model.data.atomic import atomic_file\n"
+        f"    with atomic_file(pathlib.Path({str(tmp_path)!r}) / 'out' / 'file') as partial:\n"
+        "        partial.write_text('half'); os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    with pytest.raises(SystemExit, match="143"):
+        main(["fail"])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_debug_shows_where_an_error_came_from(failing_command):
     failing_command("raise ValueError('wrong')")
     with pytest.raises(ValueError, match="wrong"):
