@@ -50,6 +50,11 @@ def build_sim(options: Sim) -> None:
     for name, least in LEAST.items():
         if getattr(options, name) < least:
             raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
+    others = {path.name for path in options.out.glob("options_*.json")} - {f"options_{options.split}.json"}
+    if options.layout == "taco" and others:
+        raise ValueError(
+            f"TACO's layout tells no splits apart, and {options.out} holds {min(others)}: choose another folder"
+        )
     chosen = BuildOptions(
         split=options.split,
         seed=options.seed,

@@ -104,6 +104,12 @@ def test_the_command_refuses_numbers_that_make_no_data_set(tmp_path, option, val
     assert list(tmp_path.iterdir()) == []
 
 
+def test_tacos_layout_takes_one_split_per_folder(tmp_path):
+    (tmp_path / "options_train.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds options_train.json: choose another folder"):
+        main(["sim", "--out", str(tmp_path), "--count", "1", "--split", "val", "--layout", "taco"])
+
+
 def test_the_command_builds_with_tacos_rig_and_says_how_many(tmp_path, capsys):
     options = ["--count", "1", "--split", "test_4", "--size", "48", "--points", "8", "--rig", "taco", "--workers", "1"]
     assert main(["sim", "--out", str(tmp_path), *options]) == 0
