@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -83,10 +83,10 @@ class Binding:
                 reference=condition.reference, cameras=condition.cameras, guidance=guidance,
             )  # fmt: skip
 
-        with_text = run(condition.text, condition.text_mask)
+        with_text = self.preconditioned(run(condition.text, condition.text_mask), state, t)
         if self.text_guidance == 1.0 or self.empty_text is None:
             return with_text
-        without = run(*self.empty_text)
+        without = self.preconditioned(run(*self.empty_text), state, t)
         strength = self.text_guidance
         motion = with_text.motion
         if motion is not None:
@@ -95,11 +95,17 @@ class Binding:
             without.video + strength * (with_text.video - without.video), motion, with_text.depth_scale
         )
 
+    def preconditioned(self, output: JointVelocity, state: State, t: Tensor) -> JointVelocity:
+        """The network's output as velocities, where it is trained to predict around an expectation."""
+        preconditioner, still = self.components.preconditioner, self.condition.still
+        return output if preconditioner is None or still is None else preconditioner(output, state, t=t, still=still)
+
     def hold_reference(self, video: Tensor) -> Tensor:
         return torch.cat([self.condition.reference, video[:, :, :, 1:]], dim=3)
 
     def pseudo_video(self, motion: Tensor) -> Float[Tensor, "B V T H W 3"]:
-        decoded = self.components.codec.decode_motion(rearrange(motion, "b v c f h w -> (b v) c f h w"))
+        with full_precision(motion):
+            decoded = self.components.codec.decode_motion(rearrange(motion.float(), "b v c f h w -> (b v) c f h w"))
         return rearrange(decoded, "(b v) t h w c -> b v t h w c", b=len(motion))
 
     def choose_anchors(self, clean_motion: Tensor) -> Anchors:
@@ -114,11 +120,12 @@ class Binding:
 
     def decode_denormalise(self, clean_motion: Tensor, depth_scale: Tensor, anchors: Anchors) -> CoarseTracks:
         config = self.components.config.motion
-        return decode_denormalise(
-            self.pseudo_video(clean_motion), anchors.pixels, self.condition.cameras, self.metric_scale(depth_scale),
-            motion=config, splat_px=config.dense_splat_px,
-            identity_noise_levels=self.components.codec.motion_noise_levels,
-        )  # fmt: skip
+        with full_precision(clean_motion):
+            return decode_denormalise(
+                self.pseudo_video(clean_motion), anchors.pixels, self.condition.cameras,
+                self.metric_scale(depth_scale.float()), motion=config, splat_px=config.dense_splat_px,
+                identity_noise_levels=self.components.codec.motion_noise_levels,
+            )  # fmt: skip
 
     def point_aligner(self, tracks: Tensor, coarse: CoarseTracks, anchors: Anchors, t: Tensor) -> AlignedTracks:
         cameras = self.condition.cameras
@@ -131,12 +138,13 @@ class Binding:
 
     def project_encode(self, clean: Tensor, anchors: Anchors) -> Tensor:
         config, cameras = self.components.config, self.condition.cameras
-        points_world = world(clean, self.condition.centre)
-        pseudo_video = project_normalise(
-            points_world, anchors.pixels, cameras, depth_min_max(points_world, cameras),
-            motion=config.motion, splat_px=config.motion.sparse_splat_px, tracking_video=config.switches.tracking_video,
-        )  # fmt: skip
-        latents = self.components.codec.encode_motion(rearrange(pseudo_video, "b v t h w c -> (b v) t h w c"))
+        with full_precision(clean):
+            points_world = world(clean.float(), self.condition.centre)
+            pseudo_video = project_normalise(
+                points_world, anchors.pixels, cameras, depth_min_max(points_world, cameras), motion=config.motion,
+                splat_px=config.motion.sparse_splat_px, tracking_video=config.switches.tracking_video,
+            )  # fmt: skip
+            latents = self.components.codec.encode_motion(rearrange(pseudo_video, "b v t h w c -> (b v) t h w c"))
         return rearrange(latents, "(b v) c f h w -> b v c f h w", b=len(clean))
 
     def metric_scale(self, depth_scale: Float[Tensor, "B V 2"]) -> Float[Tensor, "B V 2"]:
@@ -146,6 +154,11 @@ class Binding:
         near, far = (scale + depth_scale.new_tensor(statistics.depth_scale_mean_m)).unbind(-1)
         near = near.clamp_min(0.01)
         return torch.stack([near, torch.maximum(far, near + 0.01)], dim=-1)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Geometry and the codec keep float32 where networks run in bfloat16: there, a pixel would be a quarter of one off."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def images_to_unit(images: np.ndarray) -> Tensor:
@@ -161,11 +174,13 @@ def make_condition(
     tokens = encoder.tokenize(texts)
     mask = tokens.mask.to(device)
     text = encoder(tokens.ids.to(device), mask)
-    reference = components.codec.encode_video(rearrange(images, "b v h w c -> (b v) 1 h w c"))
-    reference = rearrange(reference, "(b v) c f h w -> b v c f h w", b=len(images))
-    return Condition(
-        text, mask, reference, cameras, scene_centre(cameras, mean_depth_m=components.config.mean_depth_m)
-    ), tokens
+    frames = components.config.num_frames if components.preconditioner is not None else 1
+    with full_precision(images):
+        still = components.codec.encode_video(repeat(images, "b v h w c -> (b v) t h w c", t=frames))
+    still = rearrange(still, "(b v) c f h w -> b v c f h w", b=len(images))
+    reference = still[:, :, :, :1]  # the codec is causal
+    centre = scene_centre(cameras, mean_depth_m=components.config.mean_depth_m)
+    return Condition(text, mask, reference, still if frames > 1 else None, cameras, centre), tokens
 
 
 def task_warnings(task: str, tokens: TokenizedText) -> list[str]:

@@ -1,7 +1,7 @@
 """A model's parts together, and their folder on disk: safetensors and JSON only, one sub-folder per part.
 
 model_index.json                     format version, configuration, statistics
-joint_denoiser/  point_aligner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
+joint_denoiser/  preconditioner/  point_aligner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
 text_mean.safetensors                mean training displacement per triplet: the evaluation's reference row
 """
 
@@ -25,6 +25,7 @@ from syncmv4d_model.data.atomic import atomic_directory
 from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.networks.latents import PcaCodec
 from syncmv4d_model.networks.point_aligner import PointAligner
+from syncmv4d_model.networks.preconditioning import Preconditioner
 from syncmv4d_model.networks.text import TaskTokenizer, TextEncoder
 
 FORMAT = 1
@@ -48,6 +49,7 @@ class Components:
     codec: PcaCodec
     text_encoder: TextEncoder
     joint_denoiser: JointDenoiser
+    preconditioner: Preconditioner | None
     point_aligner: PointAligner | None
     statistics: Statistics
 
@@ -57,6 +59,7 @@ class Components:
             "codec": self.codec,
             "text_encoder": self.text_encoder,
             "joint_denoiser": self.joint_denoiser,
+            "preconditioner": self.preconditioner,
             "point_aligner": self.point_aligner,
         }
         return {name: part for name, part in parts.items() if part is not None}
@@ -83,9 +86,15 @@ def build_components(
             codec=codec if codec is not None else PcaCodec(config.codec, config.motion),
             text_encoder=TextEncoder(config.text, tokenizer),
             joint_denoiser=JointDenoiser(config),
+            preconditioner=_preconditioner(config),
             point_aligner=PointAligner(config) if config.switches.aligner and config.switches.motion else None,
             statistics=Statistics(),
         )
+
+
+def _preconditioner(config: ModelConfig) -> Preconditioner | None:
+    codec = config.codec
+    return Preconditioner(codec.video_channels, codec.motion_channels) if config.joint_denoiser.precondition else None
 
 
 def save_components(directory: Path, components: Components, *, dtype: torch.dtype = torch.float16) -> None:

@@ -71,6 +71,7 @@ class JointDenoiserConfig:
     register_tokens: int = 6
     camera_rays: bool = True  # per-token Pluecker rays and camera pose on the scale tokens; False = the literal paper
     first_frame_added: bool = True  # reference latent added to every token at its place
+    precondition: bool = True  # network predicts around a still video and no motion; False = the literal paper
     qk_norm: str = "rms_norm_across_heads"
     cross_attn_norm: bool = True
     eps: float = 1e-6
@@ -153,7 +154,7 @@ WAN5B = ModelConfig(
     text=TextConfig(kind="pretrained", width=4096, layers=24, heads=64, max_tokens=512, vocabulary=256384),
     joint_denoiser=JointDenoiserConfig(
         layers=30, heads=24, head_dim=128, ffn_dim=14336, freq_dim=256, patch_size=(1, 2, 2),
-        camera_rays=False, first_frame_added=False,
+        camera_rays=False, first_frame_added=False, precondition=False,
     ),
     point_aligner=PointAlignerConfig(width=256, blocks=8, heads=8, patch_points=1024, voxel_m=0.01),
     loop=LoopConfig(steps=50, shift=5.0, text_guidance=5.0),

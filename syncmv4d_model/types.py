@@ -64,6 +64,7 @@ class Condition:
     text: Float[Any, "B L D"]
     text_mask: Bool[Any, "B L"]
     reference: Float[Any, "B V C 1 h w"]  # standardised latent of the reference images
+    still: Float[Any, "B V C F h w"] | None  # latent of the reference held still; None without preconditioning
     cameras: Cameras
     centre: Float[Any, "B 3"]  # world point (m) that normalised tracks are relative to
 

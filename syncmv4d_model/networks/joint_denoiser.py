@@ -162,6 +162,7 @@ class JointDenoiser(nn.Module):
 
     def compile_blocks(self) -> None:
         """Compile the block once for all layers: a fraction of the time that compiling the whole model takes."""
+        torch._dynamo.config.recompile_limit = 64  # one per batch size and precision
         for block in self.blocks:
             block.compile(fullgraph=True)
 

@@ -41,9 +41,24 @@ def prepare(
     )
     components = build_components(config, seed=seed, tokenizer=tokenizer, codec=codec)
     components = replace(components, statistics=measure_statistics(light))
+    if components.preconditioner is not None:
+        fit_preconditioner(components, fitted[:: max(1, len(fitted) // 64)])
     save_components(out, components, dtype=torch.float32)
     TextMean.fit(light).save(out / "text_mean.safetensors")
     return components
+
+
+@torch.no_grad()
+def fit_preconditioner(components: Components, paths: list[Path]) -> None:
+    """Measure how far latents lie from a still video and from no motion."""
+    assert components.preconditioner is not None
+    codec, residuals, motions = components.codec, [], []
+    for path in paths:
+        video, pseudo_video = truth_videos(read_sequence(path), components.config)
+        still = codec.encode_video(video[:, :1].expand_as(video))
+        residuals.append(codec.encode_video(video) - still)
+        motions.append(codec.encode_motion(pseudo_video))
+    components.preconditioner.fit(torch.cat(residuals), torch.cat(motions))
 
 
 def measure_statistics(sequences: list[Sequence]) -> Statistics:

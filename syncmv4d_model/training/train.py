@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,7 +79,7 @@ def train(
         if resumed:
             state = restore_position(state_path, state)
         log = _Log(run_dir / "log.jsonl", stage_plan.stage, options.log_every, report)
-        finished = _run_stage(components, stage, state, state_path, options, deadline, log, validate)
+        finished = _run_stage(components, stage, state, state_path, seed, options, deadline, log, validate)
         if not finished:
             return False
         state.average.copy_to(state.parameters)
@@ -94,6 +95,7 @@ def _run_stage(
     stage: Stage,
     state: StageState,
     state_path: Path,
+    seed: int,
     options: RunOptions,
     deadline: float,
     log: _Log,
@@ -109,7 +111,7 @@ def _run_stage(
             return False
         for group in state.optimizer.param_groups:
             group["lr"] = group["peak"] * schedule(state.step, plan)
-        generator = torch.Generator().manual_seed(1_000_003 * (state.stage_index + 1) + state.step)
+        generator = step_generator(seed, state.stage_index, state.step)
         with torch.autocast(device_type, torch.bfloat16, enabled=options.bf16):
             placed = batch.to(options.device) if hasattr(batch, "to") else batch
             terms = stage.losses(placed, generator)
@@ -136,6 +138,12 @@ def _run_stage(
                     figures = validate(plan.stage, state.step)
                 log.figures(state.step, figures)
     raise AssertionError("batches are endless")
+
+
+def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
+    """Times and noise of one training step."""
+    (state,) = np.random.SeedSequence([seed, stage_index, step]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state >> 1))
 
 
 def schedule(step: int, plan: StagePlan) -> float:

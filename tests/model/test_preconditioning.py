@@ -1,0 +1,54 @@
+"""The expectation that the network's output is added to."""
+
+import pytest
+import torch
+
+from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
+from syncmv4d_model.networks.preconditioning import Preconditioner, velocity_about
+from syncmv4d_model.types import JointVelocity, State
+
+B, V, C, F, H, W = 1, 2, 3, 4, 60, 60
+
+
+def gaussian_latents(moment, mean, *, t, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (B, V, C, F, H, W)
+    clean = mean + moment.sqrt().view(1, 1, C, 1, 1, 1) * torch.randn(shape, generator=generator)
+    noise = torch.randn(shape, generator=generator)
+    return noise - clean, diffuse(clean, noise, torch.full((B,), t)), clean
+
+
+@pytest.mark.parametrize("t", [0.05, 0.3, 0.7, 1.0])
+def test_what_is_left_for_the_network_is_uncorrelated_with_the_input_and_of_unit_spread(t):
+    moment, mean = torch.tensor([0.04, 1.0, 3.0]), torch.randn(B, V, C, F, H, W)
+    velocity, noisy, _ = gaussian_latents(moment, mean, t=t)
+    both = torch.stack([moment, moment], dim=1)
+    time = torch.full((B,), t)
+    expected = velocity_about(torch.zeros_like(noisy), noisy, mean=mean, moment=both, t=time)
+    spread = velocity_about(torch.ones_like(noisy), noisy, mean=mean, moment=both, t=time) - expected
+    left = (velocity - expected) / spread
+    centred = noisy - (1 - t) * mean
+    for channel in range(C):
+        assert left[:, :, channel].std().item() == pytest.approx(1, abs=0.02)
+        pair = torch.stack([left[:, :, channel].flatten(), centred[:, :, channel].flatten()])
+        assert abs(torch.corrcoef(pair)[0, 1].item()) < 0.02
+
+
+def test_an_untrained_network_answers_with_the_still_reference_at_pure_noise():
+    generator = torch.Generator().manual_seed(1)
+    still, noise = (torch.randn(B, V, C, F, 2, 2, generator=generator) for _ in range(2))
+    preconditioner, nothing = Preconditioner(C, C), torch.zeros(B, V, C, F, 2, 2)
+    t = torch.ones(B)
+    output = JointVelocity(nothing, nothing, torch.zeros(B, V, 2))
+    velocity = preconditioner(output, State(noise, noise, None), t=t, still=still)
+    torch.testing.assert_close(clean_estimate(noise, velocity.video, t), still)
+    torch.testing.assert_close(clean_estimate(noise, velocity.motion, t), nothing)
+
+
+def test_moments_are_measured_apart_for_the_first_latent_frame():
+    preconditioner = Preconditioner(1, 1)
+    latents = torch.ones(5, 1, 3, 2, 2)
+    latents[:, :, 0] = 0.5
+    preconditioner.fit(torch.zeros_like(latents), latents)
+    assert preconditioner.motion_moment.tolist() == [[0.25, 1.0]]
+    assert preconditioner.video_moment.tolist() == [[pytest.approx(1e-3), pytest.approx(1e-3)]]
