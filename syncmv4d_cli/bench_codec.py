@@ -73,16 +73,16 @@ def score(codec: PcaCodec | None, config: ModelConfig, sequences: Iterable[Seque
     from syncmv4d_model.data.loader import truth_videos
     from syncmv4d_model.evaluation import metrics
     from syncmv4d_model.evaluation.case import observation_of
-    from syncmv4d_model.motion.pseudo_video import decode_denormalise
+    from syncmv4d_model.motion.pseudo_video import EXACT, decode_denormalise
 
     errors, still, squared = [], [], []
     for sequence in sequences:
         video, pseudo_video = truth_videos(sequence, config)
         with torch.no_grad():
             if codec is None:
-                decoded, noise = (pseudo_video * 255).round() / 255, 0.0
+                decoded, noise = (pseudo_video * 255).round() / 255, EXACT
             else:
-                decoded, noise = codec.decode_motion(codec.encode_motion(pseudo_video)), codec.motion_noise_levels
+                decoded, noise = codec.decode_motion(codec.encode_motion(pseudo_video)), codec.motion_noise
                 squared.append((codec.decode_video(codec.encode_video(video)) - video)[:, 1:].square().mean().item())
         coarse = decode_denormalise(
             decoded[None],
@@ -91,7 +91,7 @@ def score(codec: PcaCodec | None, config: ModelConfig, sequences: Iterable[Seque
             torch.from_numpy(sequence.depth_scale)[None],
             motion=config.motion,
             splat_px=config.motion.dense_splat_px,
-            identity_noise_levels=noise,
+            noise=noise,
         )
         tracks = metrics.filled_in_time(
             coarse.points_world[0].numpy(), coarse.valid[0].numpy(), first_frame=sequence.positions[:, 0]

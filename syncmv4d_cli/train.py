@@ -53,6 +53,8 @@ class Run:
     """Autocast to bfloat16."""
     compile: bool = False
     """torch.compile the joint denoiser (about a minute at each start, faster steps)."""
+    gradient_checkpointing: bool = False
+    """Compute the joint denoiser's blocks again in the backward pass: less memory, slower."""
     save_every: int = 250
 
 
@@ -143,6 +145,7 @@ def run(options: Run) -> None:
     machine = RunOptions(
         bf16=options.bf16,
         compile=options.compile,
+        gradient_checkpointing=options.gradient_checkpointing,
         device=options.device,
         minutes=options.minutes,
         save_every=options.save_every,

@@ -16,7 +16,7 @@ from syncmv4d_model.diffusion.closed_loop import LoopFunctions
 from syncmv4d_model.motion.anchors import point_colours, stratified_anchors
 from syncmv4d_model.motion.projection import depth_min_max
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
-from syncmv4d_model.networks.camera_rays import scene_centre
+from syncmv4d_model.networks.camera_rays import view_centres
 from syncmv4d_model.networks.text import TokenizedText
 from syncmv4d_model.types import (
     TRACK_UNIT_M,
@@ -39,14 +39,14 @@ def stack_cameras(observations: Sequence[Observation]) -> Cameras:
     return Cameras(torch.from_numpy(intrinsics).float(), torch.from_numpy(camera_from_world).float(), height, width)
 
 
-def normalised(points_world: Tensor, centre: Float[Tensor, "B 3"]) -> Tensor:
+def normalised(points_world: Tensor, centres: Float[Tensor, "B V 3"]) -> Tensor:
     """World metres -> the frame that the point aligner and its diffusion state live in."""
-    return (points_world - centre[:, None, None, None]) / TRACK_UNIT_M
+    return (points_world - centres[:, :, None, None]) / TRACK_UNIT_M
 
 
-def world(points: Tensor, centre: Float[Tensor, "B 3"]) -> Tensor:
+def world(points: Tensor, centres: Float[Tensor, "B V 3"]) -> Tensor:
     """Inverse of `normalised`."""
-    return points * TRACK_UNIT_M + centre[:, None, None, None]
+    return points * TRACK_UNIT_M + centres[:, :, None, None]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Binding:
             return decode_denormalise(
                 self.pseudo_video(clean_motion), anchors.pixels, self.condition.cameras,
                 self.metric_scale(depth_scale.float()), motion=config, splat_px=config.dense_splat_px,
-                identity_noise_levels=self.components.codec.motion_noise_levels,
+                noise=self.components.codec.motion_noise,
             )  # fmt: skip
 
     def point_aligner(self, tracks: Tensor, coarse: CoarseTracks, anchors: Anchors, t: Tensor) -> AlignedTracks:
@@ -132,14 +132,14 @@ class Binding:
         assert self.components.point_aligner is not None
         size = anchors.pixels.new_tensor([cameras.width, cameras.height])
         return self.components.point_aligner(
-            tracks, normalised(coarse.points_world, self.condition.centre), coarse.valid, t=t,
+            tracks, normalised(coarse.points_world, self.condition.centres), coarse.valid, t=t,
             anchor_pixels=(anchors.pixels + 0.5) / size, anchor_colours=anchors.colours,
         )  # fmt: skip
 
     def project_encode(self, clean: Tensor, anchors: Anchors) -> Tensor:
         config, cameras = self.components.config, self.condition.cameras
         with full_precision(clean):
-            points_world = world(clean.float(), self.condition.centre)
+            points_world = world(clean.float(), self.condition.centres)
             pseudo_video = project_normalise(
                 points_world, anchors.pixels, cameras, depth_min_max(points_world, cameras), motion=config.motion,
                 splat_px=config.motion.sparse_splat_px, tracking_video=config.switches.tracking_video,
@@ -167,20 +167,36 @@ def images_to_unit(images: np.ndarray) -> Tensor:
 
 
 def make_condition(
-    components: Components, texts: list[str], images: Float[Tensor, "B V H W 3"], cameras: Cameras
+    components: Components,
+    texts: list[str],
+    images: Float[Tensor, "B V H W 3"],
+    cameras: Cameras,
+    *,
+    reference: Float[Tensor, "B V C 1 h w"] | None = None,
 ) -> tuple[Condition, TokenizedText]:
-    """Encode text, reference images and cameras once; also returns what the tokenizer made of the texts."""
+    """Encode text, reference images (unless their latent is given) and cameras once; also returns what the tokenizer
+    made of the texts.
+    """
     encoder, device = components.text_encoder, images.device
     tokens = encoder.tokenize(texts)
     mask = tokens.mask.to(device)
     text = encoder(tokens.ids.to(device), mask)
-    frames = components.config.num_frames if components.preconditioner is not None else 1
+    config, still = components.config, None
+    if components.preconditioner is not None:
+        still = _encode_still(components, images, config.num_frames)
+    if reference is None:
+        reference = _encode_still(components, images, 1) if still is None else still[:, :, :, :1]
+    centres = view_centres(cameras, mean_depth_m=config.mean_depth_m, multi_view=config.switches.multi_view)
+    return Condition(text, mask, reference, still, cameras, centres), tokens
+
+
+def _encode_still(
+    components: Components, images: Float[Tensor, "B V H W 3"], frames: int
+) -> Float[Tensor, "B V C F h w"]:
+    """Latents of the images held still; the first latent frame is that of one image alone, for the codec is causal."""
     with full_precision(images):
-        still = components.codec.encode_video(repeat(images, "b v h w c -> (b v) t h w c", t=frames))
-    still = rearrange(still, "(b v) c f h w -> b v c f h w", b=len(images))
-    reference = still[:, :, :, :1]  # the codec is causal
-    centre = scene_centre(cameras, mean_depth_m=components.config.mean_depth_m)
-    return Condition(text, mask, reference, still if frames > 1 else None, cameras, centre), tokens
+        latents = components.codec.encode_video(repeat(images, "b v h w c -> (b v) t h w c", t=frames))
+    return rearrange(latents, "(b v) c f h w -> b v c f h w", b=len(images))
 
 
 def task_warnings(task: str, tokens: TokenizedText) -> list[str]:

@@ -53,6 +53,10 @@ class Components:
     point_aligner: PointAligner | None
     statistics: Statistics
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.joint_denoiser.parameters()).device
+
     def networks(self) -> dict[str, nn.Module]:
         """The parts with parameters, by folder name."""
         parts: dict[str, Any] = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import types
+import math
+import operator
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -104,7 +105,6 @@ class ModelConfig:
     """A whole model. `num_frames` is 4k+1, as the Wan VAE asks."""
 
     name: str = "nano"
-    num_views: int = 3
     max_views: int = 4
     num_frames: int = 17
     height: int = 96
@@ -122,9 +122,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_num_frames(self.num_frames, self.codec.temporal_stride)
-        stride = self.codec.spatial_stride
-        if self.height % stride or self.width % stride:
-            raise ValueError(f"height and width must be multiples of {stride}, got {self.height} x {self.width}")
+        rows, columns = (self.codec.spatial_stride * patch for patch in self.joint_denoiser.patch_size[1:])
+        if self.height % rows or self.width % columns:
+            raise ValueError(
+                f"height and width must be multiples of {rows} and {columns}, got {self.height} x {self.width}"
+            )
+        _check_ranges(self)
 
     @property
     def latent_frames(self) -> int:
@@ -133,6 +136,36 @@ class ModelConfig:
     @property
     def latent_size(self) -> tuple[int, int]:
         return self.height // self.codec.spatial_stride, self.width // self.codec.spatial_stride
+
+
+COUNTS = (
+    "max_views", "num_frames", "height", "width", "num_points",
+    "codec.video_channels", "codec.motion_channels", "codec.spatial_stride", "codec.temporal_stride",
+    "text.width", "text.layers", "text.heads", "text.max_tokens", "text.vocabulary",
+    "joint_denoiser.layers", "joint_denoiser.heads", "joint_denoiser.head_dim", "joint_denoiser.ffn_dim",
+    "point_aligner.width", "point_aligner.blocks", "point_aligner.heads", "point_aligner.patch_points",
+    "loop.steps", "loop.feedback_interval",
+)  # fmt: skip
+LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift")
+UNIT_INTERVAL = ("codec.whitening", "motion.foreground_floor")
+
+
+def _check_ranges(config: ModelConfig) -> None:
+    def value(name: str) -> float:
+        return operator.attrgetter(name)(config)
+
+    for name in COUNTS:
+        if value(name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {value(name)}")
+    for name in LENGTHS:
+        if not 0 < value(name) < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value(name)}")
+    for name in UNIT_INTERVAL:
+        if not 0 <= value(name) <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], got {value(name)}")
+    for name in ("motion.dense_splat_px", "motion.sparse_splat_px"):
+        if value(name) < 1 or value(name) % 2 == 0:
+            raise ValueError(f"{name} must be odd and positive, got {value(name)}")
 
 
 def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
@@ -196,8 +229,6 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
             raise ValueError(f"{where} must be a list of {len(kinds)}, got {value!r}")
         return tuple(_coerce(kind, item, where) for kind, item in zip(kinds, value, strict=True))
-    if isinstance(hint, types.UnionType):
-        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

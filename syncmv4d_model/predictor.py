@@ -137,7 +137,7 @@ class Predictor:
         chosen_anchors = torch.gather(anchors, 2, torch.from_numpy(chosen)[None, :, :, None].expand(-1, -1, -1, 2))
         coarse = decode_denormalise(
             decoded, chosen_anchors, cameras, scale, motion=motion, splat_px=motion.dense_splat_px,
-            identity_noise_levels=self.components.codec.motion_noise_levels,
+            noise=codec.motion_noise,
         )  # fmt: skip
         return coarse.points_world[0].numpy(), coarse.valid[0].numpy()
 
@@ -196,7 +196,7 @@ class Predictor:
         if result.aligned is not None:
             assert result.state.tracks is not None
             aligned = result.aligned
-            tracks = world(result.state.tracks, binding.condition.centre)[0]
+            tracks = world(result.state.tracks, binding.condition.centres)[0]
             visible = aligned.visible_logit[0] > 0
             temperature = self.components.statistics.stddev_temperature
             stddev = torch.exp(0.5 * aligned.log_variance[0]) * (TRACK_UNIT_M * temperature)

@@ -66,7 +66,9 @@ class Condition:
     reference: Float[Any, "B V C 1 h w"]  # standardised latent of the reference images
     still: Float[Any, "B V C F h w"] | None  # latent of the reference held still; None without preconditioning
     cameras: Cameras
-    centre: Float[Any, "B 3"]  # world point (m) that normalised tracks are relative to
+    centres: Float[
+        Any, "B V 3"
+    ]  # world points (m) that normalised tracks are relative to: one for all views that are taken together
 
 
 @dataclass(frozen=True)

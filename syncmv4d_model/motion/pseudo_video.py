@@ -6,6 +6,8 @@ now; it is drawn where the point is now. Decoding looks every identity up again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float
 
@@ -25,8 +27,16 @@ RECEDE_PX = 3.0
 TIE_LEVELS = 0.5
 """Pixels whose identity is this near the best one's belong to the match; so do those within the codec's noise."""
 
-NOISE_TOLERANCE = 3.0
-"""An identity may be off by this many standard deviations of the codec."""
+
+@dataclass(frozen=True)
+class IdentityNoise:
+    """How far identities that went through a codec are off, in 8-bit levels of a channel."""
+
+    rms_levels: float = 0.0
+    usual_levels: float = 0.0  # four in five are no further off; the rest lie at edges, and would hide occlusion
+
+
+EXACT = IdentityNoise()
 
 
 def project_normalise(
@@ -87,14 +97,15 @@ def decode_denormalise(
     *,
     motion: MotionConfig,
     splat_px: int,
-    identity_noise_levels: float = 0.0,
+    noise: IdentityNoise = EXACT,
 ) -> CoarseTracks:
     """Read world tracks (m) off a pseudo video (paper, "Decode and denormalise").
 
     For each anchor (u, v) and frame the pixel whose identity fits best is looked up; the point's pixel and depth are
-    the mean over the connected pixels within half a level of it, or within the codec's noise where that is more. A point whose best identity is off by more than
-    max(2 levels, the splat's radius, 3 x `identity_noise_levels`) on a channel is not visible in that frame: `valid`
-    is False and the position is finite but arbitrary. Levels are 1/255 of a drawn channel.
+    the mean over the connected pixels within half a level of it, or within the codec's rms noise where that is more. A
+    point whose best identity is off by more than max(2 levels, the splat's radius, the codec's usual noise) on a channel
+    is not visible in that frame: `valid` is False and the position is finite but arbitrary. Levels are 1/255 of a drawn
+    channel.
     Differentiable with respect to the depth channel and `depth_scale` (near, far; m).
     """
     batch, views, frames, height, width, _ = pseudo_video.shape
@@ -102,9 +113,7 @@ def decode_denormalise(
     values = without_floor(pseudo_video, motion)
     size = anchors_px.new_tensor([width, height])
     levels_per_px = LEVELS * (1 - motion.foreground_floor) / size
-    tolerance = (splat_px // 2 * levels_per_px).clamp(
-        min=max(MIN_TOLERANCE_LEVELS, NOISE_TOLERANCE * identity_noise_levels)
-    )
+    tolerance = (splat_px // 2 * levels_per_px).clamp(min=max(MIN_TOLERANCE_LEVELS, noise.usual_levels))
     matches = match_identities(
         (values[..., :2].detach() * size - 0.5).flatten(0, 2),
         values[..., 2].flatten(0, 2),
@@ -112,7 +121,7 @@ def decode_denormalise(
         anchors_px[:, :, None].expand(batch, views, frames, -1, 2).flatten(0, 2),
         levels_per_px=levels_per_px,
         tolerance_levels=tolerance,
-        tie_levels=max(TIE_LEVELS, identity_noise_levels),
+        tie_levels=max(TIE_LEVELS, noise.rms_levels),
         reach_px=max(2, splat_px - 1),
     )
     shape = (batch, views, frames)

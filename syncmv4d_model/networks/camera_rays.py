@@ -64,6 +64,21 @@ def scene_centre(cameras: Cameras, *, mean_depth_m: float) -> Float[Tensor, "B 3
     return torch.where(solvable, meeting, on_rays).float()
 
 
+def view_centres(cameras: Cameras, *, mean_depth_m: float, multi_view: bool) -> Float[Tensor, "B V 3"]:
+    """The point that each view's tracks and rays are relative to: the scene's centre, or, where views are taken one by
+    one and must not know of each other, each view's own.
+    """
+    batch, views = cameras.intrinsics.shape[:2]
+    if multi_view:
+        return scene_centre(cameras, mean_depth_m=mean_depth_m)[:, None].expand(-1, views, -1)
+    alone = replace(
+        cameras,
+        intrinsics=cameras.intrinsics.flatten(0, 1)[:, None],
+        camera_from_world=cameras.camera_from_world.flatten(0, 1)[:, None],
+    )
+    return scene_centre(alone, mean_depth_m=mean_depth_m).unflatten(0, (batch, views))
+
+
 def _rays(cameras: Cameras, pixels: Float[Tensor, "P 2"]) -> tuple[Tensor, Tensor, Tensor]:
     """Camera centres [B V 3], unit ray directions [B V P 3] in world axes, and their camera-frame z [B V P 1]."""
     intrinsics, rotation = cameras.intrinsics, cameras.camera_from_world[..., :3, :3]
@@ -79,7 +94,7 @@ def _rays(cameras: Cameras, pixels: Float[Tensor, "P 2"]) -> tuple[Tensor, Tenso
 
 
 def ray_features(
-    cameras: Cameras, centre: Float[Tensor, "B 3"], *, rows: int, columns: int
+    cameras: Cameras, centres: Float[Tensor, "B V 3"], *, rows: int, columns: int
 ) -> Float[Tensor, "B V cells 7"]:
     """Per cell of a rows x columns grid over the image: the direction of the ray through its middle, its moment about
     the scene's centre (Pluecker coordinates), and the distance along it at which it passes nearest to that centre.
@@ -89,18 +104,18 @@ def ray_features(
     v = (torch.arange(rows, device=like.device, dtype=like.dtype) + 0.5) * (cameras.height / rows) - 0.5
     pixels = torch.stack(torch.broadcast_tensors(u[None, :], v[:, None]), dim=-1).flatten(0, 1)
     origins, directions, _ = _rays(cameras, pixels)
-    origins = ((origins - centre[:, None]) / TRACK_UNIT_M)[:, :, None].expand_as(directions)
+    origins = ((origins - centres) / TRACK_UNIT_M)[:, :, None].expand_as(directions)
     moments = torch.linalg.cross(origins, directions)
     nearest = -(origins * directions).sum(-1, keepdim=True)
     return torch.cat([directions, moments, nearest], dim=-1)
 
 
-def pose_features(cameras: Cameras, centre: Float[Tensor, "B 3"]) -> Float[Tensor, "B V 17"]:
+def pose_features(cameras: Cameras, centres: Float[Tensor, "B V 3"]) -> Float[Tensor, "B V 17"]:
     """Per view: camera centre and depth of the scene's centre (track units), rotation, and focal lengths and principal
     point as fractions of the image.
     """
     rotation = cameras.camera_from_world[..., :3, :3]
-    origins = -(rotation * cameras.camera_from_world[..., :3, 3:]).sum(-2) - centre[:, None]
+    origins = -(rotation * cameras.camera_from_world[..., :3, 3:]).sum(-2) - centres
     depth = -(rotation[..., 2, :] * origins).sum(-1, keepdim=True)
     size = cameras.intrinsics.new_tensor([cameras.width, cameras.height])
     focal = torch.diagonal(cameras.intrinsics, dim1=-2, dim2=-1)[..., :2] / size

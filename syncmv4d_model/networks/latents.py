@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import nn
 
 from syncmv4d_model.config import CodecConfig, MotionConfig, check_num_frames
+from syncmv4d_model.motion.pseudo_video import EXACT, IdentityNoise
 from syncmv4d_model.networks.motion_channels import from_motion_channels, to_motion_channels, with_background_filled
 
 
@@ -22,8 +23,8 @@ class Codec(Protocol):
     motion_channels: int
 
     @property
-    def motion_noise_levels(self) -> float:
-        """Standard deviation, in 8-bit levels, of a decoded identity channel on the foreground."""
+    def motion_noise(self) -> IdentityNoise:
+        """How far a decoded identity channel is off on the foreground."""
         ...
 
     def encode_video(self, video: Float[torch.Tensor, "N T H W 3"]) -> Float[torch.Tensor, "N C F h w"]:
@@ -128,11 +129,11 @@ class PcaCodec(nn.Module):
         self.motion_code = BlockCode(
             4 if relative else 3, config.motion_channels, stride=stride, group=group, fill=relative
         )
-        self.register_buffer("noise_levels", torch.zeros(()))
+        self.register_buffer("noise_levels", torch.zeros(2))  # IdentityNoise
 
     @property
-    def motion_noise_levels(self) -> float:
-        return float(self.noise_levels)
+    def motion_noise(self) -> IdentityNoise:
+        return IdentityNoise(*self.noise_levels.tolist())
 
     def encode_video(self, video: Float[torch.Tensor, "N T H W 3"]) -> Float[torch.Tensor, "N C F h w"]:
         return self.video_code.encode(video)
@@ -163,10 +164,10 @@ class WanCodec:
     2 * value - 1. Videos are coded one at a time, which bounds memory.
     """
 
-    def __init__(self, vae: Any, *, motion_noise_levels: float = 0.0) -> None:
+    def __init__(self, vae: Any, *, motion_noise: IdentityNoise = EXACT) -> None:
         self.vae = vae
         self.video_channels = self.motion_channels = int(vae.config.z_dim)
-        self.motion_noise_levels = motion_noise_levels
+        self.motion_noise = motion_noise
         statistics = torch.tensor([vae.config.latents_mean, vae.config.latents_std], dtype=torch.float32)
         if statistics.shape[1] != self.video_channels:
             raise ValueError(f"the VAE has {self.video_channels} latent channels but {statistics.shape[1]} statistics")

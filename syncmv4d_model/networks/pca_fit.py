@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 
 from syncmv4d_model.config import CodecConfig, MotionConfig
-from syncmv4d_model.motion.pseudo_video import LEVELS, foreground
+from syncmv4d_model.motion.pseudo_video import LEVELS, IdentityNoise, foreground
 from syncmv4d_model.networks.latents import BlockBasis, BlockCode, PcaCodec
 
 BLOCKS_PER_SEQUENCE = 96
@@ -16,6 +17,9 @@ BLOCKS_PER_SEQUENCE = 96
 
 NOISE_SEQUENCES = 8
 """Sequences kept to measure what the finished code does to an identity."""
+
+USUAL_SHARE = 0.8
+"""Share of identities that are within IdentityNoise.usual_levels."""
 
 POWER_ITERATIONS = 12
 OVERSAMPLING = 32
@@ -65,19 +69,24 @@ def fit_pca_codec(
     for (kind, part), covariance in sums.items():
         # An empty block of a pseudo video must be the zero code, so its mean stays 0.
         _fit_basis(getattr(codes[kind], part), covariance, whitening=config.whitening, centred=kind == "video")
-    codec.noise_levels.fill_(identity_noise_levels(codec, kept))
+    noise = identity_noise(codec, kept)
+    codec.noise_levels.copy_(torch.tensor([noise.rms_levels, noise.usual_levels]))
     return codec
 
 
 @torch.no_grad()
-def identity_noise_levels(codec: PcaCodec, pseudo_videos: list[Float[torch.Tensor, "V T H W 3"]]) -> float:
-    """Standard deviation (8-bit levels) of an identity channel after encode-decode, where both sides are foreground."""
+def identity_noise(codec: PcaCodec, pseudo_videos: list[Float[torch.Tensor, "V T H W 3"]]) -> IdentityNoise:
+    """How far an identity channel is off after encode-decode, where both sides are foreground."""
     errors = []
     for pseudo_video in pseudo_videos:
         decoded = codec.decode_motion(codec.encode_motion(pseudo_video))
         both = foreground(pseudo_video, codec.motion) & foreground(decoded, codec.motion)
-        errors.append((decoded - pseudo_video)[both][:, :2].flatten())
-    return float(torch.cat(errors).square().mean().sqrt() * LEVELS) if errors else 0.0
+        errors.append((decoded - pseudo_video)[both][:, :2].flatten().abs() * LEVELS)
+    if not errors:
+        return IdentityNoise()
+    levels = torch.cat(errors)
+    usual = float(np.quantile(levels.numpy(), USUAL_SHARE))  # torch's own refuses as many values
+    return IdentityNoise(float(levels.square().mean().sqrt()), usual)
 
 
 def _drawn_blocks(code: BlockCode, video: torch.Tensor, part: str, generator: torch.Generator) -> torch.Tensor:

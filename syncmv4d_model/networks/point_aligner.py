@@ -87,7 +87,7 @@ class PointAligner(nn.Module):
     """v = DPA(M_t, coarse, t) as a residual on the coarse tracks; coordinates are normalised (world - centre) / 0.25 m.
 
     Points of a view may come in any order, and so may views: neither is numbered. With `switches.multi_view` False each view
-    is a scene of its own. `detach_heads` cuts the heads off from the features, so that their losses train nothing else.
+    is a scene of its own.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -98,7 +98,6 @@ class PointAligner(nn.Module):
         self.patch_points = aligner.patch_points
         self.voxel = aligner.voxel_m / TRACK_UNIT_M
         self.width = width
-        self.detach_heads = False
 
         self.embed_state = nn.Linear(6, width)
         self.embed_coarse = nn.Linear(4 + 6 * COORDINATE_OCTAVES, width)
@@ -189,7 +188,7 @@ class PointAligner(nn.Module):
         moved = self.displacement(features).float()
         residual = _views_first(moved[..., :3] + moved[..., 3:] * innovation, views)
         clean = filled + residual
-        visible, label, log_variance = self.heads(features.detach() if self.detach_heads else features)
+        visible, label, log_variance = self.heads(features)
         return AlignedTracks(
             clean=clean,
             velocity=(tracks - clean) / t.float().clamp(min=SMALLEST_T)[:, None, None, None, None],

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from syncmv4d_model.config import ModelConfig
-from syncmv4d_model.networks.joint_denoiser import JointDenoiser, init_from_wan, is_added
+from syncmv4d_model.networks.initialisation import init_from_wan, is_added
+from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 INDEX_FILE = WEIGHTS_FILE + ".index.json"

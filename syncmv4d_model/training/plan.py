@@ -49,10 +49,10 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 
 NANO_PLAN = TrainingPlan(
     (
-        StagePlan("joint_denoiser", steps=1600),
-        StagePlan("point_aligner", steps=300, learning_rate=1e-3, warmup_steps=50),
-        StagePlan("closed_loop", steps=120, learning_rate=1.5e-4, warmup_steps=30),
-        StagePlan("heads", steps=160, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=96),
+        StagePlan("joint_denoiser", steps=4500),
+        StagePlan("point_aligner", steps=600, learning_rate=1e-3, warmup_steps=50),
+        StagePlan("closed_loop", steps=250, learning_rate=1.5e-4, warmup_steps=30),
+        StagePlan("heads", steps=300, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=160),
     )
 )
 

@@ -75,7 +75,7 @@ class Drawn:
 
     def world(self, tracks: Tensor) -> Tensor:
         """Normalised tracks as world metres."""
-        return world(tracks, self.binding.condition.centre)
+        return world(tracks, self.binding.condition.centres)
 
     @property
     def depth_scale(self) -> Tensor:
@@ -96,14 +96,16 @@ class _Draw:
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
         components, plan, size = self.components, self.plan, len(batch.texts)
+        batch = batch.to(components.device)
         t = sample_training_times(size, generator=generator, high_noise_share=plan.high_noise_share)
         keep = torch.rand(size, generator=generator) >= plan.text_dropout
         texts = [text if kept else "" for text, kept in zip(batch.texts, keep.tolist(), strict=True)]
-        condition, _ = make_condition(components, texts, batch.images, batch.cameras)
-        # the reference latent is exactly the video latents' frame 0: the codec is causal
-        condition = replace(condition, reference=batch.video[:, :, :, :1])
+        # the codec is causal: the reference's latent is the first of the video's
+        condition, _ = make_condition(
+            components, texts, batch.images, batch.cameras, reference=batch.video[:, :, :, :1]
+        )
         motion = batch.motion if components.config.switches.motion else None
-        clean = State(batch.video, motion, normalised(batch.points_world, condition.centre))
+        clean = State(batch.video, motion, normalised(batch.points_world, condition.centres))
         noise = State(*(None if part is None else _noise_like(part, generator) for part in vars(clean).values()))
         anchors = Anchors(batch.anchors_px, batch.colours, torch.zeros_like(batch.label, dtype=torch.bool))
         return Drawn(
@@ -184,7 +186,7 @@ class SampledOutputs:
         terms = []
         for example in examples:
             aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
-            clean = normalised(example.batch.points_world, example.binding.condition.centre)
+            clean = normalised(example.batch.points_world, example.binding.condition.centres)
             terms.append(heads_loss(aligned, clean, visible=example.batch.visible, label=example.batch.label))
         return {"heads": torch.stack(terms).mean()}
 
@@ -218,7 +220,7 @@ def stddev_temperature(components: Components, cache: LatentCache, *, count: int
     ratios = []
     for example in sample_outputs(components, cache, count=count, seed=seed).examples:
         aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
-        error = aligned.clean - normalised(example.batch.points_world, example.binding.condition.centre)
+        error = aligned.clean - normalised(example.batch.points_world, example.binding.condition.centres)
         ratios.append((error.abs() * torch.exp(-0.5 * aligned.log_variance)[..., None]).flatten()[::17])
     return float(torch.quantile(torch.cat(ratios), 0.6827))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from syncmv4d_model.checkpoint import Components
+from syncmv4d_model.data.atomic import atomic_file
+from syncmv4d_model.networks.initialisation import is_added
+from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.training.average import MovingAverage
 from syncmv4d_model.training.stages import Stage
 
@@ -42,16 +44,14 @@ class StageState:
 
 
 def _groups(stage: Stage) -> list[dict[str, object]]:
-    """Parameter groups, each with its peak learning rate; parts that Wan lacks may learn faster."""
+    """Parameter groups, each with its peak learning rate; only what Wan has may learn slower than the rest."""
     plan, slow, fast = stage.plan, [], []
     for module in stage.modules:
-        new = getattr(module, "new_parameter_names", lambda: set())()
         for name, parameter in module.named_parameters():
-            (fast if name in new else slow).append(parameter)
-    groups = [{"params": slow, "peak": plan.learning_rate}]
-    if fast:
-        groups.append({"params": fast, "peak": plan.new_module_learning_rate or plan.learning_rate})
-    return groups
+            from_wan = isinstance(module, JointDenoiser) and not is_added(name)
+            (slow if from_wan else fast).append(parameter)
+    peaks = (plan.learning_rate, plan.new_module_learning_rate or plan.learning_rate)
+    return [{"params": part, "peak": peak} for part, peak in zip((slow, fast), peaks, strict=True) if part]
 
 
 def save_state(path: Path, components: Components, state: StageState) -> None:
@@ -105,6 +105,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, stored: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save(stored, partial)
-    os.replace(partial, path)
+    with atomic_file(path) as partial:
+        torch.save(stored, partial)

@@ -35,6 +35,7 @@ class RunOptions:
 
     bf16: bool = False
     compile: bool = False
+    gradient_checkpointing: bool = False
     device: str = "cpu"
     save_every: int = 250
     log_every: int = 20
@@ -68,6 +69,7 @@ def train(
     state_path = run_dir / "state.pt"
     first_stage = stored_stage(state_path)
     components.to(options.device)
+    components.joint_denoiser.gradient_checkpointing = options.gradient_checkpointing
     if options.compile:
         components.joint_denoiser.compile_blocks()
     for index, stage_plan in enumerate(plan.stages[first_stage:], start=first_stage):
@@ -113,8 +115,7 @@ def _run_stage(
             group["lr"] = group["peak"] * schedule(state.step, plan)
         generator = step_generator(seed, state.stage_index, state.step)
         with torch.autocast(device_type, torch.bfloat16, enabled=options.bf16):
-            placed = batch.to(options.device) if hasattr(batch, "to") else batch
-            terms = stage.losses(placed, generator)
+            terms = stage.losses(batch, generator)
             loss = torch.stack(list(terms.values())).sum()
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()

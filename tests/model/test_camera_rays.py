@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from syncmv4d_model import geometry
-from syncmv4d_model.networks.camera_rays import pose_features, ray_features, scene_centre
+from syncmv4d_model.networks.camera_rays import pose_features, ray_features, scene_centre, view_centres
 from syncmv4d_model.types import TRACK_UNIT_M, Cameras
 
 HEIGHT, WIDTH, ROWS, COLUMNS = 96, 128, 3, 4
@@ -60,7 +60,8 @@ def test_parallel_cameras_have_their_centre_between_them_at_the_mean_depth():
 def test_the_point_of_a_ray_nearest_to_the_centre_projects_to_the_middle_of_its_cell():
     cameras = rig(3)
     centre = scene_centre(cameras, mean_depth_m=0.8)
-    direction, moment, distance = ray_features(cameras, centre, rows=ROWS, columns=COLUMNS).split([3, 3, 1], dim=-1)
+    centres = view_centres(cameras, mean_depth_m=0.8, multi_view=True)
+    direction, moment, distance = ray_features(cameras, centres, rows=ROWS, columns=COLUMNS).split([3, 3, 1], dim=-1)
     # With the foot of the perpendicular p, moment = p x direction and p is orthogonal to direction.
     foot = torch.linalg.cross(direction, moment)
     points = (foot * TRACK_UNIT_M + centre[:, None, None]).double().numpy()
@@ -78,8 +79,21 @@ def test_features_do_not_depend_on_where_the_worlds_origin_is():
     features = []
     for shift in (0.0, 5.0):
         cameras = rig(3, shift=shift)
-        centre = scene_centre(cameras, mean_depth_m=0.8)
-        rays = ray_features(cameras, centre, rows=ROWS, columns=COLUMNS)
-        features.append((rays, pose_features(cameras, centre)))
+        centres = view_centres(cameras, mean_depth_m=0.8, multi_view=True)
+        rays = ray_features(cameras, centres, rows=ROWS, columns=COLUMNS)
+        features.append((rays, pose_features(cameras, centres)))
     for here, there in zip(*features, strict=True):
         torch.testing.assert_close(here, there, atol=1e-3, rtol=0)
+
+
+def test_a_view_taken_alone_has_a_centre_that_other_cameras_do_not_move():
+    cameras = rig(3)
+    alone = view_centres(cameras, mean_depth_m=0.8, multi_view=False)
+    for view in range(3):
+        one = Cameras(
+            cameras.intrinsics[:, [view]], cameras.camera_from_world[:, [view]], cameras.height, cameras.width
+        )
+        torch.testing.assert_close(alone[:, view], scene_centre(one, mean_depth_m=0.8))
+    together = view_centres(cameras, mean_depth_m=0.8, multi_view=True)
+    torch.testing.assert_close(together, scene_centre(cameras, mean_depth_m=0.8)[:, None].expand(-1, 3, -1))
+    assert (alone - together).abs().max() > 0.01

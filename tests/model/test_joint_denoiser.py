@@ -17,7 +17,8 @@ from syncmv4d_model.config import (
     SwitchConfig,
     TextConfig,
 )
-from syncmv4d_model.networks.joint_denoiser import JointDenoiser, init_from_wan, is_added
+from syncmv4d_model.networks.initialisation import init_from_wan, is_added
+from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.types import Cameras
 
 TEXT_TOKENS = 6

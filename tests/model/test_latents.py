@@ -3,7 +3,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from syncmv4d_model.config import CodecConfig, MotionConfig
-from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
+from syncmv4d_model.motion.pseudo_video import IdentityNoise, decode_denormalise, foreground, project_normalise
 from syncmv4d_model.networks.latents import PcaCodec, WanCodec
 from syncmv4d_model.networks.motion_channels import OFFSET_PX, from_motion_channels, to_motion_channels
 from syncmv4d_model.networks.pca_fit import fit_pca_codec
@@ -67,11 +67,10 @@ def test_more_channels_lose_less_motion(examples):
     for channels in (8, 64):
         code = fit_pca_codec(examples, CodecConfig(video_channels=8, motion_channels=channels), motion=MOTION)
         decoded = code.decode_motion(code.encode_motion(pseudo_video))[None]
-        noise = code.motion_noise_levels
-        options = {"motion": MOTION, "splat_px": 3, "identity_noise_levels": noise}
+        options = {"motion": MOTION, "splat_px": 3, "noise": code.motion_noise}
         coarse = decode_denormalise(decoded, scene.anchors_px, scene.cameras, scene.depth_scale, **options)
         ratios.append(float((coarse.points_world - scene.points_world).norm(dim=-1)[moving].mean() / static))
-        assert noise > 0
+        assert min(code.motion_noise.rms_levels, code.motion_noise.usual_levels) > 0
     assert ratios[1] < min(0.5, ratios[0])
 
 
@@ -83,11 +82,20 @@ def test_sparse_points_as_the_closed_loop_draws_them_survive_the_codec(codec):
     decoded = codec.decode_motion(codec.encode_motion(video[0]))[None]
     both = foreground(decoded, MOTION) & foreground(video, MOTION)
     assert both.sum() > 0.7 * foreground(video, MOTION).sum()
-    coarse = decode_denormalise(decoded, *arguments, motion=MOTION, splat_px=7, identity_noise_levels=5.0)
+    coarse = decode_denormalise(decoded, *arguments, motion=MOTION, splat_px=7, noise=IdentityNoise(5.0, 15.0))
     error_m = (coarse.points_world - scene.points_world[..., few, :]).norm(dim=-1)[
         scene.visible[..., few] & coarse.valid
     ]
     assert error_m.median() < 0.03
+
+
+def test_the_codec_hides_most_of_what_is_occluded_and_little_of_what_is_seen(codec):
+    scene, pseudo_video = truth(1)
+    decoded = codec.decode_motion(codec.encode_motion(pseudo_video))[None]
+    arguments = (decoded, scene.anchors_px, scene.cameras, scene.depth_scale)
+    valid = decode_denormalise(*arguments, motion=MOTION, splat_px=3, noise=codec.motion_noise).valid
+    assert valid[scene.visible].float().mean() > 0.9
+    assert valid[~scene.visible].float().mean() < 0.7
 
 
 def test_background_decodes_to_exact_black(codec):
@@ -110,7 +118,8 @@ def test_a_stored_codec_comes_back_the_same(codec, examples):
     other = PcaCodec(SMALL, MOTION)
     other.load_state_dict(codec.state_dict())
     assert torch.equal(other.encode_motion(examples[0][1]), codec.encode_motion(examples[0][1]))
-    assert other.motion_noise_levels == codec.motion_noise_levels > 0
+    assert other.motion_noise == codec.motion_noise
+    assert codec.motion_noise.usual_levels > 0
 
 
 def test_decoding_carries_gradients_to_the_latents(codec, examples):
@@ -147,7 +156,7 @@ def wan() -> WanCodec:
         scale_factor_temporal=4,
         scale_factor_spatial=16,
     )
-    return WanCodec(vae.eval().requires_grad_(False), motion_noise_levels=1.5)
+    return WanCodec(vae.eval().requires_grad_(False), motion_noise=IdentityNoise(1.5, 1.0))
 
 
 def test_wan_latents_are_standardised_by_the_vaes_own_statistics(wan):

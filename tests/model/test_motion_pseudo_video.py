@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from syncmv4d_model.config import MotionConfig
 from syncmv4d_model.motion.projection import depth_min_max, project_points, unproject_pixels
-from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise, without_floor
+from syncmv4d_model.motion.pseudo_video import (
+    IdentityNoise,
+    decode_denormalise,
+    foreground,
+    project_normalise,
+    without_floor,
+)
 from syncmv4d_model.types import Cameras
 from tests.model.moving_ellipsoids import MovingScene, eight_bit, moving_scene
 
@@ -120,8 +126,8 @@ def test_an_identity_beyond_the_tolerance_is_invisible_and_a_noisier_codec_widen
     options = {"motion": MOTION, "splat_px": 3}
     strict = decode_denormalise(video, anchors, cameras, scale, **options)
     assert strict.valid.flatten().tolist() == [True, False]
-    # Five pixels are 12 levels: three standard deviations of 4.5 levels reach them.
-    loose = decode_denormalise(video, anchors, cameras, scale, identity_noise_levels=4.5, **options)
+    # Five pixels are 12 levels.
+    loose = decode_denormalise(video, anchors, cameras, scale, noise=IdentityNoise(usual_levels=12.5), **options)
     assert loose.valid.all()
 
 

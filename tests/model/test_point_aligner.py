@@ -75,15 +75,6 @@ def test_the_loss_reaches_every_parameter():
     assert untouched == []
 
 
-def test_detached_heads_train_alone():
-    aligner = small_aligner()
-    aligner.detach_heads = True
-    aligned = aligner(**inputs())
-    (aligned.visible_logit.sum() + aligned.label_logits[..., 1].sum() + aligned.log_variance.sum()).backward()
-    trained = {name for name, parameter in aligner.named_parameters() if parameter.grad is not None}
-    assert trained == {f"heads.{name}" for name, _ in aligner.heads.named_parameters()}
-
-
 def test_the_timestep_changes_the_result():
     aligner, given = small_aligner(), inputs()
     with torch.no_grad():

@@ -12,7 +12,7 @@ from diffusers import WanTransformer3DModel
 from safetensors.torch import load_file, save_file
 
 from syncmv4d_model.config import CodecConfig, JointDenoiserConfig, ModelConfig, TextConfig
-from syncmv4d_model.networks.joint_denoiser import is_added
+from syncmv4d_model.networks.initialisation import is_added
 from syncmv4d_model.networks.pretrained import INDEX_FILE, load_wan_transformer
 
 CONFIG = ModelConfig(
