@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,9 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from syncmv4d_model.config import ModelConfig, SwitchConfig
+from syncmv4d_model.training.plan import GuidanceSource, TrainingPlan
 
 TEXT_MEAN = "text_mean.safetensors"
 
@@ -30,6 +33,8 @@ class Init:
     """Configuration to start from."""
     codec_sequences: int = 400
     """How many sequences the codec is fitted to."""
+    switches: SwitchConfig = SwitchConfig()
+    """The method's parts, for ablations; off is e.g. --switches.no-aligner."""
     seed: int = 0
 
 
@@ -45,6 +50,8 @@ class Run:
     """Run folder: state, log, latent cache, validation pictures, and at the end `checkpoint/`."""
     scale: float = 1.0
     """Multiplies the plan's steps."""
+    guidance_source: GuidanceSource = "clean"
+    """Tracks fed back in training: from the model's clean estimate, or from noisy latents as Algorithm 1 is printed."""
     minutes: float = math.inf
     """Stop after this long; the same command continues."""
     seed: int = 0
@@ -104,7 +111,7 @@ def init(options: Init) -> None:
         raise ValueError(f"{options.out} holds a checkpoint already: choose another folder, or remove it first")
     with _bars() as bars:
         prepare(
-            PRESETS[options.preset],
+            replace(PRESETS[options.preset], switches=options.switches),
             options.data,
             options.out,
             seed=options.seed,
@@ -128,9 +135,11 @@ def run(options: Run) -> None:
     components = load_components(options.checkpoint)
     if components.config.name not in PLANS:
         raise ValueError(f"no training plan for {components.config.name!r}, only for {', '.join(PLANS)}")
+    plan = PLANS[components.config.name].for_switches(components.config.switches)
+    plan = plan.with_guidance(options.guidance_source).scaled(options.scale)
     list_sequences(options.data, "train"), list_sequences(options.data, "val")
     options.out.mkdir(parents=True, exist_ok=True)
-    claim_folder(options)
+    claim_folder(options, components.config, plan)
     with _bars() as bars:
         caches = {
             split: build_cache(
@@ -151,7 +160,7 @@ def run(options: Run) -> None:
         save_every=options.save_every,
     )
     done = train(
-        components, caches["train"], PLANS[components.config.name].scaled(options.scale),
+        components, caches["train"], plan,
         run_dir=options.out, seed=options.seed, options=machine,
         report=lambda stage, step, figures: console.print(_line(stage, step, figures), highlight=False),
         validate=lambda stage, step: _validate(components, caches["val"], options, stage, step),
@@ -185,18 +194,28 @@ def check_run(options: Run) -> None:
         raise FileNotFoundError(f"{options.checkpoint} lacks {TEXT_MEAN}: write it again with `syncmv4d train init`")
 
 
-def claim_folder(options: Run) -> None:
+def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
     """Note in a new run folder what its latents and state belong to; ValueError if an older one belongs to something else."""
     from syncmv4d_model.checkpoint import checkpoint_hash
+    from syncmv4d_model.config import to_dict
     from syncmv4d_model.data.atomic import write_bytes
 
     path = options.out / "run.json"
-    ours = {
-        "data": str(options.data.resolve()),
-        "codec": checkpoint_hash(options.checkpoint / "codec"),
-        "seed": options.seed,
-    }
+    ours = json.loads(
+        json.dumps(
+            {
+                "data": str(options.data.resolve()),
+                "codec": checkpoint_hash(options.checkpoint / "codec"),
+                "seed": options.seed,
+                "config": to_dict(config),
+                "plan": asdict(plan),
+            }
+        )
+    )
     if not path.exists():
+        left = [name for name in ("state.pt", "latents") if (options.out / name).exists()]
+        if left:
+            raise ValueError(f"{options.out} holds {left[0]} of a run but no run.json: choose another --out")
         write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())
         return
     try:
@@ -206,9 +225,10 @@ def claim_folder(options: Run) -> None:
     differing = [name for name in ours if theirs.get(name) != ours[name]]
     if differing:
         name = differing[0]
-        raise ValueError(
-            f"{options.out} holds a run with {name} {theirs.get(name)}, asked for {ours[name]}: choose another --out"
-        )
+        what = f"{name} {theirs.get(name)}, asked for {ours[name]}"
+        if isinstance(ours[name], dict):
+            what = f"another {name} (see {path})"
+        raise ValueError(f"{options.out} holds a run with {what}: choose another --out")
 
 
 def nano(options: Nano) -> None:
@@ -238,13 +258,12 @@ def nano(options: Nano) -> None:
 def _validate(components, cache, options: Run, stage: str, step: int) -> dict[str, float]:
     """Latent errors at every save; sampled tracks too once a stage has both networks; a picture of one sequence."""
     from syncmv4d_cli.preview import write_validation_picture
+    from syncmv4d_model.training.plan import NEED_ALIGNER
     from syncmv4d_model.training.validate import latent_errors, track_errors
 
     figures = latent_errors(components, cache, sequences=min(16, len(cache)), seed=options.seed)
-    if stage != "joint_denoiser":
-        figures |= track_errors(
-            components, cache, sequences=min(8, len(cache)), steps=components.config.loop.steps, seed=options.seed
-        )
+    if stage in NEED_ALIGNER:
+        figures |= track_errors(components, cache, sequences=min(8, len(cache)), seed=options.seed)
     write_validation_picture(options.out / "pictures" / f"{stage}-{step:06d}.png", components, options.data)
     return figures
 

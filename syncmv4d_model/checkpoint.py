@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from syncmv4d_model.config import ModelConfig, from_dict, to_dict
-from syncmv4d_model.data.atomic import atomic_directory
+from syncmv4d_model.data.atomic import atomic_directory, restore
 from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.networks.latents import PcaCodec
 from syncmv4d_model.networks.point_aligner import PointAligner
@@ -82,7 +82,15 @@ class Components:
 def build_components(
     config: ModelConfig, *, seed: int, tokenizer: TaskTokenizer, codec: PcaCodec | None = None
 ) -> Components:
-    """Untrained networks of this configuration, the same for the same seed; the codec is blank unless given."""
+    """Untrained networks of this configuration, the same for the same seed; the codec is blank unless given.
+
+    Raises ValueError for a configuration whose codec or text encoder is pretrained: those are not stored in our folders yet.
+    """
+    if config.codec.kind != "pca" or config.text.kind != "scratch":
+        raise ValueError(
+            f"{config.name} takes its {config.codec.kind} codec and {config.text.kind} text encoder from Wan's own weights,"
+            " which checkpoint folders do not hold: build its parts with syncmv4d_model.networks.pretrained"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Components(
@@ -102,7 +110,10 @@ def _preconditioner(config: ModelConfig) -> Preconditioner | None:
 
 
 def save_components(directory: Path, components: Components, *, dtype: torch.dtype = torch.float16) -> None:
-    """Write the folder whole or not at all; files there that are not ours are kept. Floats are stored as `dtype`."""
+    """Write the folder whole or not at all; files there that are not ours are kept. Floats are stored as `dtype`.
+
+    Raises ValueError, and writes nothing, if a weight is not finite or does not fit `dtype`.
+    """
     with atomic_directory(directory) as partial:
         for name, part in components.networks().items():
             folder = partial / name
@@ -111,6 +122,7 @@ def save_components(directory: Path, components: Components, *, dtype: torch.dty
             stored: dict[str, Any] = {
                 key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()
             }
+            _check_finite(stored, directory / name)
             save_torch_state_dict(stored, folder, filename_pattern="model{suffix}.safetensors", max_shard_size="15MB")
         components.text_encoder.tokenizer.save(partial / "text_encoder")
         index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
@@ -136,6 +148,7 @@ def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelCon
 
 def read_index(directory: Path) -> dict[str, Any]:
     """model_index.json of a checkpoint folder; errors as load_components."""
+    restore(directory)
     path = directory / "model_index.json"
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {directory}: {path.name} is missing")
@@ -187,4 +200,12 @@ def _load_part(part: nn.Module, folder: Path) -> None:
     if problem is not None:
         got = tuple(found[problem].shape) if problem in found else "nothing"
         raise ValueError(f"{folder}: {problem} should have shape {tuple(expected[problem].shape)}, found {got}")
+    _check_finite(found, folder)
     part.load_state_dict({key: found[key].to(value.dtype) for key, value in expected.items()})
+
+
+def _check_finite(state: dict[str, Tensor], where: Path) -> None:
+    for key, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            count = int((~torch.isfinite(value)).sum())
+            raise ValueError(f"{where}: {key} holds {count} numbers that are not finite")

@@ -25,7 +25,6 @@ from syncmv4d_model.motion.projection import depth_min_max
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, project_normalise
 from syncmv4d_model.types import (
     TRACK_UNIT_M,
-    Cameras,
     Observation,
     Prediction,
     State,
@@ -80,9 +79,15 @@ class Predictor:
         """Generate videos and tracks. Options that are None take the checkpoint's defaults (config.LoopConfig).
 
         anchors_px are frame-0 pixels of `observation.images` to track. Raises ValueError for an observation of the wrong
-        size or too many views, closed_loop.Cancelled when cancelled() says so.
+        size, too many views or a calibration that is not finite, for anchors outside the images and for an option out of
+        its range; closed_loop.Cancelled when cancelled() says so.
         """
         self._check(observation)
+        if anchors_px is not None:
+            _check_anchors(anchors_px, observation)
+        interval = _given(feedback_interval, self.config.loop.feedback_interval)
+        if interval < 1:
+            raise ValueError(f"feedback_interval must be at least 1, got {interval}")
         config, defaults = self.config, self.config.loop
         started = time.perf_counter()
         binding, warnings = self.bind(observation, seed, _given(text_guidance, defaults.text_guidance))
@@ -97,7 +102,7 @@ class Predictor:
             anchors=anchors,
             cycle=config.switches.cycle,
             guidance_strength=_given(guidance_strength, defaults.guidance_strength),
-            feedback_interval=_given(feedback_interval, defaults.feedback_interval),
+            feedback_interval=interval,
             progress=progress,
             cancelled=cancelled,
         )
@@ -128,18 +133,24 @@ class Predictor:
         """True dense tracks -> pseudo video -> latents -> pseudo video -> tracks of the `chosen` [V K] points, and which
         were found: the error that no network can undercut.
         """
-        cameras = stack_cameras([observation])
-        points, anchors = torch.from_numpy(points_world)[None].float(), torch.from_numpy(anchors_px)[None].float()
+        device = self.components.device
+        cameras = stack_cameras([observation]).to(device)
+        points = torch.from_numpy(points_world)[None].float().to(device)
+        anchors = torch.from_numpy(anchors_px)[None].float().to(device)
         motion, codec = self.config.motion, self.components.codec
         scale = depth_min_max(points, cameras)
-        exact = project_normalise(points, anchors, cameras, scale, motion=motion, splat_px=motion.dense_splat_px)
+        exact = project_normalise(
+            points, anchors, cameras, scale, motion=motion, splat_px=motion.dense_splat_px,
+            tracking_video=self.config.switches.tracking_video,
+        )  # fmt: skip
         decoded = codec.decode_motion(codec.encode_motion(exact[0]))[None]
-        chosen_anchors = torch.gather(anchors, 2, torch.from_numpy(chosen)[None, :, :, None].expand(-1, -1, -1, 2))
+        index = torch.from_numpy(chosen).to(device)
+        chosen_anchors = torch.gather(anchors, 2, index[None, :, :, None].expand(-1, -1, -1, 2))
         coarse = decode_denormalise(
             decoded, chosen_anchors, cameras, scale, motion=motion, splat_px=motion.dense_splat_px,
             noise=codec.motion_noise,
         )  # fmt: skip
-        return coarse.points_world[0].numpy(), coarse.valid[0].numpy()
+        return coarse.points_world[0].cpu().numpy(), coarse.valid[0].cpu().numpy()
 
     def _check(self, observation: Observation) -> None:
         config = self.config
@@ -150,16 +161,15 @@ class Predictor:
             )
         if not 1 <= views <= config.max_views:
             raise ValueError(f"{self.name} takes 1 to {config.max_views} views, got {views}")
+        for name in ("intrinsics", "camera_from_world"):
+            if not np.isfinite(getattr(observation, name)).all():
+                raise ValueError(f"{name} of the observation holds numbers that are not finite")
 
     def bind(self, observation: Observation, seed: int, text_guidance: float) -> tuple[Binding, list[str]]:
         """The loop's callables for one observation, and warnings about its task."""
         components = self.components
-        device = next(components.joint_denoiser.parameters()).device
-        images = images_to_unit(observation.images)[None].to(device)
-        stacked = stack_cameras([observation])
-        cameras = Cameras(
-            stacked.intrinsics.to(device), stacked.camera_from_world.to(device), stacked.height, stacked.width
-        )
+        images = images_to_unit(observation.images)[None].to(components.device)
+        cameras = stack_cameras([observation]).to(components.device)
         condition, tokens = make_condition(components, [observation.task], images, cameras)
         empty = components.text_encoder.encode([""])[:2] if text_guidance != 1.0 else None
         return Binding(components, condition, images, seed, text_guidance, empty), task_warnings(
@@ -169,7 +179,7 @@ class Predictor:
     def noise(self, observation: Observation, seed: int, num_points: int) -> State:
         """Pure noise of the observation's shape: the same for a seed on every device."""
         config = self.config
-        device = next(self.components.joint_denoiser.parameters()).device
+        device = self.components.device
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
         views, cells = len(observation.images), (config.latent_frames, *config.latent_size)
 
@@ -213,6 +223,17 @@ class Predictor:
         }
         assert frames == config.num_frames
         return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
+
+
+def _check_anchors(anchors_px: Float[np.ndarray, "V K 2"], observation: Observation) -> None:
+    views, height, width = observation.images.shape[:3]
+    if anchors_px.ndim != 3 or anchors_px.shape[0] != views or anchors_px.shape[1] < 1 or anchors_px.shape[2] != 2:
+        raise ValueError(f"anchors must be [{views} views, at least 1 point, 2], got {anchors_px.shape}")
+    low, high = -0.5, np.array([width, height]) - 0.5
+    inside = ((anchors_px >= low) & (anchors_px <= high)).all(-1)  # False for NaN too
+    if not inside.all():
+        view, point = np.argwhere(~inside)[0]
+        raise ValueError(f"anchor {point} of view {view} lies outside the image: {anchors_px[view, point].tolist()}")
 
 
 def _given(value: _Value | None, default: _Value) -> _Value:

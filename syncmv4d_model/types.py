@@ -6,7 +6,7 @@ Shape letters: B batch, V views, T frames, K points per view, H W pixels, C chan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,10 @@ class Cameras:
     height: int
     width: int
 
+    def to(self, device: Any) -> Cameras:
+        """The same cameras on another torch device."""
+        return replace(self, intrinsics=self.intrinsics.to(device), camera_from_world=self.camera_from_world.to(device))
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -66,9 +70,7 @@ class Condition:
     reference: Float[Any, "B V C 1 h w"]  # standardised latent of the reference images
     still: Float[Any, "B V C F h w"] | None  # latent of the reference held still; None without preconditioning
     cameras: Cameras
-    centres: Float[
-        Any, "B V 3"
-    ]  # world points (m) that normalised tracks are relative to: one for all views that are taken together
+    centres: Float[Any, "B V 3"]  # world points (m) that normalised tracks are relative to
 
 
 @dataclass(frozen=True)

@@ -30,25 +30,49 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yields a hidden, empty folder beside `path`; renames it to `path` (replacing an older one) when the block ends."""
+    """Yields a hidden, empty folder beside `path`; renames it to `path` (replacing an older one) when the block ends.
+
+    A folder cannot be replaced in one step: a writer killed between the two leaves the old one as `.NAME.previous`, which
+    `restore` puts back; so does the next writer.
+    """
     partial = _fresh_partial(path)
     try:
+        restore(path)
         partial.mkdir()
         yield partial
         for file in sorted(partial.rglob("*")):
             flush(file)
         flush(partial)
-        previous = path.with_name(f".{path.name}.previous")
-        shutil.rmtree(previous, ignore_errors=True)
-        if path.exists():
-            path.rename(previous)
-        partial.rename(path)
-        flush(path.parent)
-        shutil.rmtree(previous, ignore_errors=True)
+        _replace(path, partial)
     except OSError as error:
         raise _could_not_write(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def restore(path: Path) -> None:
+    """Put back the folder that a writer killed in the midst of replacing it had moved aside."""
+    previous = _previous(path)
+    if previous.is_dir() and not path.exists():
+        previous.rename(path)
+
+
+def _replace(path: Path, partial: Path) -> None:
+    previous = _previous(path)
+    shutil.rmtree(previous, ignore_errors=True)
+    if path.exists():
+        path.rename(previous)
+    try:
+        partial.rename(path)
+    except OSError:
+        restore(path)
+        raise
+    flush(path.parent)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f".{path.name}.previous")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -69,6 +93,8 @@ def _fresh_partial(path: Path) -> Path:
 
 
 def _could_not_write(path: Path, error: OSError) -> OSError:
+    if str(error).startswith("could not write"):  # already said of an inner file
+        return error
     return OSError(error.errno, f"could not write {path}: {error.strerror or error}; no part of it was kept")
 
 

@@ -6,9 +6,8 @@ What a step sees is a function of (seed, step) alone, so a resumed run continues
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor
 from syncmv4d_model.binding import images_to_unit
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.data.atomic import atomic_file
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.motion.anchors import point_colours
 from syncmv4d_model.motion.pseudo_video import project_normalise
@@ -46,11 +46,7 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The batch with every tensor on `device`."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        cameras = self.cameras
-        placed = Cameras(
-            cameras.intrinsics.to(device), cameras.camera_from_world.to(device), cameras.height, cameras.width
-        )
-        return Batch(**moved, cameras=placed, texts=self.texts)
+        return replace(self, **moved, cameras=self.cameras.to(device))
 
 
 def truth_videos(
@@ -94,18 +90,17 @@ def encode_sequence(components: Components, sequence: Sequence) -> dict[str, Ten
 
 def cache_sequence(path: Path, tensors: dict[str, Tensor], task: str) -> None:
     """Write one encoded sequence, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata={"task": task})
-    os.replace(partial, path)
+    with atomic_file(path) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata={"task": task})
 
 
 class LatentCache:
-    """A folder of encoded sequences."""
+    """Encoded sequences, one file each."""
 
-    def __init__(self, directory: Path) -> None:
-        self.paths = sorted(path for path in directory.glob("*.safetensors") if not path.name.startswith("."))
-        if not self.paths:
-            raise ValueError(f"no encoded sequences in {directory}")
+    def __init__(self, paths: list[Path]) -> None:
+        if not paths:
+            raise ValueError("a cache needs at least one encoded sequence, got none")
+        self.paths = paths
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -196,11 +191,11 @@ def build_cache(
 ) -> LatentCache:
     """Encode every sequence that the cache does not hold yet."""
     cache_dir.mkdir(parents=True, exist_ok=True)
-    for done, directory in enumerate(sequences, start=1):
-        target = cache_dir / f"{directory.name}.safetensors"
+    targets = [cache_dir / f"{directory.name}.safetensors" for directory in sequences]
+    for done, (directory, target) in enumerate(zip(sequences, targets, strict=True), start=1):
         if not target.exists():
             sequence = read(directory)
             cache_sequence(target, encode_sequence(components, sequence), sequence.task)
         if progress is not None:
             progress(done, len(sequences))
-    return LatentCache(cache_dir)
+    return LatentCache(targets)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from syncmv4d_model.data.atomic import atomic_file
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.types import LABELS
 
@@ -96,17 +97,25 @@ class TextMean:
     def save(self, path: Path) -> None:
         """Write the table as safetensors, the triplets' names as JSON in its metadata."""
         tensors = {"means": self.means.astype(np.float32), "counts": self.counts}
-        save_file(tensors, path, metadata={"triplets": json.dumps(self.triplets)})
+        with atomic_file(path) as partial:
+            save_file(tensors, partial, metadata={"triplets": json.dumps(self.triplets)})
 
     @classmethod
     def load(cls, path: Path) -> TextMean:
         """Read what `save` wrote; ValueError for a file that is not a text mean."""
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if "triplets" not in metadata or set(file.keys()) != {"means", "counts"}:
-                raise ValueError(f"{path} is not a text mean: it has {sorted(file.keys())}")
-            means, counts = file.get_tensor("means"), file.get_tensor("counts")
-        return cls(tuple(json.loads(metadata["triplets"])), means.astype(np.float64), counts)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata, names = file.metadata() or {}, set(file.keys())
+                tensors = {name: file.get_tensor(name) for name in names}
+            triplets = json.loads(metadata.get("triplets", "null"))
+        except (SafetensorError, ValueError) as error:
+            raise ValueError(f"{path} is truncated or not a text mean: {error}") from error
+        if names != {"means", "counts"} or not isinstance(triplets, list):
+            raise ValueError(f"{path} is not a text mean: it has {sorted(names)}")
+        means, counts = tensors["means"].astype(np.float64), tensors["counts"]
+        if means.ndim != 4 or means.shape[0] != len(triplets) or counts.shape != means.shape[:2]:
+            raise ValueError(f"{path} has means {means.shape} and counts {counts.shape} for {len(triplets)} triplets")
+        return cls(tuple(triplets), means, counts)
 
 
 def _mean_displacement(sequence: Sequence) -> dict[int, np.ndarray]:

@@ -1,17 +1,17 @@
-"""Initial weights of the joint denoiser: Wan's own, and those of what the paper adds to it (section 3)."""
+"""Initial weights of the joint denoiser: Wan's own, and those of what the paper adds to it (section 3).
+
+`model` is a JointDenoiser throughout; naming its type here would close a circle of imports.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import nn
 
 from syncmv4d_model.networks.camera_rays import CameraEmbedding
 from syncmv4d_model.networks.multi_view import MultiViewBlock
-
-if TYPE_CHECKING:
-    from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 
 ADDED_TO_WAN = frozenset(
     {
@@ -38,7 +38,7 @@ def is_added(name: str) -> bool:
 
 
 @torch.no_grad()
-def init_as_wan(model: JointDenoiser) -> None:
+def init_as_wan(model: Any) -> None:
     """Wan's own initialisation of its parameters, for training from nothing: small embeddings, zero output projection."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and not is_added(name):
@@ -56,7 +56,7 @@ def init_as_wan(model: JointDenoiser) -> None:
 
 
 @torch.no_grad()
-def init_from_wan(model: JointDenoiser) -> None:
+def init_from_wan(model: Any) -> None:
     """Give every parameter in ADDED_TO_WAN its initial value, from Wan's parameters as they are now.
 
     Inter-view attention copies self-attention with a zero output; the motion path copies the video path (where the
@@ -82,7 +82,7 @@ def init_from_wan(model: JointDenoiser) -> None:
             nn.init.normal_(parameter, std=0.02)
 
 
-def _init_motion_path(model: JointDenoiser) -> None:
+def _init_motion_path(model: Any) -> None:
     model.motion_modulator.time_embedder.load_state_dict(model.condition_embedder.time_embedder.state_dict())
     model.motion_modulator.time_proj.load_state_dict(model.condition_embedder.time_proj.state_dict())
     model.motion_scale_shift_table.copy_(model.scale_shift_table)

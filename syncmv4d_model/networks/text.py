@@ -68,11 +68,16 @@ class TaskTokenizer:
         """Read what save wrote; raises ValueError naming a file that is missing or not what it should be."""
         # The library reports a missing or foreign file as a bare Exception without its name, so look first.
         description, words = (_read_json(directory / name) for name in (TOKENIZER_FILE, WORDS_FILE))
-        if not isinstance(description, dict) or description.get("model", {}).get("type") != "Unigram":
+        model = description.get("model") if isinstance(description, dict) else None
+        if not isinstance(model, dict) or model.get("type") != "Unigram":
             raise ValueError(f"{directory / TOKENIZER_FILE} is not a Unigram tokenizer")
-        if not isinstance(words, list):
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ValueError(f"{directory / WORDS_FILE} is not a list of words")
-        return cls(Tokenizer.from_str(json.dumps(description)), words)
+        try:
+            tokenizer = Tokenizer.from_str(json.dumps(description))
+        except Exception as error:  # the library raises no narrower class
+            raise ValueError(f"{directory / TOKENIZER_FILE} is not a tokenizer: {error}") from error
+        return cls(tokenizer, words)
 
 
 class PretrainedTokenizer:

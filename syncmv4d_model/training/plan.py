@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from syncmv4d_model.config import SwitchConfig
+
 StageName = Literal["joint_denoiser", "point_aligner", "closed_loop", "heads"]
+NEED_ALIGNER = frozenset({"point_aligner", "closed_loop", "heads"})
+
+
+GuidanceSource = Literal["clean", "noisy"]
+"""Where training takes the fed-back tracks from: the model's clean estimate, as inference does, or the noisy latents of
+Algorithm 1's letter."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class StagePlan:
     ema_decay: float = 0.998
     high_noise_share: float = 0.55  # of training times, see flow_matching.sample_training_times
     text_dropout: float = 0.1
-    guidance_source: Literal["clean", "noisy"] = "clean"
+    guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
     sampled_sequences: int = 256  # heads: how many training sequences the sampler is run on
 
@@ -34,17 +42,23 @@ class TrainingPlan:
 
     stages: tuple[StagePlan, ...]
 
+    def for_switches(self, switches: SwitchConfig) -> TrainingPlan:
+        """The stages that are left where a switch takes the point aligner away."""
+        if switches.aligner and switches.motion:
+            return self
+        return TrainingPlan(tuple(stage for stage in self.stages if stage.stage not in NEED_ALIGNER))
+
+    def with_guidance(self, source: GuidanceSource) -> TrainingPlan:
+        """The same plan with the closed loop's guidance from another source."""
+        return TrainingPlan(tuple(replace(stage, guidance_source=source) for stage in self.stages))
+
     def scaled(self, factor: float) -> TrainingPlan:
         """The same plan with every stage's steps multiplied by `factor`."""
         return TrainingPlan(tuple(_scaled(stage, factor) for stage in self.stages))
 
 
 def _scaled(stage: StagePlan, factor: float) -> StagePlan:
-    values = vars(stage) | {
-        "steps": max(1, round(stage.steps * factor)),
-        "warmup_steps": round(stage.warmup_steps * factor),
-    }
-    return StagePlan(**values)
+    return replace(stage, steps=max(1, round(stage.steps * factor)), warmup_steps=round(stage.warmup_steps * factor))
 
 
 NANO_PLAN = TrainingPlan(

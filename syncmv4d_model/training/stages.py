@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from syncmv4d_model.binding import Binding, make_condition, normalised, world
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
-from syncmv4d_model.diffusion.closed_loop import algorithm_1, clean_guidance, denoise, noisy_guidance
+from syncmv4d_model.diffusion.closed_loop import Denoised, algorithm_1, clean_guidance, denoise, noisy_guidance
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse, sample_training_times, sampling_times
 from syncmv4d_model.diffusion.losses import aligner_loss, heads_loss, joint_loss
-from syncmv4d_model.training.plan import StagePlan
+from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
 from syncmv4d_model.types import Anchors, CoarseTracks, State
 
 Losses = dict[str, Tensor]
@@ -33,8 +33,7 @@ class Stage:
 
 def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, seed: int) -> Stage:
     """The stage of this name, bound to the components that it trains. Raises ValueError where a switch leaves none."""
-    needs_aligner = plan.stage != "joint_denoiser"
-    if needs_aligner and components.point_aligner is None:
+    if plan.stage in NEED_ALIGNER and components.point_aligner is None:
         raise ValueError(f"stage {plan.stage} needs the point aligner, but the configuration has switched it off")
 
     def batches(first_step: int) -> Iterator[Batch]:
@@ -192,25 +191,36 @@ class SampledOutputs:
 
 
 def draw_for_sampling(components: Components, batch: Batch, *, seed: int) -> Drawn:
-    """Condition and noise for sampling a batch: the text is never dropped."""
+    """Condition and noise for sampling a batch: the text is never dropped, and guides as the checkpoint asks."""
     plan = StagePlan("heads", steps=1, text_dropout=0.0)
-    return _Draw(components, plan).draw(batch, torch.Generator().manual_seed(seed))
+    drawn = _Draw(components, plan).draw(batch, torch.Generator().manual_seed(seed))
+    strength = components.config.loop.text_guidance
+    empty = components.text_encoder.encode([""] * len(batch.texts))[:2] if strength != 1.0 else None
+    return replace(drawn, binding=replace(drawn.binding, text_guidance=strength, empty_text=empty))
+
+
+def sample(components: Components, drawn: Drawn) -> Denoised:
+    """What the predictor would answer from this noise, the truth's anchors given."""
+    loop = components.config.loop
+    return denoise(
+        drawn.binding.loop(), drawn.noise, times=sampling_times(loop.steps, shift=loop.shift), anchors=drawn.anchors,
+        cycle=components.config.switches.cycle, guidance_strength=loop.guidance_strength,
+        feedback_interval=loop.feedback_interval,
+    )  # fmt: skip
 
 
 @torch.no_grad()
 def sample_outputs(components: Components, cache: LatentCache, *, count: int, seed: int) -> SampledOutputs:
     """Run the sampler with the shipped number of steps on `count` sequences, the truth's anchors given."""
-    config, examples = components.config, []
-    batches = cache.batches(batch_size=1, num_points=config.num_points, seed=seed + 1, first_step=0, augment=False)
-    times = sampling_times(config.loop.steps, shift=config.loop.shift)
+    examples = []
+    num_points = components.config.num_points
+    batches = cache.batches(batch_size=1, num_points=num_points, seed=seed + 1, first_step=0, augment=False)
     for index, batch in zip(range(count), batches, strict=False):
         drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + index)
-        result = denoise(
-            drawn.binding.loop(), drawn.noise, times=times, anchors=drawn.anchors, cycle=config.switches.cycle
-        )
+        result = sample(components, drawn)
         assert result.last_aligner_input is not None and result.coarse is not None
         tracks, t = result.last_aligner_input
-        examples.append(SampledExample(tracks, result.coarse, drawn.anchors, t, drawn.binding, batch))
+        examples.append(SampledExample(tracks, result.coarse, drawn.anchors, t, drawn.binding, drawn.batch))
     return SampledOutputs(examples)
 
 
@@ -237,6 +247,7 @@ def clean_estimate_errors(components: Components, batch: Batch, *, t: float, see
     errors = {"video": ((video - truth).square().mean() / truth.square().mean()).item()}
     if velocity.motion is not None and noisy.motion is not None:
         motion = clean_estimate(noisy.motion, velocity.motion, drawn.t)
-        errors["motion"] = ((motion - batch.motion).square().mean() / batch.motion.square().mean()).item()
+        truth = drawn.clean.motion
+        errors["motion"] = ((motion - truth).square().mean() / truth.square().mean()).item()
         errors["depth_scale"] = (velocity.depth_scale - drawn.depth_scale).square().mean().item()
     return errors

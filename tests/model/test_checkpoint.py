@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from syncmv4d_model.checkpoint import checkpoint_hash, load_components, read_index, save_components
+from syncmv4d_model.checkpoint import build_components, checkpoint_hash, load_components, read_index, save_components
 from syncmv4d_model.config import NANO, PRESETS, check_num_frames, from_dict, to_dict
 from tests.model.tiny_model import tiny_checkpoint
 
@@ -108,7 +109,13 @@ def test_a_preset_survives_json(name):
         ({"num_frames": "17"}, "config.num_frames must be int, got '17'"),
         ({"codec": {"kind": "jpeg"}}, "config.codec.kind must be one of"),
         ({"joint_denoiser": {"patch_size": [1, 1]}}, "patch_size must be a list of 3"),
-        ({"width": 100}, "multiples of 16, got 96 x 100"),
+        ({"width": 100}, "multiples of 16 and 16, got 96 x 100"),
+        ({"num_points": 0}, "num_points must be at least 1, got 0"),
+        ({"frame_period_s": float("nan")}, "frame_period_s must be positive and finite, got nan"),
+        ({"codec": {"whitening": 1.5}}, "codec.whitening must lie in \\[0, 1\\], got 1.5"),
+        ({"motion": {"dense_splat_px": 4}}, "motion.dense_splat_px must be odd and positive, got 4"),
+        ({"point_aligner": {"voxel_m": 0.0}}, "point_aligner.voxel_m must be positive and finite, got 0.0"),
+        ({"loop": {"feedback_interval": 0}}, "loop.feedback_interval must be at least 1, got 0"),
         ({"switches": 3}, "config.switches must be an object, got int"),
     ],
 )
@@ -128,3 +135,47 @@ def test_switches_can_be_changed_while_loading(saved):
         saved[0], change=lambda config: replace(config, switches=replace(config.switches, aligner=False))
     )
     assert loaded.point_aligner is None
+
+
+def test_weights_that_are_not_finite_are_neither_written_nor_read(saved, copy):
+    path = copy / "joint_denoiser" / "model.safetensors"
+    weights = load_file(path)
+    weights["proj_out.bias"][3] = float("nan")
+    save_file(weights, path)
+    with pytest.raises(ValueError, match="joint_denoiser: proj_out.bias holds 1 numbers that are not finite"):
+        load_components(copy)
+    loaded = load_components(saved[0])
+    with torch.no_grad():
+        loaded.joint_denoiser.proj_out.bias[3] = 1e6  # too large for float16
+    before = checkpoint_hash(copy)
+    with pytest.raises(ValueError, match="proj_out.bias holds 1 numbers"):
+        save_components(copy, loaded)
+    assert checkpoint_hash(copy) == before
+
+
+def test_a_folder_whose_replacement_was_killed_halfway_is_found_again(copy):
+    copy.rename(copy.with_name(".copy.previous"))
+    assert load_components(copy).config.name == "nano"
+    assert not copy.with_name(".copy.previous").exists()
+
+
+def test_a_preset_with_pretrained_parts_is_refused_with_the_way_to_build_them(saved):
+    with pytest.raises(
+        ValueError, match="wan5b takes its wan codec and pretrained text encoder from Wan's own weights"
+    ):
+        build_components(PRESETS["wan5b"], seed=0, tokenizer=saved[1].text_encoder.tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer.json", '{"model": 3}'),
+        ("tokenizer.json", '{"model": {"type": "Unigram"}}'),
+        ("words.json", "[1, 2]"),
+        ("words.json", "{"),
+    ],
+)
+def test_a_foreign_tokenizer_is_named(copy, file, content):
+    (copy / "text_encoder" / file).write_text(content)
+    with pytest.raises(ValueError, match=file):
+        load_components(copy)

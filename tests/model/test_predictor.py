@@ -9,20 +9,16 @@ import torch
 from syncmv4d_model.checkpoint import save_components
 from syncmv4d_model.diffusion.closed_loop import Cancelled
 from syncmv4d_model.evaluation.case import observation_of
-from syncmv4d_model.geometry import project, transform
+from syncmv4d_model.geometry import transform
 from syncmv4d_model.predictor import Predictor
 from syncmv4d_model.types import Observation
-from tests.model.tiny_model import TINY, tiny_checkpoint, tiny_sequence
+from tests.model.tiny_model import TINY, shaken, tiny_checkpoint, tiny_sequence
 
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
     _, _, components = tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():  # untrained networks end in zeros: nothing they are asked would show
-        for parameter in components.joint_denoiser.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return Predictor(components)
+    return Predictor(shaken(components))
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +80,40 @@ def test_given_anchors_are_the_ones_tracked(predictor, observation):
     assert np.array_equal(prediction.anchors_px, anchors) and prediction.tracks.shape[2] == 4
 
 
+@pytest.mark.parametrize(
+    ("anchors", "message"),
+    [
+        (np.zeros((2, 4, 2)), "anchors must be .3 views, at least 1 point, 2., got .2, 4, 2."),
+        (np.zeros((3, 0, 2)), "at least 1 point"),
+        (np.full((3, 4, 2), 31.6), "anchor 0 of view 0 lies outside the image"),
+        (np.full((3, 4, 2), np.nan), "anchor 0 of view 0 lies outside the image"),
+    ],
+)
+def test_anchors_that_are_no_pixels_are_refused(predictor, observation, anchors, message):
+    with pytest.raises(ValueError, match=message):
+        predictor.predict(observation, anchors_px=anchors.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["intrinsics", "camera_from_world"])
+def test_a_calibration_that_is_not_finite_is_refused(predictor, observation, name):
+    broken = getattr(observation, name).copy()
+    broken[1, 0, 2] = np.nan
+    with pytest.raises(ValueError, match=f"{name} of the observation holds numbers that are not finite"):
+        predictor.predict(replace(observation, **{name: broken}))
+
+
+def test_a_feedback_interval_below_one_is_refused(predictor, observation):
+    with pytest.raises(ValueError, match="feedback_interval must be at least 1, got 0"):
+        predictor.predict(observation, feedback_interval=0)
+
+
 def test_coarse_tracks_lie_in_front_of_their_cameras(predictor, observation):
     prediction = predictor.predict(observation)
     coarse = np.swapaxes(prediction.coarse_tracks, 0, 1)
     camera = transform(observation.camera_from_world[None], coarse.astype(np.float64))
-    near, far = prediction.depth_scale[:, 0].min(), prediction.depth_scale[:, 1].max()
-    assert np.isfinite(project(observation.intrinsics[None], camera)).all() or (near > 0 and far > near)
+    near, far = (prediction.depth_scale[:, end, None] for end in (0, 1))
+    assert (near > 0).all()
+    assert ((camera[..., 2] > near - 1e-4) & (camera[..., 2] < far + 1e-4)).all()
 
 
 def test_an_unknown_word_and_an_empty_task_are_warned_about_and_generated(predictor, observation):
@@ -129,21 +153,27 @@ SWITCHES = [
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_every_switch_of_the_ablations_generates(tmp_path, observation, switches):
     config = replace(TINY, switches=replace(TINY.switches, **switches))
-    _, checkpoint, _ = tiny_checkpoint(tmp_path, config=config)
-    prediction = Predictor.load(checkpoint).predict(observation)
+    _, _, components = tiny_checkpoint(tmp_path, config=config)
+    prediction = Predictor(shaken(components)).predict(observation)
     assert prediction.video.shape == (3, 5, 32, 32, 3)
     assert prediction.tracks.shape[2] == (0 if switches.get("motion") is False else TINY.num_points)
+    if switches.get("aligner") is False:
+        assert np.isnan(prediction.stddev).all() and np.array_equal(prediction.tracks, prediction.coarse_tracks)
 
 
 def test_without_the_multi_view_switch_a_view_does_not_see_the_others(tmp_path, observation):
-    config = replace(TINY, switches=replace(TINY.switches, multi_view=False, cycle=False))
-    _, checkpoint, components = tiny_checkpoint(tmp_path, config=config)
-    changed = observation.images.copy()
-    changed[2] = 255 - changed[2]
-    one, other = (
-        Predictor(components).predict(replace(observation, images=images)) for images in (observation.images, changed)
-    )
-    assert np.array_equal(one.video[:2], other.video[:2]) and not np.array_equal(one.video[2], other.video[2])
+    changed = observation.images.copy(), observation.camera_from_world.copy()
+    changed[0][2] = 255 - changed[0][2]
+    changed[1][2, :3, 3] += [0.02, 0.01, 0.05]
+    other_scene = replace(observation, images=changed[0], camera_from_world=changed[1])
+    for multi_view in (False, True):
+        config = replace(TINY, switches=replace(TINY.switches, multi_view=multi_view))
+        _, _, components = tiny_checkpoint(tmp_path / str(multi_view), config=config)
+        predictor = Predictor(shaken(components))
+        one, other = (predictor.predict(scene) for scene in (observation, other_scene))
+        for name in ("video", "tracks", "coarse_tracks", "stddev"):
+            same = [np.array_equal(getattr(one, name)[view], getattr(other, name)[view]) for view in range(3)]
+            assert same == [not multi_view, not multi_view, False], name
 
 
 def test_true_dense_tracks_survive_the_codec_better_than_standing_still():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.config import NANO, CodecConfig, LoopConfig, ModelConfig, TextConfig
@@ -49,6 +50,16 @@ def tiny_sequence(seed: int, *, config: ModelConfig = TINY) -> Sequence:
         depth_scale=scene.depth_scale[0].numpy(),
         frame_period_s=config.frame_period_s,
     )
+
+
+def shaken(components: Components) -> Components:
+    """The same components with noise on their weights: untrained networks end in zeros, which hide what they are given."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for part in (components.joint_denoiser, components.point_aligner):
+            for parameter in part.parameters() if part is not None else ():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return components
 
 
 def tiny_data(directory: Path, *, train: int = 6, val: int = 2) -> Path:
