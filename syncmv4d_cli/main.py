@@ -81,11 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if debug:
             raise
-        ours = isinstance(error, OSError) and error.filename is None and error.strerror
-        return _fail(error.strerror if ours else str(error))
+        return _fail(_message(error))
     except KeyboardInterrupt:
         print("syncmv4d: stopped", file=sys.stderr)
         return 130
+
+
+def _message(error: Exception) -> str:
+    ours = isinstance(error, OSError) and error.filename is None and error.strerror
+    return str(ours or error)
 
 
 def _terminated(*_: object) -> None:

@@ -137,19 +137,19 @@ def run(options: Run) -> None:
         raise ValueError(f"no training plan for {components.config.name!r}, only for {', '.join(PLANS)}")
     plan = PLANS[components.config.name].for_switches(components.config.switches)
     plan = plan.with_guidance(options.guidance_source).scaled(options.scale)
-    list_sequences(options.data, "train"), list_sequences(options.data, "val")
+    sequences = {split: list_sequences(options.data, split) for split in ("train", "val")}
     options.out.mkdir(parents=True, exist_ok=True)
     claim_folder(options, components.config, plan)
     with _bars() as bars:
         caches = {
             split: build_cache(
-                list_sequences(options.data, split),
+                paths,
                 read_sequence,
                 components,
                 options.out / "latents" / split,
                 progress=partial(_tracker(bars), f"encode {split}"),
             )
-            for split in ("train", "val")
+            for split, paths in sequences.items()
         }
     machine = RunOptions(
         bf16=options.bf16,

@@ -124,6 +124,7 @@ def save_components(directory: Path, components: Components, *, dtype: torch.dty
             }
             _check_finite(stored, directory / name)
             save_torch_state_dict(stored, folder, filename_pattern="model{suffix}.safetensors", max_shard_size="15MB")
+        assert isinstance(components.text_encoder.tokenizer, TaskTokenizer)  # see build_components
         components.text_encoder.tokenizer.save(partial / "text_encoder")
         index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
         (partial / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")

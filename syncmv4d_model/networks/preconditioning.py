@@ -22,6 +22,9 @@ SMALLEST_MOMENT = 1e-3
 class Preconditioner(nn.Module):
     """Mean squares of latents about their prior mean, per channel, for the first latent frame and for the later ones."""
 
+    video_moment: Tensor
+    motion_moment: Tensor
+
     def __init__(self, video_channels: int, motion_channels: int) -> None:
         super().__init__()
         self.register_buffer("video_moment", torch.ones(video_channels, 2))
@@ -40,7 +43,7 @@ class Preconditioner(nn.Module):
     ) -> JointVelocity:
         """Velocities from the network's `output` at the noisy `state`; the depth scale passes through."""
         video = velocity_about(output.video, state.video, mean=still, moment=self.video_moment, t=t)
-        if output.motion is None:
+        if output.motion is None or state.motion is None:
             return replace(output, video=video)
         nothing = torch.zeros_like(state.motion)
         motion = velocity_about(output.motion, state.motion, mean=nothing, moment=self.motion_moment, t=t)

@@ -245,9 +245,9 @@ def clean_estimate_errors(components: Components, batch: Batch, *, t: float, see
     video = clean_estimate(noisy.video, velocity.video, drawn.t)[:, :, :, 1:]
     truth = drawn.clean.video[:, :, :, 1:]
     errors = {"video": ((video - truth).square().mean() / truth.square().mean()).item()}
-    if velocity.motion is not None and noisy.motion is not None:
+    truth = drawn.clean.motion
+    if velocity.motion is not None and noisy.motion is not None and truth is not None:
         motion = clean_estimate(noisy.motion, velocity.motion, drawn.t)
-        truth = drawn.clean.motion
         errors["motion"] = ((motion - truth).square().mean() / truth.square().mean()).item()
         errors["depth_scale"] = (velocity.depth_scale - drawn.depth_scale).square().mean().item()
     return errors

@@ -1,11 +1,15 @@
 """`syncmv4d train`: what would go wrong hours later is refused at once, and no folder is mistaken for another's."""
 
+import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from syncmv4d_cli.main import main
-from tests.model.tiny_model import tiny_checkpoint, tiny_data
+from syncmv4d_model.checkpoint import load_components
+from syncmv4d_model.training.plan import NEED_ALIGNER
+from tests.model.tiny_model import TINY, tiny_checkpoint, tiny_data
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +79,28 @@ def test_a_checkpoint_is_not_overwritten_by_an_untrained_one(prepared, capsys):
 def test_an_unknown_preset_is_named_beside_the_known_ones(prepared, tmp_path, capsys):
     assert main(["train", "init", "--data", str(prepared[0]), "--out", str(tmp_path / "x"), "--preset", "big"]) == 2
     assert "preset must be one of nano, wan5b, got 'big'" in capsys.readouterr().err
+
+
+ABLATIONS = {"full": {}, "no aligner": {"aligner": False, "cycle": False}, "video only": {"motion": False}}
+
+
+@pytest.mark.parametrize("switches", ABLATIONS.values(), ids=ABLATIONS.keys())
+def test_every_stage_that_a_switch_leaves_runs_and_ends_in_a_checkpoint(tmp_path, switches):
+    config = replace(TINY, switches=replace(TINY.switches, **switches))
+    data, checkpoint, _ = tiny_checkpoint(tmp_path, config=config)
+    assert train_run(data, checkpoint, tmp_path / "run", "--scale", "0.0004", "--save-every", "1") == 0
+    stages = {json.loads(line)["stage"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()}
+    assert stages == {"joint_denoiser"} | (set() if switches else set(NEED_ALIGNER))
+    assert list((tmp_path / "run" / "pictures").glob("*.png"))
+    assert load_components(tmp_path / "run" / "checkpoint").config == config
+
+
+def test_a_run_folder_is_not_taken_over_by_another_plan_or_without_its_note(prepared, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train_run(*prepared, run, "--minutes", "0") == 0
+    assert train_run(*prepared, run, "--minutes", "0", "--scale", "0.5") == 2
+    assert "holds a run with another plan" in capsys.readouterr().err
+    assert train_run(*prepared, run, "--minutes", "0", "--guidance-source", "noisy") == 2
+    (run / "run.json").unlink()
+    assert train_run(*prepared, run, "--minutes", "0") == 2
+    assert "but no run.json" in capsys.readouterr().err
