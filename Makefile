@@ -5,10 +5,11 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 SYSTEM_PACKAGES ?= libegl1 libopengl0 libgl1-mesa-dri libosmesa6
 VENV ?= .venv
+ROS_VENV ?= .venv-ros
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 SYNCMV4D := $(VENV)/bin/syncmv4d
-SOURCES := syncmv4d_model syncmv4d_cli syncmv4d_sim tests scripts
+SOURCES := syncmv4d_model syncmv4d_cli syncmv4d_sim syncmv4d_ros tests scripts setup.py ros_messages
 
 # Another PYTHON makes a new environment; only changed packages keep the old one.
 WHICH_PYTHON := 'import sys; print(sys.base_prefix, sys.version)'
@@ -19,6 +20,7 @@ SYSTEM_STAMP := $(VENV)/.system-$(call key,$(PYTHON) $(SYSTEM_PACKAGES))
 TORCH_STAMP := $(VENV)/.torch-$(call key,$(TORCH))
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
+ROS_STAMP := $(ROS_VENV)/.installed
 
 .PHONY: help demo test format lint train-nano clean
 .DELETE_ON_ERROR:
@@ -35,8 +37,11 @@ help:
 demo: $(RUN_STAMP)
 	$(SYNCMV4D) demo
 
-test: $(DEV_STAMP)
+# The robot's side again where ROS 2 is installed and torch is not.
+test: $(DEV_STAMP) $(ROS_STAMP)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	@if [ -f $(ROS_VENV)/.why-not ]; then echo "ROS 2 was not tested: $$(cat $(ROS_VENV)/.why-not)"; \
+	else echo "$(ROS_VENV): ROS 2 without torch"; $(ROS_VENV)/bin/python -m pytest tests/ros; fi
 
 format: $(DEV_STAMP)
 	$(VENV)/bin/ruff check --fix $(SOURCES)
@@ -51,7 +56,7 @@ train-nano: $(RUN_STAMP)
 	$(SYNCMV4D) train nano
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(ROS_VENV) .venv-colcon build ros_messages/build .pytest_cache .ruff_cache .hypothesis *.egg-info ros_messages/*.egg-info
 
 $(SYSTEM_STAMP):
 	scripts/system_packages.sh '$(PYTHON)' $(SYSTEM_PACKAGES)
@@ -65,10 +70,14 @@ $(TORCH_STAMP): $(SYSTEM_STAMP)
 	$(PIP) install $(TORCH)
 	touch $@
 
-$(RUN_STAMP): $(TORCH_STAMP) pyproject.toml
+$(RUN_STAMP): $(TORCH_STAMP) pyproject.toml setup.py
 	$(PIP) install -e '.[model,sim,eval]'
 	touch $@
 
-$(DEV_STAMP): $(TORCH_STAMP) pyproject.toml
+$(DEV_STAMP): $(TORCH_STAMP) pyproject.toml setup.py
 	$(PIP) install -e '.[all]'
 	touch $@ $(RUN_STAMP)
+
+$(ROS_STAMP): $(SYSTEM_STAMP) pyproject.toml setup.py CMakeLists.txt $(wildcard msg/*.msg action/*.action ros_messages/*.*)
+	scripts/ros_environment.sh '$(PYTHON)' $(ROS_VENV)
+	touch $@

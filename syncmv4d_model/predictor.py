@@ -19,6 +19,7 @@ from torch import Tensor
 from syncmv4d_model.binding import Binding, images_to_unit, make_condition, stack_cameras, task_warnings, world
 from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
 from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.diffusion.closed_loop import Cancelled as Cancelled  # part of the door: predict raises it
 from syncmv4d_model.diffusion.closed_loop import Denoised, denoise
 from syncmv4d_model.diffusion.flow_matching import sampling_times
 from syncmv4d_model.motion.projection import depth_min_max
@@ -80,7 +81,7 @@ class Predictor:
 
         anchors_px are frame-0 pixels of `observation.images` to track. Raises ValueError for an observation of the wrong
         size, too many views or a calibration that is not finite, for anchors outside the images and for an option out of
-        its range; closed_loop.Cancelled when cancelled() says so.
+        its range; Cancelled when cancelled() says so.
         """
         self._check(observation)
         if anchors_px is not None:

