@@ -59,9 +59,7 @@ class BuildMessages(build):
         install_with_cmake(installed)
 
         (package,) = installed.glob("lib/python*/site-packages/syncmv4d")
-        shutil.copytree(
-            package, Path(self.build_lib) / "syncmv4d", ignore=shutil.ignore_patterns("__pycache__", "*.c")
-        )
+        shutil.copytree(package, Path(self.build_lib) / "syncmv4d", ignore=shutil.ignore_patterns("__pycache__", "*.c"))
         files = [path for path in installed.glob("lib/*.so") if path.is_file()]
         files += [path for folder in SHARED for path in (installed / "share" / folder).rglob("*") if path.is_file()]
         files.append(installed / "share/syncmv4d/package.xml")

@@ -19,7 +19,8 @@ pip="$venv/bin/python -m pip --disable-pip-version-check"
 
 # The wheels alone first: where there are none for this Python and machine, that is no error of ours.
 pinned=$(sed -n 's/^ *"\(ros-jazzy-rclpy==[^"]*\)".*/\1/p' "$here/../ros_messages/pyproject.toml" | head -n 1)
-$pip install -q --only-binary :all: "$pinned" || give_up "pip has no $pinned for $("$python" --version) on $(uname -sm)"
+$pip install -q --only-binary ros-rclpy "$pinned" 2> "$venv/pip.log" \
+    || give_up "pip has no $pinned for $("$python" --version) on $(uname -sm): $(grep '^ERROR' "$venv/pip.log" | tail -n 1)"
 
 needed=
 command -v c++ >/dev/null 2>&1 || needed="g++"
