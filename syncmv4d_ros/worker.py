@@ -1,0 +1,274 @@
+"""One thread that computes, so that callbacks only store: requests, newest wins or queued, cancelled, and given up on.
+
+A request ends exactly once, with an Outcome. An engine that neither answers nor heeds its cancel is abandoned with its
+thread, and a fresh one is loaded: a thread cannot be killed, and the next request must not wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from syncmv4d_model.types import Observation, Prediction
+from syncmv4d_ros.engine import Cancelled, Engine
+
+MAX_QUEUED = 16
+POLL_S = 0.05
+"""How often the watchdog looks at the running request."""
+
+
+class Outcome(Enum):
+    """How a request ended."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    REPLACED = "replaced by a newer request"
+    LATE = "not done by its deadline"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a request came to; `prediction` only where it is DONE, `error` where it FAILED or was REFUSED."""
+
+    outcome: Outcome
+    prediction: Prediction | None = None
+    error: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class Request:
+    """One generation. `finished` is called once, from the worker's or the watchdog's thread; `progress` from the worker's."""
+
+    observe: Callable[[], Observation]  # called when the request starts: the newest images then
+    seed: int = 0
+    steps: int | None = None
+    deadline_s: float | None = None  # seconds from submission
+    finished: Callable[[Result], None] = lambda result: None
+    progress: Callable[[int, int], None] = lambda step, steps: None
+    submitted: float = field(default_factory=time.monotonic)
+    _ending: Outcome | None = None  # why it was asked to stop
+    _ended: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def stop(self, why: Outcome) -> None:
+        """Ask the request to end; the first reason counts."""
+        with self._lock:
+            self._ending = self._ending or why
+
+    @property
+    def asked_to_stop(self) -> bool:
+        return self._ending is not None
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
+    def late(self) -> bool:
+        return self.deadline_s is not None and time.monotonic() - self.submitted > self.deadline_s
+
+    def end(self, result: Result) -> None:
+        """Report the result, unless one was reported already."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        self.finished(result)
+
+
+class Worker:
+    """Runs requests one at a time on an engine that it loads itself, in its own thread.
+
+    `load` makes the engine; it is called again when an engine was abandoned. `grace_s` is how long an engine may take to
+    heed a cancel. After `max_abandoned` abandoned engines requests are refused, because each may still hold memory.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Engine],
+        *,
+        grace_s: float = 10.0,
+        max_abandoned: int = 2,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.load, self.grace_s, self.max_abandoned = load, grace_s, max_abandoned
+        self.logger = logger or logging.getLogger(__name__)
+        self.abandoned = 0
+        self.counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.last_error = ""
+        self._condition = threading.Condition()
+        self._pending: deque[Request] = deque()
+        self._running: Request | None = None
+        self._stop_asked_at: float | None = None
+        self._closing = False
+        self._generation = 0
+        self._start_thread(load())
+        self._watchdog = threading.Thread(target=self._watch, name="syncmv4d-watchdog", daemon=True)
+        self._watchdog.start()
+
+    @property
+    def busy(self) -> bool:
+        with self._condition:
+            return self._running is not None or bool(self._pending)
+
+    def submit(self, request: Request, *, queue: bool = False) -> None:
+        """Take a request: after those that wait, or, without `queue`, in place of all that wait or run."""
+        replaced: list[Request] = []
+        with self._condition:
+            refusal = self._refusal(queue)
+            if not refusal:
+                if not queue:
+                    replaced = list(self._pending)
+                    self._pending.clear()
+                    if self._running is not None:
+                        self._ask_to_stop(self._running, Outcome.REPLACED)
+                self._pending.append(request)
+                self._condition.notify_all()
+        for old in replaced:
+            self._end(old, Result(Outcome.REPLACED))
+        if refusal:
+            self._end(request, Result(Outcome.REFUSED, error=refusal))
+
+    def cancel(self, request: Request) -> None:
+        """Stop one request, waiting or running; running, it ends within one denoising step."""
+        with self._condition:
+            if request is self._running:
+                self._ask_to_stop(request, Outcome.CANCELLED)
+                return
+            if request not in self._pending:
+                return
+            self._pending.remove(request)
+        self._end(request, Result(Outcome.CANCELLED))
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Cancel everything and end the threads; an engine that hangs is left behind."""
+        with self._condition:
+            self._closing = True
+            waiting = list(self._pending)
+            self._pending.clear()
+            if self._running is not None:
+                self._ask_to_stop(self._running, Outcome.CANCELLED)
+            self._condition.notify_all()
+        for request in waiting:
+            self._end(request, Result(Outcome.CANCELLED))
+        self._thread.join(timeout_s)
+        self._watchdog.join(timeout_s)
+
+    def _refusal(self, queue: bool) -> str:
+        if self._closing:
+            return "the node is shutting down"
+        if self.abandoned > self.max_abandoned:
+            return f"{self.abandoned} engines hang: restart the node"
+        if queue and len(self._pending) >= MAX_QUEUED:
+            return f"{MAX_QUEUED} requests wait already"
+        return ""
+
+    def _ask_to_stop(self, request: Request, why: Outcome) -> None:
+        request.stop(why)
+        if self._stop_asked_at is None:
+            self._stop_asked_at = time.monotonic()
+
+    def _end(self, request: Request, result: Result) -> None:
+        if request.ended:
+            return
+        self.counts[result.outcome] += 1
+        if result.error:
+            self.last_error = result.error
+        request.end(result)
+
+    def _start_thread(self, engine: Engine) -> None:
+        self._generation += 1
+        self._thread = threading.Thread(
+            target=self._work, args=(engine, self._generation), name="syncmv4d-worker", daemon=True
+        )
+        self._thread.start()
+
+    def _work(self, engine: Engine, generation: int) -> None:
+        while True:
+            with self._condition:
+                while not self._pending and not self._closing and generation == self._generation:
+                    self._condition.wait()
+                if self._closing or generation != self._generation:
+                    return
+                request = self._running = self._pending.popleft()
+                self._stop_asked_at = None
+            result = self._run(engine, request)
+            with self._condition:
+                if generation != self._generation:
+                    return  # abandoned meanwhile; the watchdog has reported
+                self._running = None
+            self._end(request, result)
+
+    def _run(self, engine: Engine, request: Request) -> Result:
+        started = time.monotonic()
+        if request.late:
+            return Result(Outcome.LATE)
+        try:
+            prediction = engine.generate(
+                request.observe(),
+                seed=request.seed,
+                steps=request.steps,
+                progress=request.progress,
+                cancelled=lambda: request.asked_to_stop or request.late,
+            )
+        except Cancelled:
+            return Result(request._ending or Outcome.LATE, seconds=time.monotonic() - started)
+        except (
+            Exception
+        ) as error:  # the worker's: whatever an engine raises is reported, and the next request is served
+            self.logger.exception("generation failed")
+            return Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}", seconds=time.monotonic() - started)
+        return Result(Outcome.DONE, prediction, seconds=time.monotonic() - started)
+
+    def _watch(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait(POLL_S)
+                if self._closing:
+                    return
+                request = self._running
+                if request is not None and request.late:
+                    self._ask_to_stop(request, Outcome.LATE)
+                hangs = self._stop_asked_at is not None and time.monotonic() - self._stop_asked_at > self.grace_s
+                if request is None or not hangs:
+                    continue
+                self._abandon()
+            error = f"the engine did not stop within {self.grace_s:g} s"
+            self._end(request, Result(request._ending or Outcome.FAILED, error=error))
+            self._replace_engine()
+
+    def _abandon(self) -> None:
+        """Forget the thread that hangs; called with the lock held."""
+        self.abandoned += 1
+        self._generation += 1
+        self._running = None
+        self._stop_asked_at = None
+
+    def _replace_engine(self) -> None:
+        if self.abandoned > self.max_abandoned:
+            self._refuse_waiting(f"{self.abandoned} engines hang: restart the node")
+            return
+        try:
+            engine = self.load()
+        except Exception as error:  # loading may fail for any reason, above all memory: say so, refuse what waits
+            self.abandoned = self.max_abandoned + 1
+            self._refuse_waiting(f"no engine could be loaded in place of one that hangs: {error}")
+            return
+        with self._condition:
+            self._start_thread(engine)
+
+    def _refuse_waiting(self, why: str) -> None:
+        self.logger.error(why)
+        with self._condition:
+            waiting = list(self._pending)
+            self._pending.clear()
+        for request in waiting:
+            self._end(request, Result(Outcome.REFUSED, error=why))
