@@ -7,8 +7,8 @@ import weakref
 import pytest
 
 from syncmv4d_ros.worker import MAX_QUEUED, Outcome, Request, Worker
-from tests.ros.behaviour import Behaviour, grey_observation
-from tests.ros.trivial_engine import TrivialEngine
+from tests.ros.behaviour import Behaviour
+from tests.ros.trivial_engine import TrivialEngine, observation_for
 
 PATIENCE_S = 20.0
 
@@ -22,7 +22,7 @@ class Ending:
 
     def request(self, **options):
         return Request(
-            observe=grey_observation, finished=self.results.put,
+            observe=lambda: observation_for(TrivialEngine()), finished=self.results.put,
             progress=lambda step, steps: self.steps.put((step, steps)), **options,
         )  # fmt: skip
 
