@@ -15,6 +15,12 @@ from tests.model.scene_folders import small_rig, small_sequence, write_scene
 
 SIZE = {"height": 32, "width": 32, "max_views": 4}
 LENS = Distortion("plumb_bob", (-0.21, 0.05, 0.002, -0.001, 0.01))
+LENSES = (
+    LENS,
+    Distortion("rational_polynomial", (0.35, -2.6, 0.0008, -0.0004, 1.5, 0.24, -2.4, 1.45)),
+    Distortion("equidistant", (-0.03, 0.01, -0.004, 0.001)),
+    Distortion("equidistant", (0.0, 0.0, 0.0, 0.0)),
+)
 
 
 def test_an_observation_has_the_models_size_and_the_rigs_names(tmp_path):
