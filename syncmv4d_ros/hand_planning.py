@@ -62,7 +62,10 @@ def hand_trajectory(points: TrackedPoints) -> HandTrajectory | None:
     wrist = _moved_origin(fit_points(points, _among(is_hand, near), label="wrist", symmetric=False), place)
     ends = _skin_ends(skin, place, to_arm)
     tips = tuple(
-        replace(fit_points(points, _among(is_hand, end), label=f"fingertip_{number}"), rotation_valid=np.zeros_like(wrist.valid))
+        replace(
+            fit_points(points, _among(is_hand, end), label=f"fingertip_{number}"),
+            rotation_valid=np.zeros_like(wrist.valid),
+        )
         for number, end in enumerate(ends, start=1)
     )
     missing = NUM_FINGERS - len(tips)

@@ -41,7 +41,9 @@ class TrackedPoints:
         shapes = {"visible": (frames, points), "stddev": (frames, points), "label": (points,)}
         for name, shape in shapes.items():
             if (got := getattr(self, name).shape) != shape:
-                raise ValueError(f"{name} must be {list(shape)} beside {frames} frames of {points} points, got {list(got)}")
+                raise ValueError(
+                    f"{name} must be {list(shape)} beside {frames} frames of {points} points, got {list(got)}"
+                )
         if wrong := int((~np.isfinite(self.positions)).any(-1).sum()):
             raise ValueError(f"{wrong} of {frames * points} positions are not finite")
         bad = ~(np.isfinite(self.stddev) & (self.stddev >= 0))
@@ -72,7 +74,7 @@ class BodyTrajectory:
 
     label: str
     poses: Float64[np.ndarray, "T 4 4"]  # world_from_body, metres; always finite, to be used where valid
-    residual_m: Float64[np.ndarray, "T"]  # root mean square distance of the inliers from the rigid motion
+    residual_m: Float64[np.ndarray, "T"]  # weighted root mean square distance of the inliers from the rigid motion
     inliers: Int64[np.ndarray, "T"]
     num_points: int
     valid: Bool[np.ndarray, "T"]  # the position
@@ -132,8 +134,9 @@ def fit_points(
     if len(motion) > 1:  # at frame 0 every residual is zero; a point counts there if it does later on
         follows[0] = 2 * np.count_nonzero(follows[1:], axis=0) >= len(motion) - 1
     inliers = np.count_nonzero(follows, axis=1)
+    weights = follows / np.square(sigma_m)
     squared = np.square(distances(motion, reference, positions))
-    residual = np.sqrt((squared * follows).sum(1) / np.maximum(inliers, 1))
+    residual = np.sqrt((squared * weights).sum(1) / np.maximum(weights.sum(1), 1e-12))
     valid = (inliers >= MIN_INLIERS) & (inliers >= MIN_INLIER_SHARE * len(reference)) & (residual <= MAX_RESIDUAL_M)
     noise = np.maximum(residual, np.median(residual))  # frame 0 has none of its own
     fixed = np.array([_axes_are_fixed(reference[f], noise_m=n) for f, n in zip(follows, noise, strict=True)])
