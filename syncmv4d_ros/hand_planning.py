@@ -40,7 +40,7 @@ def hand_trajectory(points: TrackedPoints) -> HandTrajectory | None:
     """Wrist pose and fingertip paths of the hand; None without a point labelled hand.
 
     Assumed of frame 0: one right or left hand holds the tool, so that skin within GRIP_REACH_M of the tool's points is where
-    fingers and palm close around it; the arm leaves from there, and the wrist lies WRIST_FROM_GRIP_M along it. The wrist's
+    fingers and palm close around it; most skin beyond WRIST_FROM_GRIP_M from there is the arm, and the wrist lies that far along it. The wrist's
     frame is defined like a body's: its origin is that place, its axes are the world's at frame 0. It then moves with the skin
     around it, fitted like a rigid body. Fingertips are the skin's ends: points farther from the wrist, along the skin, than
     everything around them, at least MIN_TIP_DISTANCE_M from the wrist and not on the arm; each moves with its surroundings, and
@@ -85,10 +85,10 @@ def _wrist_place(skin: np.ndarray, tool: np.ndarray) -> tuple[Float64[np.ndarray
         )
     grip = np.median(skin[holds], axis=0)
     away = np.linalg.norm(skin - grip, axis=1)
-    arm = away > 0.8 * WRIST_FROM_GRIP_M
+    arm = away > WRIST_FROM_GRIP_M
     if arm.sum() < MIN_WRIST_POINTS:
         raise _CannotTell(
-            f"{int(arm.sum())} points of the hand lie as far from the tool as the wrist, needs {MIN_WRIST_POINTS}"
+            f"{int(arm.sum())} points of the hand lie farther from the tool than the wrist, needs {MIN_WRIST_POINTS}"
         )
     direction = np.median(skin[arm], axis=0) - grip
     length = float(np.linalg.norm(direction))

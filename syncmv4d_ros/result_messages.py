@@ -188,7 +188,8 @@ def pose_array_message(body: BodyTrajectory, header: Any) -> Any:
 
 def _array(message: Any, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     """A message's flat field as an array of our own."""
-    field = np.asarray(getattr(message, name), dtype=dtype)
+    field = getattr(message, name)
+    field = np.frombuffer(field, dtype) if isinstance(field, bytes) else np.asarray(field, dtype=dtype)
     if field.shape != (int(np.prod(shape)),):
         raise ValueError(f"PointTracks' {name} has {field.size} numbers, {list(shape)} needs {int(np.prod(shape))}")
     return field.reshape(shape).copy()

@@ -71,7 +71,7 @@ def marker_array_message(points: TrackedPoints, bodies: Sequence[BodyTrajectory]
     markers = [Marker(header=header, action=Marker.DELETEALL)]
     for index, label in enumerate(LABELS):
         chosen = drawn_points(points, index)
-        if not len(chosen):
+        if not len(chosen) or len(points.positions) < 2:
             continue
         lines = points.positions[:, chosen].swapaxes(0, 1)  # [point frame xyz]
         ends = np.stack([lines[:, :-1], lines[:, 1:]], axis=2).reshape(-1, 3)

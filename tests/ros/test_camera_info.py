@@ -48,7 +48,13 @@ def pixels_of_block(x, y, binning):
     return (np.array([x, y]) + 0.5) * binning - 0.5
 
 
-@given(st.integers(0, 99), st.integers(0, 79), st.sampled_from([(1, 1), (2, 2), (4, 2), (3, 3)]), st.integers(0, 100), st.integers(0, 50))
+@given(
+    st.integers(0, 99),
+    st.integers(0, 79),
+    st.sampled_from([(1, 1), (2, 2), (4, 2), (3, 3)]),
+    st.integers(0, 100),
+    st.integers(0, 50),
+)
 def test_a_pixel_sees_along_the_ray_of_the_pixels_that_it_was_made_of(column, row, binning, x, y):
     calibration = read_camera_info(camera_info(roi=(x, y, 480, 360), binning_x=binning[0], binning_y=binning[1]))
     assert calibration.size == (480 // binning[0], 360 // binning[1])
@@ -77,7 +83,9 @@ def test_a_rectified_topic_uses_p_without_distortion_and_turns_the_camera_by_r()
     rig = rig_of(("left",), [calibration], pose[None])
     point = np.array([[0.05, 0.02, 0.1]])
     by_ros = P[:, :3] @ TURN @ transform(pose, point)[0]
-    assert np.allclose(project(rig.intrinsics[0], transform(rig.camera_from_world[0], point))[0], by_ros[:2] / by_ros[2])
+    assert np.allclose(
+        project(rig.intrinsics[0], transform(rig.camera_from_world[0], point))[0], by_ros[:2] / by_ros[2]
+    )
 
 
 def test_raw_and_rectified_topics_of_a_camera_agree_about_the_world():
@@ -109,7 +117,11 @@ def test_raw_and_rectified_topics_of_a_camera_agree_about_the_world():
         ("equidistant", (0.0,) * 4, Distortion("equidistant", (0.0,) * 4)),
         ("equidistant", (), None),
         ("rational_polynomial", (*PLUMB, 0.1, 0.2, 0.3), Distortion("rational_polynomial", (*PLUMB, 0.1, 0.2, 0.3))),
-        ("rational_polynomial", (*PLUMB, 0.1, 0.2, 0.3, 0, 0, 0, 0), Distortion("rational_polynomial", (*PLUMB, 0.1, 0.2, 0.3))),
+        (
+            "rational_polynomial",
+            (*PLUMB, 0.1, 0.2, 0.3, 0, 0, 0, 0),
+            Distortion("rational_polynomial", (*PLUMB, 0.1, 0.2, 0.3)),
+        ),
     ],
 )
 def test_distortion_models_are_known_by_their_ros_names(model, coefficients, expected):

@@ -77,7 +77,13 @@ def test_the_array_outlives_the_message():
     assert np.array_equal(image, small_image())
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(sorted(ENCODINGS)), st.integers(0, 9), st.integers(0, 2**32 - 1))
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from(sorted(ENCODINGS)),
+    st.integers(0, 9),
+    st.integers(0, 2**32 - 1),
+)
 def test_every_size_keeps_its_pixels(height, width, encoding, padding, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     expected = pixels[..., :1].repeat(3, axis=2) if encoding == "mono8" else pixels
@@ -123,7 +129,9 @@ def test_any_message_gives_an_image_of_its_size_or_a_value_error(height, width, 
     assert image.shape == (height, width, 3) and image.dtype == np.uint8
 
 
-@given(st.integers(1, 12), st.integers(1, 12), st.sampled_from(sorted(ENCODINGS)), st.integers(-3, 3), st.integers(-3, 3))
+@given(
+    st.integers(1, 12), st.integers(1, 12), st.sampled_from(sorted(ENCODINGS)), st.integers(-3, 3), st.integers(-3, 3)
+)
 @settings(max_examples=200)
 def test_only_a_message_whose_numbers_agree_is_read(height, width, encoding, step_off, size_off):
     row = width * ENCODINGS[encoding]

@@ -45,7 +45,10 @@ def test_a_body_is_followed_through_noise_and_30_percent_outliers(seed, frames, 
     positions, wrong = with_outliers(rng, moved(motion, cloud) + rng.normal(0, 0.002, (frames, count, 3)), 0.3)
     body = fit_body(tracked(positions), "tool")
     found = body.poses @ inverse(body.poses[:1])
-    told = [procrustes(positions[0][good], frame[good], np.ones(good.sum())) for good, frame in zip(~wrong, positions, strict=True)]
+    told = [
+        procrustes(positions[0][good], frame[good], np.ones(good.sum()))
+        for good, frame in zip(~wrong, positions, strict=True)
+    ]
     assert angle_deg(found, np.stack(told)).max() < 1.5  # as good as with the outliers known
     assert angle_deg(found, motion).max() < 50 / np.sqrt(count)
     assert np.linalg.norm(moved(found, cloud.mean(0)[None]) - moved(motion, cloud.mean(0)[None]), axis=-1).max() < 0.003
@@ -58,7 +61,9 @@ def test_a_body_is_followed_through_noise_and_30_percent_outliers(seed, frames, 
 def test_outliers_at_frame_0_too_do_not_hide_the_motion(seed):
     rng = np.random.default_rng(seed)
     motion, cloud = random_path(rng, 5), box_cloud(rng, 200)
-    positions, _ = with_outliers(rng, moved(motion, cloud) + rng.normal(0, 0.002, (5, 200, 3)), 0.3, frames=slice(0, None))
+    positions, _ = with_outliers(
+        rng, moved(motion, cloud) + rng.normal(0, 0.002, (5, 200, 3)), 0.3, frames=slice(0, None)
+    )
     body = fit_body(tracked(positions), "tool")
     assert angle_deg(body.poses @ inverse(body.poses[:1]), motion).max() < 3
 
@@ -89,7 +94,7 @@ def test_every_number_of_views_frames_and_points_gives_finite_poses(seed, views,
         assert (body.valid | ~body.rotation_valid).all()
 
 
-def test_point_k_of_view_v_has_index_v_K_plus_k():
+def test_points_are_listed_view_after_view():
     tracks = np.random.default_rng(0).normal(size=(3, 4, 5, 3)).astype(np.float32)
     ones = np.ones((3, 4, 5), bool)
     label = np.arange(15, dtype=np.uint8).reshape(3, 5) % 4
@@ -204,7 +209,8 @@ def test_boxes_are_not_taken_for_bodies_of_revolution(seed, sides):
 def test_bodies_come_by_label_and_others_stay_out():
     rng = np.random.default_rng(9)
     parts = [
-        tracked(moved(random_path(rng, 3), box_cloud(rng, 30)), label) for label in ("hand", "target", "unknown", "tool")
+        tracked(moved(random_path(rng, 3), box_cloud(rng, 30)), label)
+        for label in ("hand", "target", "unknown", "tool")
     ]
     together = body_trajectories(joined(*parts))
     assert [body.label for body in together] == ["tool", "target"]

@@ -47,7 +47,9 @@ def test_no_set_is_wider_than_the_slop_and_every_image_is_accounted_for(arrivals
             assert max(synced.stamps_ns) - min(synced.stamps_ns) <= SLOP_MS * MS
             assert synced.items == tuple((n, ns // MS) for n, ns in zip(sync.names, synced.stamps_ns, strict=True))
         for stream_name, counts in sync.counts().items():
-            assert counts.received == counts.used + sum(counts.dropped.values()) + counts.waiting == received[stream_name]
+            assert (
+                counts.received == counts.used + sum(counts.dropped.values()) + counts.waiting == received[stream_name]
+            )
             assert counts.waiting <= queue_size
             assert counts.used == len(taken)
 
