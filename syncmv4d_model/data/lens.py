@@ -1,4 +1,4 @@
-"""Lens distortion, plumb_bob (Brown-Conrady) as in ROS's CameraInfo: of pixels, and taken out of images."""
+"""Lens distortion as in ROS's CameraInfo (plumb_bob, rational_polynomial, equidistant): of pixels, and taken out of images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,8 @@ _INVERSION_TOLERANCE_PX = 0.05
 
 
 def is_straight(lens: Distortion | None) -> bool:
-    """Whether there is nothing to take out. ValueError, by name, for a model that we cannot take out."""
-    if lens is None:
-        return True
-    if lens.model != "plumb_bob":
-        raise ValueError(
-            f"distortion model {lens.model!r} is not supported: undistort the images first (only plumb_bob is)"
-        )
-    return not any(lens.coefficients)
+    """Whether there is nothing to take out: no lens, or one without distortion. A fisheye always has some."""
+    return lens is None or (lens.model != "equidistant" and not any(lens.coefficients))
 
 
 def distorted(
@@ -77,14 +71,27 @@ def _sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def _terms(rays: np.ndarray, lens: Distortion) -> tuple[np.ndarray, np.ndarray]:
-    k1, k2, p1, p2, k3 = (*lens.coefficients, 0.0)[:5]
+    """Factor [... 1] and offset [... 2] that take a straight lens's rays to this one's."""
     x, y = rays[..., 0], rays[..., 1]
     square = x * x + y * y
+    if lens.model == "equidistant":
+        return _fisheye_factor(np.sqrt(square), lens.coefficients)[..., None], np.zeros_like(rays)
+    k1, k2, p1, p2, k3, k4, k5, k6 = (*lens.coefficients, *8 * (0.0,))[:8]
     radial = 1 + square * (k1 + square * (k2 + square * k3))
+    radial = radial / (1 + square * (k4 + square * (k5 + square * k6)))
     tangential = np.stack(
         [2 * p1 * x * y + p2 * (square + 2 * x * x), p1 * (square + 2 * y * y) + 2 * p2 * x * y], axis=-1
     )
     return radial[..., None], tangential
+
+
+def _fisheye_factor(radius: np.ndarray, coefficients: tuple[float, ...]) -> np.ndarray:
+    """Kannala-Brandt: the image's radius is a polynomial of the angle to the axis, not of its tangent."""
+    k1, k2, k3, k4 = coefficients
+    angle = np.arctan(radius)
+    square = angle * angle
+    bent = angle * (1 + square * (k1 + square * (k2 + square * (k3 + square * k4))))
+    return np.divide(bent, radius, out=np.ones_like(radius), where=radius > 0)
 
 
 def _rays(pixels: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

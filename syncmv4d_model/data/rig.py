@@ -28,7 +28,9 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True)
 class Distortion:
-    """A lens, by its ROS model name; plumb_bob's coefficients are k1 k2 p1 p2 [k3]."""
+    """A lens, by its ROS model name: plumb_bob k1 k2 p1 p2 [k3], rational_polynomial k1 k2 p1 p2 k3 k4 k5 k6, equidistant k1 k2
+    k3 k4.
+    """
 
     model: str
     coefficients: tuple[float, ...]

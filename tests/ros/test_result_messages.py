@@ -1,0 +1,285 @@
+"""A prediction as messages: nothing is lost on the way to a planner, and a message that contradicts itself is refused."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from syncmv4d_model.data.video import read_video
+from syncmv4d_model.types import LABELS, Observation, Prediction
+from syncmv4d_ros.conversions import header_message
+from syncmv4d_ros.hand_planning import HandTrajectory
+from syncmv4d_ros.planning import TrackedPoints, body_trajectories, flattened
+from syncmv4d_ros.result_messages import (
+    fill_point_tracks,
+    multi_view_video_message,
+    parts_of,
+    point_tracks_message,
+    points_of,
+    pose_array_message,
+    pose_messages,
+    read_point_tracks,
+    trajectory_message,
+    view_videos,
+)
+from syncmv4d_ros.viewer_messages import (
+    CLOUD,
+    TRACKS_PER_LABEL,
+    cloud_array,
+    drawn_points,
+    marker_array_message,
+    point_cloud_message,
+    replay_messages,
+)
+from tests.ros.moving_bodies import box_cloud, joined, moved, random_path, tracked
+
+VIEWS = ("left", "right")
+
+
+def need(module):
+    return pytest.importorskip(module, reason=f"{module} is not installed: the ros extra")
+
+
+def random_points(seed=0, *, views=2, frames=4, per_view=5, known=True):
+    rng = np.random.default_rng(seed)
+    shape = (views, frames, per_view)
+    stddev = rng.uniform(0, 0.1, shape) if known else np.full(shape, np.nan)
+    return flattened(
+        rng.normal(size=(*shape, 3)).astype(np.float32),
+        rng.random(shape) < 0.5,
+        stddev.astype(np.float32),
+        rng.integers(0, 4, (views, per_view)).astype(np.uint8),
+        frame_period_s=0.125,
+    )
+
+
+def filled(points, views=VIEWS, **changes):
+    """A duck-typed PointTracks; `changes` overrule its fields."""
+    message = SimpleNamespace(header=SimpleNamespace(frame_id="table"))
+    fill_point_tracks(message, points, view_names=views, task="stir", plan_id="plan-7")
+    return SimpleNamespace(**vars(message) | changes)
+
+
+def prediction_and_observation():
+    rng = np.random.default_rng(0)
+    shape = (2, 5, 16)
+    tracks = rng.normal(size=(*shape, 3)).astype(np.float32)
+    video = np.repeat(rng.integers(0, 256, (2, 5, 4, 4, 3), dtype=np.uint8).repeat(8, 2), 8, 3)
+    prediction = Prediction(
+        video=video,
+        pseudo_video=np.zeros(video.shape, np.float32),
+        tracks=tracks,
+        coarse_tracks=tracks,
+        visible=rng.random(shape) < 0.8,
+        stddev=rng.uniform(0, 0.01, shape).astype(np.float32),
+        label=rng.integers(0, 4, (2, 16)).astype(np.uint8),
+        anchors_px=np.zeros((2, 16, 2), np.float32),
+        depth_scale=np.ones((2, 2), np.float32),
+        frame_period_s=0.1,
+        seed=0,
+    )
+    k = np.array([[30.0, 0, 15.5], [0, 30.0, 15.5], [0, 0, 1]])
+    observation = Observation(video[:, 0], np.stack([k, k + 1e-3]), np.stack([np.eye(4)] * 2), "stir", VIEWS)
+    return prediction, observation
+
+
+def assert_same(one: TrackedPoints, other: TrackedPoints):
+    for name in ("positions", "visible", "stddev", "label"):
+        assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "stddev"), name
+    assert one.frame_period_s == other.frame_period_s
+
+
+@given(st.integers(0, 99), st.integers(1, 5), st.integers(1, 6), st.integers(0, 9), st.booleans())
+def test_tracks_come_back_as_they_were(seed, views, frames, per_view, known):
+    points = random_points(seed, views=views, frames=frames, per_view=per_view, known=known)
+    names = tuple(f"camera_{view}" for view in range(views))
+    received = read_point_tracks(filled(points, names))
+    assert_same(received.points, points)
+    assert (received.view_names, received.task, received.plan_id, received.frame_id) == (
+        names,
+        "stir",
+        "plan-7",
+        "table",
+    )
+
+
+def test_the_arrays_of_a_prediction_come_back_view_by_view():
+    prediction, _ = prediction_and_observation()
+    arrays = read_point_tracks(filled(points_of(prediction))).by_view()
+    for name in ("tracks", "visible", "stddev", "label"):
+        assert np.array_equal(getattr(arrays, name), getattr(prediction, name)), name
+
+
+def test_tracks_come_back_from_a_real_message():
+    need("syncmv4d.msg")
+    points = random_points()
+    message = point_tracks_message(points, header_message("table"), view_names=VIEWS, task="stir", plan_id="plan-7")
+    assert_same(read_point_tracks(message).points, points)
+    start = (2 * message.num_points + 7) * 3  # as PointTracks.msg says it
+    assert np.array_equal(message.positions[start : start + 3], points.positions[2, 7])
+    assert message.source_view[7] == 1 and message.header.frame_id == "table"
+    assert [message.LABEL_UNKNOWN, message.LABEL_HAND, message.LABEL_TOOL, message.LABEL_TARGET] == [0, 1, 2, 3]
+
+
+REFUSED = {
+    "short positions": ({"positions": [0.0] * 119}, r"positions has 119 numbers, \[4, 10, 3\] needs 120"),
+    "short visible": ({"visible": b""}, "visible has 0 numbers"),
+    "short label": ({"label": [0] * 9}, r"label has 9 numbers, \[10\] needs 10"),
+    "no frames": ({"num_frames": 0}, "claims 0 frames of 10 points"),
+    "absurd": ({"num_points": 2**32 - 1}, "claims 4 frames of 4294967295 points"),
+    "NaN": ({"positions": [float("nan")] * 120}, "40 of 40 positions are not finite"),
+    "unknown label": ({"label": [4] * 10}, "label 4 is unknown"),
+    "unknown view": ({"source_view": [2] * 10}, "source_view 2, but 2 views"),
+    "no time": ({"frame_period_s": 0.0}, "frame_period_s must be positive, got 0"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
+def test_tracks_that_contradict_themselves_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        read_point_tracks(filled(random_points(), **changes))
+
+
+def test_views_with_unequal_points_have_no_arrays_by_view():
+    received = read_point_tracks(filled(random_points(), source_view=[0] * 4 + [1] * 6))
+    with pytest.raises(ValueError, match=r"\[4, 6\] of 2 views"):
+        received.by_view()
+
+
+def test_points_that_do_not_divide_among_the_views_are_refused():
+    with pytest.raises(ValueError, match="10 points cannot come from 3 views"):
+        filled(random_points(), ("a", "b", "c"))
+
+
+def test_videos_are_playable_files_with_their_new_intrinsics(tmp_path):
+    need("syncmv4d.msg")
+    prediction, observation = prediction_and_observation()
+    message = multi_view_video_message(
+        prediction,
+        observation,
+        header_message("table"),
+        videos=view_videos(prediction),
+        frame_ids=["left_optical_frame", "right_optical_frame"],
+        plan_id="plan-7",
+    )
+    assert [video.camera for video in message.videos] == list(VIEWS)
+    for view, video in enumerate(message.videos):
+        path = tmp_path / f"{video.camera}.mp4"
+        path.write_bytes(bytes(video.data))
+        frames = read_video(path)
+        assert frames.shape == (video.num_frames, video.height, video.width, 3) == prediction.video[view].shape
+        assert np.abs(frames.astype(float) - prediction.video[view]).mean() < 20  # chroma of 8 px blocks is halved
+        assert np.array_equal(video.k.reshape(3, 3), observation.intrinsics[view])
+        assert video.frame_id == f"{video.camera}_optical_frame" and np.isclose(video.frame_period_s, 0.1)
+
+
+def two_bodies():
+    rng = np.random.default_rng(1)
+    parts = [tracked(moved(random_path(rng, 6), box_cloud(rng, 60)), label) for label in ("tool", "target", "hand")]
+    return joined(*parts)
+
+
+def test_poses_are_what_the_matrices_say():
+    need("geometry_msgs.msg")
+    body = body_trajectories(two_bodies())[0]
+    for pose, matrix in zip(pose_messages(body.poses), body.poses, strict=True):
+        q = pose.orientation
+        assert np.allclose(Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix(), matrix[:3, :3])
+        assert np.allclose([pose.position.x, pose.position.y, pose.position.z], matrix[:3, 3])
+
+
+def test_trajectories_name_their_bodies_and_flag_their_frames():
+    need("syncmv4d.msg")
+    points = two_bodies()
+    bodies = body_trajectories(points)
+    wrist = bodies[0].__class__(**vars(bodies[0]) | {"label": "wrist"})
+    parts = parts_of(HandTrajectory(wrist, (), "5 of 5 fingertips are not told apart"))
+    message = trajectory_message(
+        [*bodies, *parts], header_message("table"), points=points, task="stir", plan_id="plan-7"
+    )
+    assert [(path.name, LABELS[path.label]) for path in message.bodies] == [
+        ("tool", "tool"),
+        ("target", "target"),
+        ("wrist", "hand"),
+    ]
+    for path, body in zip(message.bodies, [*bodies, wrist], strict=True):
+        assert len(path.poses) == len(path.residual) == message.num_frames == 6
+        assert list(path.inliers) == body.inliers.tolist()
+        assert list(path.valid) == body.valid.tolist() and list(path.rotation_valid) == body.rotation_valid.tolist()
+
+
+def test_a_pose_array_has_a_pose_per_frame():
+    need("geometry_msgs.msg")
+    body = body_trajectories(two_bodies())[0]
+    message = pose_array_message(body, header_message("table"))
+    assert len(message.poses) == 6 and message.header.frame_id == "table"
+
+
+def test_no_hand_has_no_parts():
+    assert parts_of(None) == [] == parts_of(HandTrajectory(None, (), "no point is labelled tool"))
+
+
+def test_the_cloud_holds_every_point_of_every_frame():
+    points = random_points()
+    cloud = cloud_array(points).reshape(4, 10)
+    assert np.array_equal(np.stack([cloud["x"], cloud["y"], cloud["z"]], -1), points.positions)
+    assert np.allclose(cloud["time_s"][:, 0], [0, 0.125, 0.25, 0.375])
+    assert np.array_equal(cloud_array(points, 2), cloud[2])
+
+
+def test_a_cloud_message_is_read_by_its_own_fields():
+    need("sensor_msgs.msg")
+    points = random_points()
+    message = point_cloud_message(points, header_message("table"), frame=1)
+    raw = np.frombuffer(message.data, np.uint8).reshape(message.width, message.point_step)
+    kinds = {7: np.float32, 2: np.uint8}
+    read = {f.name: raw[:, f.offset : f.offset + np.dtype(kinds[f.datatype]).itemsize] for f in message.fields}
+    assert np.array_equal(read["y"].copy().view(np.float32)[:, 0], points.positions[1, :, 1])
+    assert np.array_equal(read["label"][:, 0], points.label)
+    assert message.row_step == len(message.data) == CLOUD.itemsize * 10
+    colour = read["rgb"].copy().view(np.uint32)[points.label == LABELS.index("hand")]
+    assert (colour == 0xFF4A4A).all()
+
+
+def test_markers_draw_some_tracks_of_each_label_and_the_paths_of_bodies():
+    need("visualization_msgs.msg")
+    points = two_bodies()
+    message = marker_array_message(points, body_trajectories(points), header_message("table"))
+    assert [marker.ns for marker in message.markers] == [
+        "",
+        "tracks/hand",
+        "tracks/tool",
+        "tracks/target",
+        "paths/tool",
+        "paths/target",
+    ]
+    assert message.markers[0].action == message.markers[0].DELETEALL
+    assert len(message.markers[1].points) == TRACKS_PER_LABEL * 5 * 2  # segments of 6 frames, two ends
+    assert len(message.markers[4].points) == 6
+
+
+def test_one_frame_has_no_lines_to_draw():
+    need("visualization_msgs.msg")
+    points = random_points(frames=1)
+    assert len(marker_array_message(points, [], header_message("table")).markers) == 1
+
+
+@given(st.integers(0, 99), st.integers(0, 200))
+def test_drawn_points_have_the_label_and_are_few(seed, per_view):
+    points = random_points(seed, per_view=per_view)
+    chosen = drawn_points(points, 1)
+    assert len(chosen) == min(np.count_nonzero(points.label == 1), TRACKS_PER_LABEL) == len(set(chosen.tolist()))
+    assert (points.label[chosen] == 1).all()
+
+
+def test_generated_frames_are_images_with_their_camera():
+    need("sensor_msgs.msg")
+    prediction, observation = prediction_and_observation()
+    image, info = replay_messages(prediction, observation, view=1, frame=3, frame_id="right_optical_frame", stamp=None)
+    assert bytes(image.data) == prediction.video[1, 3].tobytes()
+    assert np.array_equal(info.k.reshape(3, 3), observation.intrinsics[1])
+    assert (info.width, info.height) == (image.width, image.height) == (32, 32)
+    assert image.header == info.header and image.header.frame_id == "right_optical_frame"
