@@ -51,6 +51,9 @@ class Request:
     seed: int = 0
     steps: int | None = None
     deadline_s: float | None = None  # seconds from submission
+    finish: Callable[[Result], None] = lambda result: (
+        None
+    )  # makes use of a prediction, in the worker's thread; may fail
     finished: Callable[[Result], None] = lambda result: None
     progress: Callable[[int, int], None] = lambda step, steps: None
     submitted: float = field(default_factory=time.monotonic)
@@ -148,17 +151,23 @@ class Worker:
             self._pending.remove(request)
         self._end(request, Result(Outcome.CANCELLED))
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Cancel everything and end the threads; an engine that hangs is left behind."""
+    def cancel_all(self) -> None:
+        """Stop what runs and what waits; new requests are taken."""
         with self._condition:
-            self._closing = True
             waiting = list(self._pending)
             self._pending.clear()
             if self._running is not None:
                 self._ask_to_stop(self._running, Outcome.CANCELLED)
-            self._condition.notify_all()
         for request in waiting:
             self._end(request, Result(Outcome.CANCELLED))
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Cancel everything and end the threads; an engine that hangs is left behind."""
+        with self._condition:
+            self._closing = True
+        self.cancel_all()
+        with self._condition:
+            self._condition.notify_all()
         self._thread.join(timeout_s)
         self._watchdog.join(timeout_s)
 
@@ -219,6 +228,8 @@ class Worker:
                 progress=request.progress,
                 cancelled=lambda: request.asked_to_stop or request.late,
             )
+            done = Result(Outcome.DONE, prediction, seconds=time.monotonic() - started)
+            request.finish(done)
         except Cancelled:
             return Result(request._ending or Outcome.LATE, seconds=time.monotonic() - started)
         except (
@@ -226,7 +237,7 @@ class Worker:
         ) as error:  # the worker's: whatever an engine raises is reported, and the next request is served
             self.logger.exception("generation failed")
             return Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}", seconds=time.monotonic() - started)
-        return Result(Outcome.DONE, prediction, seconds=time.monotonic() - started)
+        return done
 
     def _watch(self) -> None:
         while True:

@@ -1,0 +1,166 @@
+"""Subscriptions to V cameras. Callbacks store; everything else happens when a request asks for an observation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from syncmv4d_model.data.observation import observe, rig_warnings
+from syncmv4d_model.types import Observation
+from syncmv4d_ros.camera_info import Calibration, read_camera_info, rig_of
+from syncmv4d_ros.conversions import read_compressed_image, read_image
+from syncmv4d_ros.extrinsics import Extrinsics, optical_warning
+from syncmv4d_ros.parameters import GeneratorParameters
+from syncmv4d_ros.synchronizer import NS, StreamCounts, SyncedSet, Synchronizer
+
+RATE_WINDOW = 30
+"""Arrivals that a rate is measured over."""
+POLL_S = 0.02
+
+
+@dataclass
+class CameraState:
+    """What is known of one camera; callbacks write it, diagnostics read it."""
+
+    info: Any = None  # the newest CameraInfo
+    arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))  # monotonic seconds
+    last_error: str = ""
+
+    @property
+    def rate_hz(self) -> float:
+        arrivals = list(self.arrivals)
+        if len(arrivals) < 2 or arrivals[-1] == arrivals[0]:
+            return 0.0
+        return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
+
+    @property
+    def age_s(self) -> float:
+        """Since the newest image arrived; infinite before the first."""
+        arrivals = list(self.arrivals)
+        return time.monotonic() - arrivals[-1] if arrivals else float("inf")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a result is published with: the moment and frames of the images that it continues."""
+
+    observation: Observation
+    stamp: Any  # builtin_interfaces/Time, the newest of the set
+    frame_ids: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class CameraStreams:
+    """Subscribes on construction; `close` ends it. `observe` may be called by any thread."""
+
+    def __init__(self, node: Any, parameters: GeneratorParameters, extrinsics: Extrinsics, callback_group: Any) -> None:
+        self.node, self.parameters, self.extrinsics = node, parameters, extrinsics
+        names = parameters.camera_names
+        self.synchronizer = Synchronizer(names, slop_s=parameters.slop_s, queue_size=parameters.queue_size)
+        self.states = {name: CameraState() for name in names}
+        self.arrived = threading.Condition()
+        self.subscriptions: list[Any] = []
+        self.topics: dict[str, str] = {}
+        for name in names:
+            self._subscribe(name, callback_group)
+
+    def close(self) -> None:
+        for subscription in self.subscriptions:
+            self.node.destroy_subscription(subscription)
+        self.subscriptions.clear()
+        self.synchronizer.clear()
+
+    def observe(self, task: str, *, height: int, width: int, max_views: int) -> Reference:
+        """The newest synchronised images, once they are there. ValueError saying which camera lacks what."""
+        taken = self._take()
+        names = self.parameters.camera_names
+        calibrations, images = [], []
+        for name, message in zip(names, taken.items, strict=True):
+            try:
+                calibrations.append(self._calibration(name))
+                images.append(self._image(name, message))
+            except ValueError as error:
+                self.states[name].last_error = str(error)
+                raise ValueError(f"camera {name}: {error}") from error
+        frame_ids = tuple(message.header.frame_id for message in taken.items)
+        stamps = [message.header.stamp for message in taken.items]
+        poses = [self.extrinsics.camera_from_world(*each) for each in zip(names, frame_ids, stamps, strict=True)]
+        rig = rig_of(names, calibrations, np.stack(poses))
+        newest = int(np.argmax(taken.stamps_ns))
+        observation, _ = observe(
+            rig, images, task, height=height, width=width, max_views=max_views, stamp_s=taken.stamps_ns[newest] / NS
+        )
+        looks = [optical_warning(*each) for each in zip(frame_ids, poses, strict=True)]
+        warnings = (*rig_warnings(observation), *(warning for warning in looks if warning))
+        return Reference(observation, stamps[newest], frame_ids, warnings)
+
+    def counts(self) -> dict[str, StreamCounts]:
+        return self.synchronizer.counts()
+
+    def _subscribe(self, name: str, callback_group: Any) -> None:
+        compressed = name in self.parameters.compressed
+        reliable = self.parameters.reliable_images
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=self.parameters.queue_size,
+            durability=DurabilityPolicy.VOLATILE,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        )
+        self.topics[name] = f"{name}/image/compressed" if compressed else f"{name}/image"
+        self.subscriptions += [
+            self.node.create_subscription(
+                CompressedImage if compressed else Image, self.topics[name],
+                lambda message: self._store_image(name, message), qos, callback_group=callback_group,
+            ),
+            self.node.create_subscription(
+                CameraInfo, f"{name}/camera_info",
+                lambda message: setattr(self.states[name], "info", message), qos, callback_group=callback_group,
+            ),
+        ]  # fmt: skip
+
+    def _store_image(self, name: str, message: Any) -> None:
+        self.states[name].arrivals.append(time.monotonic())
+        stamp = message.header.stamp
+        if self.synchronizer.add(name, stamp.sec * NS + stamp.nanosec, message):
+            with self.arrived:
+                self.arrived.notify_all()
+
+    def _take(self) -> SyncedSet:
+        """A set that is young enough, waiting for one if need be."""
+        deadline = time.monotonic() + self.parameters.image_wait_s
+        while True:
+            oldest_ns = self.node.get_clock().now().nanoseconds - round(self.parameters.max_age_s * NS)
+            taken = self.synchronizer.take(oldest_ns=oldest_ns)
+            if taken is not None:
+                return taken
+            if time.monotonic() >= deadline:
+                raise ValueError(self._what_is_missing())
+            with self.arrived:
+                self.arrived.wait(POLL_S)
+
+    def _what_is_missing(self) -> str:
+        waited = self.parameters.image_wait_s
+        silent = [name for name, state in self.states.items() if state.age_s > max(waited, self.parameters.max_age_s)]
+        if silent:
+            heard = ", ".join(f"{name} on {self.node.resolve_topic_name(self.topics[name])}" for name in silent)
+            return f"no image within {waited:g} s from {heard}; /diagnostics says who publishes there"
+        return (
+            f"images arrive, but no set of all cameras within {self.parameters.slop_s:g} s of each other and younger than"
+            f" {self.parameters.max_age_s:g} s: are the cameras' clocks synchronised?"
+        )
+
+    def _calibration(self, name: str) -> Calibration:
+        info = self.states[name].info
+        if info is None:
+            raise ValueError(f"no CameraInfo on {self.node.resolve_topic_name(f'{name}/camera_info')}")
+        return read_camera_info(info, rectified=name in self.parameters.rectified)
+
+    def _image(self, name: str, message: Any) -> np.ndarray:
+        return read_compressed_image(message) if name in self.parameters.compressed else read_image(message)

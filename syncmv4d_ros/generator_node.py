@@ -1,0 +1,340 @@
+"""The generator node: three cameras and a task in; tracks, trajectories and videos out. A lifecycle node.
+
+configure loads the checkpoint, activate subscribes. One worker computes; callbacks only store. Topics and the action are in
+docs/guides/ros.md; parameters in parameters.py.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.task import Future
+from std_msgs.msg import String
+
+from syncmv4d.action import Generate
+from syncmv4d_model.types import Observation
+from syncmv4d_ros import diagnostics, parameters
+from syncmv4d_ros.camera_streams import CameraStreams, Reference
+from syncmv4d_ros.engine import Engine, load_engine
+from syncmv4d_ros.extrinsics import Extrinsics, RigExtrinsics, TfExtrinsics
+from syncmv4d_ros.parameters import GeneratorParameters
+from syncmv4d_ros.publishing import ResultMessages, ResultPublisher, make_messages
+from syncmv4d_ros.worker import Outcome, Request, Result, Worker
+
+MAX_TASK_CHARACTERS = 4096
+EXECUTOR_THREADS = 4
+
+
+@dataclass
+class Job:
+    """One request on its way through the node."""
+
+    task: str
+    reference: Reference | None = None  # set when the request starts: the newest images then
+    messages: ResultMessages | None = None
+    plan_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    accepted: float = field(default_factory=time.monotonic)
+
+
+class GeneratorNode(LifecycleNode):
+    """`load` makes the engine from the parameters; tests pass one without a network."""
+
+    def __init__(self, *, load: Callable[[GeneratorParameters], Engine] | None = None, **options: Any) -> None:
+        super().__init__("syncmv4d", **options)
+        parameters.declare(self)
+        self._load = load or (lambda told: load_engine(told.engine, told.checkpoint))
+        self._sensors, self._requests = MutuallyExclusiveCallbackGroup(), ReentrantCallbackGroup()
+        self._goals: dict[bytes, Request] = {}
+        self._lock = threading.Lock()
+        self._told: GeneratorParameters | None = None
+        self._worker: Worker | None = None
+        self._engine: Engine | None = None
+        self._streams: CameraStreams | None = None
+        self._results: ResultPublisher | None = None
+        self._server: ActionServer | None = None
+        self._subscription: Any = None
+        self._timer: Any = None
+        self._last_error = ""
+        self._stages: dict[str, float] = {}
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    # Lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters, load the engine, and say what went wrong in one line."""
+        started = time.monotonic()
+        try:
+            self._told = parameters.read(self)
+            self.get_logger().info(
+                f"loading {self._told.engine} {self._told.checkpoint or 'bundled nano checkpoint'} ..."
+            )
+            self._worker = Worker(self._load_engine, grace_s=self._told.grace_s)
+            self._extrinsics = self._find_extrinsics(self._told)
+            self._results = ResultPublisher(self, self._told, self._sensors)
+        except Exception as error:  # whatever it is, the node reports it and can be configured again
+            self._last_error = f"cannot configure: {error}"
+            self.get_logger().error(self._last_error)
+            self._clean_up()
+            return TransitionCallbackReturn.FAILURE
+        self._last_error = ""
+        self._timer = self.create_timer(self._told.diagnostics_period_s, self._diagnose, callback_group=self._requests)
+        self.get_logger().info(f"loaded in {time.monotonic() - started:.1f} s")
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        assert self._told is not None
+        self._streams = CameraStreams(self, self._told, self._extrinsics, self._sensors)
+        self._subscription = self.create_subscription(
+            String, "task", self._take_task, 10, callback_group=self._requests
+        )
+        self._server = ActionServer(
+            self, Generate, "generate", execute_callback=self._execute, goal_callback=self._take_goal,
+            cancel_callback=self._cancel_goal, callback_group=self._requests,
+        )  # fmt: skip
+        self.get_logger().info(f"listening to cameras {', '.join(self._told.camera_names)}")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop_listening()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._clean_up()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.stop()
+        return super().on_shutdown(state)
+
+    # Requests: callbacks store, the worker computes
+
+    def _take_task(self, message: String) -> None:
+        told, job = self._told, Job(message.data)
+        refusal = self._refusal(job.task)
+        if refusal or told is None:
+            self._report(refusal)
+            return
+        self._submit(job, seed=told.seed, steps=told.steps, deadline_s=told.deadline_s, queue=False)
+
+    def _take_goal(self, goal: Generate.Goal) -> GoalResponse:
+        refusal = self._refusal(goal.task)
+        self._report(refusal)
+        return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
+
+    def _cancel_goal(self, handle: Any) -> CancelResponse:
+        with self._lock:
+            request = self._goals.get(bytes(handle.goal_id.uuid))
+        if request is None or self._worker is None:
+            return CancelResponse.REJECT
+        self._worker.cancel(request)
+        return CancelResponse.ACCEPT
+
+    async def _execute(self, handle: Any) -> Generate.Result:
+        """Wait for the worker without holding a thread of the executor."""
+        goal, job = handle.request, Job(handle.request.task)
+        deadline = goal.deadline.sec + goal.deadline.nanosec * 1e-9
+        ended: Future = Future(executor=self.executor)
+        request = self._submit(
+            job, seed=int(goal.seed), steps=int(goal.steps), deadline_s=deadline or None, queue=goal.queue,
+            feedback=partial(self._feed_back, handle, job), ended=ended.set_result,
+        )  # fmt: skip
+        key = bytes(handle.goal_id.uuid)
+        with self._lock:
+            self._goals[key] = request
+        try:
+            result: Result = await ended
+        finally:
+            with self._lock:
+                del self._goals[key]
+        return self._finish_goal(handle, job, result)
+
+    def _finish_goal(self, handle: Any, job: Job, result: Result) -> Generate.Result:
+        if result.outcome is Outcome.DONE and job.messages is not None:
+            handle.succeed()
+            made = job.messages
+            return Generate.Result(
+                plan_id=job.plan_id,
+                success=True,
+                tracks=made.tracks,
+                trajectories=made.trajectories,
+                videos=made.videos,
+            )
+        message = result.outcome.value + (f": {result.error}" if result.error else "")
+        if result.outcome is Outcome.CANCELLED and handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        return Generate.Result(plan_id=job.plan_id, success=False, message=message)
+
+    def _submit(
+        self,
+        job: Job,
+        *,
+        seed: int,
+        steps: int,
+        deadline_s: float | None,
+        queue: bool,
+        feedback: Callable[[str, int, int], None] = lambda stage, step, steps: None,
+        ended: Callable[[Result], None] = lambda result: None,
+    ) -> Request:
+        assert self._worker is not None and self._engine is not None
+        feedback("waiting", 0, steps or self._engine.steps)
+        request = Request(
+            observe=partial(self._observe, job, feedback, steps or self._engine.steps),
+            seed=seed,
+            steps=steps or None,
+            deadline_s=deadline_s,
+            progress=partial(feedback, "denoise"),
+            finish=partial(self._finish, job, feedback),
+            finished=partial(self._ended, job, ended),
+        )
+        self._worker.submit(request, queue=queue)
+        return request
+
+    def _observe(self, job: Job, feedback: Callable[[str, int, int], None], steps: int) -> Observation:
+        """The newest images, when the request starts: in the worker's thread."""
+        engine, streams = self._engine, self._streams
+        if engine is None or streams is None:
+            raise ValueError("the node is not active")
+        feedback("condition", 0, steps)
+        job.reference = streams.observe(job.task, height=engine.height, width=engine.width, max_views=engine.max_views)
+        for warning in job.reference.warnings:
+            self.get_logger().warning(warning)
+        return job.reference.observation
+
+    def _finish(self, job: Job, feedback: Callable[[str, int, int], None], result: Result) -> None:
+        """Messages of a finished prediction, published: in the worker's thread."""
+        told, results, prediction = self._told, self._results, result.prediction
+        assert told is not None and results is not None and prediction is not None and job.reference is not None
+        feedback("publish", 0, 0)
+        started = time.monotonic()
+        job.messages = make_messages(
+            prediction,
+            job.reference,
+            world_frame=told.world_frame,
+            plan_id=job.plan_id,
+            with_videos=told.publish_videos,
+        )
+        results.publish(job.messages, prediction, job.reference)
+        self._stages = dict(prediction.timings_s) | {"publish": time.monotonic() - started}
+        for warning in prediction.warnings:
+            self.get_logger().warning(warning)
+
+    def _ended(self, job: Job, ended: Callable[[Result], None], result: Result) -> None:
+        text = f"{job.task[:80]!r}: {result.outcome.value} after {time.monotonic() - job.accepted:.2f} s"
+        if result.error:
+            self._report(f"{text}: {result.error}")
+        else:
+            self.get_logger().info(text)
+            if result.outcome is Outcome.DONE:
+                self._last_error = ""
+        ended(result)
+
+    def _feed_back(self, handle: Any, job: Job, stage: str, step: int, steps: int) -> None:
+        seconds = time.monotonic() - job.accepted
+        feedback = Generate.Feedback(step=step, steps=steps, seconds_elapsed=seconds, stage=stage)
+        handle.publish_feedback(feedback)
+
+    def _refusal(self, task: str) -> str:
+        if self._worker is None or self._streams is None:
+            return "a task was refused: the node is not active"
+        if len(task) > MAX_TASK_CHARACTERS:
+            return f"a task of {len(task)} characters was refused; at most {MAX_TASK_CHARACTERS}"
+        if not task.strip():
+            return "an empty task was refused"
+        return ""
+
+    # Parts
+
+    def _load_engine(self) -> Engine:
+        assert self._told is not None
+        engine = self._load(self._told)
+        if len(self._told.camera_names) > engine.max_views:
+            raise ValueError(
+                f"{engine.name} takes 1 to {engine.max_views} views, cameras names {len(self._told.camera_names)}"
+            )
+        self._engine = engine
+        return engine
+
+    def _find_extrinsics(self, told: GeneratorParameters) -> Extrinsics:
+        if told.rig_paths:
+            return RigExtrinsics(told.rig_paths, told.camera_names)
+        return TfExtrinsics(self, told.world_frame)
+
+    def _report(self, error: str) -> None:
+        if error:
+            self._last_error = error
+            self.get_logger().error(error)
+
+    def _diagnose(self) -> None:
+        engine = self._engine.name if self._engine is not None else ""
+        statuses = [
+            diagnostics.worker_status(self._worker, engine=engine, last_error=self._last_error, stages=self._stages)
+        ]
+        if self._streams is not None:
+            statuses += diagnostics.camera_statuses(self, self._streams)
+        self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), statuses))
+
+    def stop(self) -> None:
+        """End requests, threads and topics, whatever the state."""
+        self._stop_listening()
+        self._clean_up()
+
+    def _stop_listening(self) -> None:
+        if self._worker is not None:
+            self._worker.cancel_all()
+        if self._server is not None:
+            self._server.destroy()
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+        if self._streams is not None:
+            self._streams.close()
+        self._server = self._subscription = self._streams = None
+
+    def _clean_up(self) -> None:
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+        if self._worker is not None:
+            self._worker.close()
+        if self._results is not None:
+            self._results.close()
+        self._timer = self._worker = self._results = self._engine = None
+
+
+def main(arguments: list[str] | None = None, *, load: Callable[[GeneratorParameters], Engine] | None = None) -> int:
+    """`ros2 run syncmv4d generator_node`: until SIGINT or SIGTERM. Exit status 1 where autostart fails."""
+    rclpy.init(args=arguments)
+    node = GeneratorNode(load=load)
+    executor = MultiThreadedExecutor(num_threads=EXECUTOR_THREADS)
+    executor.add_node(node)
+    try:
+        if node.get_parameter("autostart").value:
+            for transition in (node.trigger_configure, node.trigger_activate):
+                if transition() is not TransitionCallbackReturn.SUCCESS:
+                    return 1
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.stop()
+        executor.shutdown(timeout_sec=2.0)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

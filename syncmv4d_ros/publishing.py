@@ -1,0 +1,142 @@
+"""A finished prediction as every message that the node promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from geometry_msgs.msg import PoseArray
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from syncmv4d.msg import MultiViewVideo, PointTracks, RigidTrajectory
+from syncmv4d_model.types import Prediction
+from syncmv4d_ros.camera_streams import Reference
+from syncmv4d_ros.conversions import header_message
+from syncmv4d_ros.hand_planning import hand_trajectory
+from syncmv4d_ros.parameters import GeneratorParameters
+from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, body_trajectories
+from syncmv4d_ros.result_messages import (
+    multi_view_video_message,
+    parts_of,
+    point_tracks_message,
+    points_of,
+    pose_array_message,
+    trajectory_message,
+    view_videos,
+)
+from syncmv4d_ros.viewer_messages import marker_array_message, point_cloud_message, replay_messages
+
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)  # a planner that starts later gets the newest result
+REPLAY_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+@dataclass(frozen=True)
+class ResultMessages:
+    """The messages of one result, as published and as the action returns them."""
+
+    tracks: PointTracks
+    trajectories: RigidTrajectory
+    videos: MultiViewVideo
+    points: TrackedPoints
+    bodies: list[BodyTrajectory]
+
+
+def make_messages(
+    prediction: Prediction, reference: Reference, *, world_frame: str, plan_id: str, with_videos: bool
+) -> ResultMessages:
+    """Everything slow about publishing: fits, encoding, copies. For the worker's thread."""
+    observation, task = reference.observation, reference.observation.task
+    header = header_message(world_frame, reference.stamp)
+    points = points_of(prediction)
+    bodies = [*body_trajectories(points), *parts_of(hand_trajectory(points))]
+    return ResultMessages(
+        tracks=point_tracks_message(points, header, view_names=observation.view_names, task=task, plan_id=plan_id),
+        trajectories=trajectory_message(bodies, header, points=points, task=task, plan_id=plan_id),
+        videos=multi_view_video_message(
+            prediction, observation, header, videos=view_videos(prediction), frame_ids=reference.frame_ids, plan_id=plan_id
+        )
+        if with_videos
+        else MultiViewVideo(header=header, task=task, plan_id=plan_id),
+        points=points,
+        bodies=bodies,
+    )  # fmt: skip
+
+
+class ResultPublisher:
+    """The node's outgoing topics. `publish` may be called by any thread."""
+
+    def __init__(self, node: Any, parameters: GeneratorParameters, callback_group: Any) -> None:
+        self.node, self.parameters = node, parameters
+        self.callback_group = callback_group
+        self.tracks = node.create_publisher(PointTracks, "tracks", LATCHED)
+        self.trajectories = node.create_publisher(RigidTrajectory, "trajectories", LATCHED)
+        self.videos = node.create_publisher(MultiViewVideo, "videos", LATCHED)
+        self.points = node.create_publisher(PointCloud2, "points", LATCHED)
+        self.markers = node.create_publisher(MarkerArray, "markers", LATCHED)
+        self.paths: dict[str, Any] = {}  # one PoseArray publisher per body that was seen
+        self.replays = {
+            name: (
+                node.create_publisher(Image, f"{name}/generated/image", REPLAY_QOS),
+                node.create_publisher(CameraInfo, f"{name}/generated/camera_info", REPLAY_QOS),
+            )
+            for name in parameters.camera_names
+        }
+        self._replaying: Any = None
+
+    def publish(self, messages: ResultMessages, prediction: Prediction, reference: Reference) -> None:
+        """Tracks first: planners wait for them."""
+        self.tracks.publish(messages.tracks)
+        self.trajectories.publish(messages.trajectories)
+        if self.parameters.publish_videos:
+            self.videos.publish(messages.videos)
+        if self.parameters.publish_viewer:
+            self._publish_viewer(messages.points, messages.bodies, messages.tracks.header)
+        if self.parameters.replay:
+            self._replay(prediction, reference)
+
+    def close(self) -> None:
+        """Stop a replay and destroy the publishers."""
+        self._stop_replay()
+        for publisher in (self.tracks, self.trajectories, self.videos, self.points, self.markers, *self.paths.values()):
+            self.node.destroy_publisher(publisher)
+        for pair in self.replays.values():
+            for publisher in pair:
+                self.node.destroy_publisher(publisher)
+
+    def _publish_viewer(self, points: TrackedPoints, bodies: Sequence[BodyTrajectory], header: Any) -> None:
+        self.points.publish(point_cloud_message(points, header))
+        self.markers.publish(marker_array_message(points, bodies, header))
+        for body in bodies:
+            if body.label not in self.paths:
+                self.paths[body.label] = self.node.create_publisher(PoseArray, f"paths/{body.label}", LATCHED)
+            self.paths[body.label].publish(pose_array_message(body, header))
+
+    def _replay(self, prediction: Prediction, reference: Reference) -> None:
+        """Show the generated frames at their own rate, once, by a timer; a newer result takes its place."""
+        self._stop_replay()
+        frames = iter(range(prediction.video.shape[1]))
+
+        def show() -> None:
+            frame = next(frames, None)
+            if frame is None:
+                self._stop_replay()
+                return
+            stamp = self.node.get_clock().now().to_msg()
+            for view, name in enumerate(reference.observation.view_names):
+                sent = replay_messages(
+                    prediction, reference.observation, view=view, frame=frame, frame_id=reference.frame_ids[view], stamp=stamp
+                )  # fmt: skip
+                for publisher, message in zip(self.replays[name], sent, strict=True):
+                    publisher.publish(message)
+
+        self._replaying = self.node.create_timer(prediction.frame_period_s, show, callback_group=self.callback_group)
+
+    def _stop_replay(self) -> None:
+        timer, self._replaying = self._replaying, None
+        if timer is not None:
+            self.node.destroy_timer(timer)
