@@ -16,7 +16,7 @@ from syncmv4d_model.data.observation import observe, rig_warnings
 from syncmv4d_model.types import Observation
 from syncmv4d_ros.camera_info import Calibration, read_camera_info, rig_of
 from syncmv4d_ros.conversions import read_compressed_image, read_image
-from syncmv4d_ros.extrinsics import Extrinsics, optical_warning
+from syncmv4d_ros.extrinsics import Extrinsics
 from syncmv4d_ros.parameters import GeneratorParameters
 from syncmv4d_ros.synchronizer import NS, StreamCounts, SyncedSet, Synchronizer
 
@@ -97,8 +97,8 @@ class CameraStreams:
         observation, _ = observe(
             rig, images, task, height=height, width=width, max_views=max_views, stamp_s=taken.stamps_ns[newest] / NS
         )
-        looks = [optical_warning(*each) for each in zip(frame_ids, poses, strict=True)]
-        warnings = (*rig_warnings(observation), *(warning for warning in looks if warning))
+        doubts = [self.extrinsics.doubt(*each) for each in zip(frame_ids, poses, strict=True)]
+        warnings = (*rig_warnings(observation), *(doubt for doubt in doubts if doubt))
         return Reference(observation, stamps[newest], frame_ids, warnings)
 
     def counts(self) -> dict[str, StreamCounts]:

@@ -22,6 +22,10 @@ class Extrinsics(Protocol):
         """4 x 4, metres; ValueError says what is missing."""
         ...
 
+    def doubt(self, frame_id: str, camera_from_world: Float64[np.ndarray, "4 4"]) -> str | None:
+        """What is suspicious about a pose."""
+        ...
+
 
 class RigExtrinsics:
     """Poses that calibration files give, the same at all times."""
@@ -33,6 +37,9 @@ class RigExtrinsics:
 
     def camera_from_world(self, camera: str, frame_id: str, stamp: Any) -> Float64[np.ndarray, "4 4"]:
         return self.poses[camera]
+
+    def doubt(self, frame_id: str, camera_from_world: Float64[np.ndarray, "4 4"]) -> str | None:
+        return None  # calibration files hold optical frames by definition
 
 
 class TfExtrinsics:
@@ -62,6 +69,13 @@ class TfExtrinsics:
             raise ValueError(f"no TF from {self.world_frame} to {frame_id} of camera {camera}: {error}") from error
         return pose_matrix(found.transform)
 
+    def doubt(self, frame_id: str, camera_from_world: Float64[np.ndarray, "4 4"]) -> str | None:
+        """A frame whose z looks up, as a body frame's does, while its x looks level, is hardly an optical one."""
+        right, _, forward = camera_from_world[:3, :3]  # the camera's axes in the world
+        if forward[2] > 0.9 and abs(right[2]) < 0.5:
+            return f"frame {frame_id!r} looks straight up: is it a body frame instead of the optical one (z forward)?"
+        return None
+
 
 def pose_matrix(transform: Any) -> Float64[np.ndarray, "4 4"]:
     """geometry_msgs/Transform as a matrix. ValueError for numbers that are no pose."""
@@ -73,11 +87,3 @@ def pose_matrix(transform: Any) -> Float64[np.ndarray, "4 4"]:
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), translation
     return matrix
-
-
-def optical_warning(frame_id: str, camera_from_world: Float64[np.ndarray, "4 4"]) -> str | None:
-    """A frame whose z looks up, as a body frame's does, while its x looks level, is hardly an optical one."""
-    right, _, forward = camera_from_world[:3, :3]  # the camera's axes in the world
-    if forward[2] > 0.9 and abs(right[2]) < 0.5:
-        return f"frame {frame_id!r} looks straight up: is it the camera's body frame instead of its optical frame (z forward)?"
-    return None

@@ -1,0 +1,272 @@
+"""The generator node over real DDS, in a process of its own: what it promises, and the faults that it survives."""
+
+import numpy as np
+import pytest
+
+from tests.ros.camera_rig import Cameras, write_rig
+from tests.ros.dds import node_process, require_ros, spin_until
+
+require_ros()
+
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from rclpy.action import ActionClient  # noqa: E402
+from rclpy.qos import QoSProfile  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+from visualization_msgs.msg import MarkerArray  # noqa: E402
+
+from syncmv4d.action import Generate  # noqa: E402
+from syncmv4d.msg import MultiViewVideo, PointTracks, RigidTrajectory  # noqa: E402
+from syncmv4d_ros.result_messages import read_point_tracks  # noqa: E402
+
+OUT = {
+    "tracks": PointTracks, "trajectories": RigidTrajectory, "videos": MultiViewVideo, "points": PointCloud2,
+    "markers": MarkerArray, "left/generated/image": Image, "left/generated/camera_info": CameraInfo,
+    "/diagnostics": DiagnosticArray,
+}  # fmt: skip
+SUCCEEDED, CANCELED, ABORTED = 4, 5, 6  # action_msgs/GoalStatus
+
+
+class Client:
+    """A planner, the cameras, and what they have heard."""
+
+    def __init__(self, node, executor):
+        self.node, self.executor = node, executor
+        self.cameras = Cameras(node)
+        self.heard = {topic: [] for topic in OUT}
+        for topic, kind in OUT.items():
+            node.create_subscription(kind, topic, self.heard[topic].append, QoSProfile(depth=100))
+        self.task = node.create_publisher(String, "task", 10)
+        self.generate = ActionClient(node, Generate, "generate")
+        self.change = lambda name, image, info: None
+        self.only = ("left", "right")
+        self.stamp = lambda: None
+        self.shooting = True
+        node.create_timer(0.05, self.shoot)
+
+    def shoot(self):
+        if self.shooting:
+            self.cameras.shoot(only=self.only, stamp=self.stamp(), change=self.change)
+
+    def until(self, reached, what):
+        spin_until(self.executor, reached, what=what)
+
+    def ready(self):
+        self.until(lambda: self.generate.server_is_ready(), "action server")
+        self.until(lambda: self.task.get_subscription_count() > 0, "task subscription")
+
+    def ask(self, task="use a hammer to hit a box", **goal):
+        """(goal handle, feedback so far, result future)."""
+        feedback = []
+        sent = self.generate.send_goal_async(
+            Generate.Goal(task=task, **goal), feedback_callback=lambda message: feedback.append(message.feedback)
+        )
+        self.until(sent.done, "answer to the goal")
+        handle = sent.result()
+        return handle, feedback, handle.get_result_async() if handle.accepted else None
+
+    def answer(self, task="use a hammer to hit a box", **goal):
+        _, _, future = self.ask(task, **goal)
+        assert future is not None, "the goal was rejected"
+        self.until(future.done, f"result of {task!r}")
+        return future.result().status, future.result().result
+
+    def says(self, text):
+        """Wait until /diagnostics carries a text."""
+
+        def said():
+            return any(
+                text in status.message or any(text in pair.value for pair in status.values)
+                for array in self.heard["/diagnostics"]
+                for status in array.status
+            )
+
+        self.until(said, f"{text!r} in /diagnostics")
+
+    def counts(self, text):
+        """Wait until /diagnostics counts something of this name."""
+
+        def said():
+            return any(
+                text in pair.key and pair.value != "0"
+                for array in self.heard["/diagnostics"]
+                for status in array.status
+                for pair in status.values
+            )
+
+        self.until(said, f"{text!r} in /diagnostics")
+
+    def works(self):
+        status, result = self.answer()
+        assert status == SUCCEEDED and result.success, result.message
+
+
+@pytest.fixture
+def parameters(tmp_path):
+    return {
+        "cameras": "[left, right]", "rig_files": f"[{write_rig(tmp_path / 'rig.yaml')}]", "image_wait_s": "1.0",
+        "grace_s": "0.3", "diagnostics_period_s": "0.1", "max_age_s": "0.5",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def client(ros_node, parameters):
+    told = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    with node_process("tests.ros.trivial_generator", "--ros-args", *told):
+        made = Client(*ros_node)
+        made.ready()
+        yield made
+
+
+def test_a_goal_is_answered_with_everything_that_is_published_too(client):
+    _, feedback, future = client.ask(seed=3, steps=3)
+    client.until(future.done, "result")
+    status, result = future.result().status, future.result().result
+    assert status == SUCCEEDED and result.success and not result.message
+    client.until(lambda: all(client.heard[topic] for topic in OUT), "message on every topic")
+    tracks = client.heard["tracks"][-1]
+    assert result.tracks == tracks and result.trajectories == client.heard["trajectories"][-1]
+    assert tracks.plan_id == result.plan_id == client.heard["videos"][-1].plan_id
+    received = read_point_tracks(tracks)
+    assert received.view_names == ("left", "right") and received.frame_id == "world"
+    assert received.points.positions.shape == (5, 16, 3) and np.isfinite(received.points.positions).all()
+    assert tracks.header.stamp.sec > 0
+    denoised = [(f.step, f.steps) for f in feedback if f.stage == "denoise"]
+    assert denoised == [(1, 3), (2, 3), (3, 3)]
+    assert feedback[0].stage == "waiting" and feedback[-1].stage == "publish"
+    video = client.heard["videos"][-1].videos[0]
+    assert (video.width, video.height, video.frame_id) == (64, 48, "left_optical") and bytes(video.data[4:8]) == b"ftyp"
+    client.until(lambda: len(client.heard["left/generated/image"]) >= 5, "replayed frames")
+    info = client.heard["left/generated/camera_info"][0]
+    assert (info.width, info.height, info.roi.width, info.binning_x) == (64, 48, 0, 0)
+
+
+def test_a_task_on_the_topic_is_answered_on_the_topics(client):
+    client.task.publish(String(data="stir the pan"))
+    client.until(lambda: client.heard["tracks"], "tracks")
+    assert client.heard["tracks"][0].task == "stir the pan"
+
+
+def test_a_cancel_takes_effect_within_one_step(client):
+    handle, feedback, future = client.ask("slow down", steps=50)
+    client.until(lambda: any(f.stage == "denoise" for f in feedback), "first step")
+    handle.cancel_goal_async()
+    client.until(future.done, "result")
+    steps_at_cancel = sum(f.stage == "denoise" for f in feedback)
+    assert future.result().status == CANCELED and not future.result().result.success
+    assert steps_at_cancel <= 4 and not client.heard["tracks"]
+    client.works()
+
+
+def test_a_deadline_ends_a_request(client):
+    goal = Generate.Goal(task="slow down", steps=50)
+    goal.deadline.nanosec = 400_000_000
+    status, result = client.answer("slow down", steps=50, deadline=goal.deadline)
+    assert status == ABORTED and "deadline" in result.message
+    client.works()
+
+
+def test_the_newest_request_wins_and_a_queued_one_waits(client):
+    _, feedback, first = client.ask("slow down", steps=50)
+    client.until(lambda: any(f.stage == "denoise" for f in feedback), "first step")
+    _, _, second = client.ask("slow again", steps=2)
+    _, _, queued = client.ask(queue=True, seed=9)
+    for future in (first, second, queued):
+        client.until(future.done, "all results")
+    assert first.result().status == ABORTED and "newer request" in first.result().result.message
+    assert second.result().status == queued.result().status == SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [("fail now", "MemoryError: CUDA out of memory"), ("hang on", "the engine did not stop within 0.3 s")],
+)
+def test_an_engine_that_fails_or_hangs_costs_its_request_only(client, task, message):
+    goal = Generate.Goal()
+    goal.deadline.nanosec = 300_000_000
+    status, result = client.answer(task, deadline=goal.deadline)
+    assert status == ABORTED and message in result.message
+    client.says(message)
+    client.works()
+
+
+@pytest.mark.parametrize("task", ["", "   ", "x" * 1_000_000])
+def test_a_task_that_is_no_sentence_is_refused(client, task):
+    handle, _, _ = client.ask(task)
+    assert not handle.accepted
+    client.says("refused")
+    client.works()
+
+
+def spoil_step(name, image, info):
+    image.step = 7
+
+
+def truncate(name, image, info):
+    image.data = image.data[:100]
+
+
+def unknown_encoding(name, image, info):
+    image.encoding = "bayer_rggb8"
+
+
+def no_size(name, image, info):
+    image.width = image.height = 0
+
+
+def no_calibration(name, image, info):
+    info.k, info.p = [0.0] * 9, [0.0] * 12
+
+
+def not_finite(name, image, info):
+    info.k[0] = float("nan")
+
+
+def other_size(name, image, info):
+    image.width, image.height, image.step, image.data = 8, 6, 24, bytes(144)
+
+
+FAULTS = {
+    spoil_step: "step is 7", truncate: "data has 100 bytes", unknown_encoding: "bayer_rggb8", no_size: "0 x 0",
+    no_calibration: "all zeros", not_finite: "not finite", other_size: "8 x 6",
+}  # fmt: skip
+
+
+def test_a_spoilt_image_or_calibration_is_named_and_the_next_good_one_works(client):
+    for spoil, message in FAULTS.items():
+        client.change = spoil
+        answers = []
+
+        def refused(answers=answers, message=message):
+            status, result = client.answer()
+            answers.append(result.message)
+            return status == ABORTED and message in result.message
+
+        client.until(refused, f"{message!r}")
+    assert not any("Traceback" in text for text in answers)
+    client.change = lambda name, image, info: None
+    client.until(lambda: client.answer()[0] == SUCCEEDED, "a good result")
+
+
+def test_a_camera_that_stops_is_named_and_works_again_when_it_comes_back(client):
+    client.works()
+    client.only = ("left",)
+    client.until(lambda: client.answer()[0] == ABORTED, "a request without images")
+    _, result = client.answer()
+    assert "right" in result.message and "left on" not in result.message
+    client.says("no image for")
+    client.only = ("left", "right")
+    client.works()
+
+
+def test_stamps_that_disagree_by_a_second_are_never_joined(client):
+    def later(name, image, info):
+        if name == "right":
+            image.header.stamp.sec += 1
+
+    client.works()
+    client.change = later
+    client.until(lambda: client.answer()[0] == ABORTED, "a request without a set")
+    client.counts("no partner within slop")
+    client.change = lambda name, image, info: None
+    client.until(lambda: client.answer()[0] == SUCCEEDED, "a good result")
