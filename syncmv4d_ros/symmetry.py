@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 MIN_POINTS = 200  # with 100, boxes look round
 MAX_MOMENT_RATIO = 1.35  # of the two moments across the axis, which are equal on a full body of revolution
@@ -36,7 +36,7 @@ def _looks_the_same(points: np.ndarray, axis: int) -> bool:
     """Whether turns about a coordinate axis keep the cloud, up to its sampling."""
     order = np.random.default_rng(0).permutation(len(points))
     first, second = points[order[::2]], points[order[1::2]]
-    tree = cKDTree(second)
+    tree = KDTree(second)
     still = float(np.mean(tree.query(first)[0]))
     turned = [float(np.mean(tree.query(first @ _turn(axis, angle))[0])) for angle in TURNS_RAD]
     return max(turned) <= MAX_DISTANCE_RATIO * still
