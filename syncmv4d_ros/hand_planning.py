@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, fit_points
 
@@ -40,9 +40,9 @@ def hand_trajectory(points: TrackedPoints) -> HandTrajectory | None:
     """Wrist pose and fingertip paths of the hand; None without a point labelled hand.
 
     Assumed of frame 0: one right or left hand holds the tool, so that skin within GRIP_REACH_M of the tool's points is where
-    fingers and palm close around it; most skin beyond WRIST_FROM_GRIP_M from there is the arm, and the wrist lies that far along it. The wrist's
-    frame is defined like a body's: its origin is that place, its axes are the world's at frame 0. It then moves with the skin
-    around it, fitted like a rigid body. Fingertips are the skin's ends: points farther from the wrist, along the skin, than
+    fingers and palm close around it; most skin beyond WRIST_FROM_GRIP_M from there is the arm, and the wrist
+    lies that far along it. The wrist's frame is defined like a body's: its origin is that place, its axes are the world's at
+    frame 0. It then moves with the skin around it, fitted like a rigid body. Fingertips are the skin's ends: points farther from the wrist, along the skin, than
     everything around them, at least MIN_TIP_DISTANCE_M from the wrist and not on the arm; each moves with its surroundings, and
     has no rotation. So stretched fingers are found (often not the thumb); those closed around a handle are not told apart.
     """
@@ -78,7 +78,7 @@ class _CannotTell(Exception):
 
 def _wrist_place(skin: np.ndarray, tool: np.ndarray) -> tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]]:
     """Where the wrist is at frame 0, and the direction in which the arm leaves."""
-    holds = cKDTree(tool).query(skin)[0] < GRIP_REACH_M
+    holds = KDTree(tool).query(skin)[0] < GRIP_REACH_M
     if holds.sum() < MIN_WRIST_POINTS:
         raise _CannotTell(
             f"{int(holds.sum())} points of the hand are within {GRIP_REACH_M} m of the tool, needs {MIN_WRIST_POINTS}"
@@ -117,7 +117,7 @@ def _skin_ends(skin: np.ndarray, wrist: np.ndarray, to_arm: np.ndarray) -> list[
 
 def _along_skin(skin: np.ndarray, start: np.ndarray) -> Float64[np.ndarray, "P"]:
     """Distance (m) of every point from the one nearest to `start`, in steps between neighbours; inf if not joined to it."""
-    tree = cKDTree(skin)
+    tree = KDTree(skin)
     gap, neighbour = tree.query(skin, k=min(NEIGHBOURS + 1, len(skin)), distance_upper_bound=SKIN_STEP_M)
     one = np.repeat(np.arange(len(skin)), gap.shape[1])
     joined = np.isfinite(gap.ravel()) & (gap.ravel() > 0)  # a duplicate of a point is no step

@@ -141,7 +141,8 @@ def fit_points(
     noise = np.maximum(residual, np.median(residual))  # frame 0 has none of its own
     fixed = np.array([_axes_are_fixed(reference[f], noise_m=n) for f, n in zip(follows, noise, strict=True)])
     if symmetric is None:
-        symmetric = is_body_of_revolution(reference[follows[0]])
+        per_axis = float(np.median(residual)) / np.sqrt(6)  # a residual has the noise of three axes, at both ends
+        symmetric = is_body_of_revolution(reference[follows[0]], noise_m=per_axis)
     return BodyTrajectory(
         label=label,
         poses=motion @ _translation(reference.mean(0)),

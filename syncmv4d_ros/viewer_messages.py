@@ -28,22 +28,29 @@ CLOUD = np.dtype(
     + [("padding", "V2")]
 )
 """One point of the PointCloud2 mirror; rgb is packed as RViz reads it."""
-TRACKS_PER_LABEL = 40  # drawn as lines; a marker's points are Python objects
+TRACKS_PER_LABEL, DRAWN_FRAMES = 24, 13  # as lines; a marker's points are Python objects
 TRACK_WIDTH_M = 0.001
 PATH_WIDTH_M = 0.004
 
 
 def cloud_array(points: TrackedPoints, frame: int | None = None) -> np.ndarray:
     """The points of one frame, or of all, as a flat array of CLOUD."""
-    frames = np.arange(len(points.positions)) if frame is None else np.array([frame])
+    frames = np.arange(len(points.positions))[slice(None) if frame is None else slice(frame, frame + 1)]
+    first, last = frames[0], frames[-1] + 1
     colours = np.array([(r << 16) | (g << 8) | b for r, g, b in LABEL_COLOURS], np.uint32)
     cloud = np.zeros((len(frames), len(points.label)), CLOUD)
     for axis, name in enumerate("xyz"):
-        cloud[name] = points.positions[frames, :, axis]
+        cloud[name] = points.positions[first:last, :, axis]
     cloud["rgb"], cloud["label"] = colours[points.label], points.label
-    cloud["stddev"], cloud["visible"] = points.stddev[frames], points.visible[frames]
+    cloud["stddev"], cloud["visible"] = points.stddev[first:last], points.visible[first:last]
     cloud["time_s"] = (frames * points.frame_period_s)[:, None]
     return cloud.ravel()
+
+
+def cloud_fields() -> list[tuple[str, str, int]]:
+    """(name, numpy type, byte offset) of what a point of the cloud holds."""
+    fields = CLOUD.fields or {}
+    return [(name, field[0].str, field[1]) for name, field in fields.items() if name != "padding"]
 
 
 def point_cloud_message(points: TrackedPoints, header: Any, *, frame: int | None = None) -> Any:
@@ -53,9 +60,8 @@ def point_cloud_message(points: TrackedPoints, header: Any, *, frame: int | None
     kinds = {"<f4": PointField.FLOAT32, "<u4": PointField.FLOAT32, "|u1": PointField.UINT8}  # rgb travels as a float
     cloud = cloud_array(points, frame)
     message = PointCloud2(header=header, height=1, width=len(cloud), is_bigendian=False, is_dense=True)
-    for name in CLOUD.names[:-1]:
-        kind, offset = CLOUD.fields[name]
-        message.fields.append(PointField(name=name, offset=offset, datatype=kinds[kind.str], count=1))
+    for name, kind, offset in cloud_fields():
+        message.fields.append(PointField(name=name, offset=offset, datatype=kinds[kind], count=1))
     message.point_step, message.row_step = CLOUD.itemsize, CLOUD.itemsize * len(cloud)
     message.data = byte_field(cloud.tobytes())
     return message
@@ -64,16 +70,17 @@ def point_cloud_message(points: TrackedPoints, header: Any, *, frame: int | None
 def marker_array_message(points: TrackedPoints, bodies: Sequence[BodyTrajectory], header: Any) -> Any:
     """visualization_msgs/MarkerArray: what was shown before goes, then tracks as thin lines per label, and paths of bodies.
 
-    Up to TRACKS_PER_LABEL tracks of each label are drawn, evenly chosen; a body's path through its valid frames only.
+    Up to TRACKS_PER_LABEL tracks of each label are drawn, at up to DRAWN_FRAMES frames, evenly chosen; a body's path through its valid frames only.
     """
     from visualization_msgs.msg import Marker, MarkerArray
 
     markers = [Marker(header=header, action=Marker.DELETEALL)]
+    frames = np.unique(np.linspace(0, len(points.positions) - 1, DRAWN_FRAMES).astype(int))
     for index, label in enumerate(LABELS):
         chosen = drawn_points(points, index)
         if not len(chosen) or len(points.positions) < 2:
             continue
-        lines = points.positions[:, chosen].swapaxes(0, 1)  # [point frame xyz]
+        lines = points.positions[np.ix_(frames, chosen)].swapaxes(0, 1)  # [point frame xyz]
         ends = np.stack([lines[:, :-1], lines[:, 1:]], axis=2).reshape(-1, 3)
         markers.append(
             _lines(header, f"tracks/{label}", ends, kind=Marker.LINE_LIST, width_m=TRACK_WIDTH_M, label=index)
