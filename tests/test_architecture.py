@@ -29,6 +29,10 @@ LAYERS = (
 )
 """From the top down: a room imports itself and rooms below it."""
 
+ROS_WITHOUT_RCLPY = (
+    "bag", "calibration", "definitions", "image_sets", "planning", "recorder", "recording", "track_messages",
+)  # fmt: skip
+
 NEVER = (
     ("syncmv4d_model.networks", "syncmv4d_model.diffusion"),
     ("syncmv4d_model.diffusion", "syncmv4d_model.networks"),
@@ -40,8 +44,7 @@ NEVER = (
     ("syncmv4d_sim", "torch"),
     ("syncmv4d_ros", "syncmv4d_sim"),
     ("syncmv4d_ros", "syncmv4d_cli"),
-    ("syncmv4d_ros.bag", "rclpy"),
-    ("syncmv4d_ros.planning", "rclpy"),
+    *((f"syncmv4d_ros.{name}", "rclpy") for name in ROS_WITHOUT_RCLPY),
 )
 """(room, what it may not import)."""
 
@@ -51,6 +54,7 @@ HOMES = {
     "tensorrt": ("syncmv4d_model.export.tensorrt",),
     "mujoco": ("syncmv4d_sim",),
     "rclpy": ("syncmv4d_ros",),
+    "rosbags": ("syncmv4d_ros",),
 }
 """The only rooms that import a back-end; messages (`*_msgs`) belong to syncmv4d_ros."""
 
