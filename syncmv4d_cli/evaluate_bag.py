@@ -50,7 +50,7 @@ def evaluate_bag(
             seed=seed,
             steps=steps,
             samples=samples,
-            settings={"data": None, "limit": limit},
+            settings={"bag": str(bag), "limit": limit},
             recording=recording.describe() | {"tasks": len(recording.requests)},
         )
     assert report.bag is not None

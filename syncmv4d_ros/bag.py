@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from syncmv4d_ros.definitions import typestore
+from syncmv4d_ros.definitions import reading_types
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -25,6 +25,12 @@ OUR_OUTPUT = "generated"
 """Namespace of the videos that the generator replays beside a camera: no camera itself."""
 
 _COLOUR_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+_DATABASE_FIELDS = (
+    (16, 18),
+    (24, 28),
+    (28, 32),
+    (92, 96),
+)  # of SQLite's file header: page size, changes, pages, valid for
 _DEPTHS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 
 
@@ -55,13 +61,15 @@ class Bag:
 
         if self.path.is_dir() and not (self.path / "metadata.yaml").is_file():
             raise ValueError(f"{self.path} is not a whole bag: metadata.yaml is missing (was its recorder killed?)")
+        if self.path.suffix == ".bag":
+            raise ValueError(f"{self.path}: a name ending in .bag is that of a ROS 1 bag; this reads ROS 2 bags")
+        for database in [self.path] if self.path.is_file() else sorted(self.path.iterdir()):
+            _check_database(database)
         try:
-            self._reader = AnyReader([self.path], default_typestore=typestore())
+            self._reader = AnyReader([self.path], default_typestore=reading_types())
             self._reader.open()
         except Exception as error:  # a cut file can end its parser in any way
             raise self._damaged(error) from error
-        if not self._reader.is2:
-            raise ValueError(f"{self.path} is a ROS 1 bag")
         for connection in self._reader.connections:
             self.topics[connection.topic] = connection.msgtype
             self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
@@ -89,6 +97,25 @@ class Bag:
     def _damaged(self, error: Exception) -> ValueError:
         reason = " ".join(str(error).split()) or type(error).__name__
         return ValueError(f"{self.path} is truncated or not a ROS 2 bag: {reason}")
+
+
+def _check_database(path: Path) -> None:
+    """ValueError for an SQLite file that is shorter than its header says, or whose journal was never merged into it: SQLite
+    itself may notice neither, and the last messages would be missing in silence.
+    """
+    if path.suffix != ".db3" or not path.is_file():
+        return
+    with path.open("rb") as file:
+        header = file.read(100)
+    page, counter, pages, valid_for = (int.from_bytes(header[a:b], "big") for a, b in _DATABASE_FIELDS)
+    size, needed = path.stat().st_size, (65536 if page == 1 else page) * pages
+    if counter == valid_for and size < needed:
+        raise ValueError(f"{path} is truncated or not a ROS 2 bag: {size} bytes of {needed}")
+    journal = path.with_name(f"{path.name}-wal")
+    if journal.is_file() and journal.stat().st_size:
+        raise ValueError(
+            f"{path} is not a whole bag: {journal.name} was never merged into it (was its recorder killed?)"
+        )
 
 
 def guess_cameras(bag: Bag, names: Sequence[str] | None = None) -> dict[str, CameraTopics]:

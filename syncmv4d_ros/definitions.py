@@ -26,6 +26,16 @@ def typestore() -> Typestore:
     return store
 
 
+def reading_types() -> Typestore:
+    """What a bag without definitions of its own is read by: `typestore`, or Jazzy's types alone where our files are missing."""
+    from rosbags.typesys import Stores, get_typestore
+
+    try:
+        return typestore()
+    except FileNotFoundError:
+        return get_typestore(Stores.ROS2_JAZZY)
+
+
 def message_text(name: str) -> str:
     """The text of NAME.msg: of the checkout, of the installed distribution, or of a sourced workspace, in this order.
 

@@ -212,7 +212,7 @@ def make_case(
 
 def _check_size(sequence: Sequence, config: ModelConfig) -> None:
     """The videos must be what the model makes, or no frame and no pixel corresponds."""
-    frames, (height, width) = sequence.positions.shape[1], sequence.video.shape[2:4]
+    frames, height, width = sequence.video.shape[1:4]
     wanted = (config.num_frames, config.height, config.width)
     if (frames, height, width) != wanted:
         raise ValueError(

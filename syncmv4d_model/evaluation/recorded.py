@@ -42,8 +42,8 @@ CONSISTENCY_RATIOS = {
     "consistency_colour_ratio": ("consistency_colour_difference", "consistency_static_colour_difference"),
     "consistency_view_disagreement_ratio": ("consistency_view_disagreement_cm", "consistency_view_displacement_cm"),
 }
-WITHOUT_TRACKS = ("psnr", "static_psnr", "video_mse", "static_video_mse", "seconds_per_sequence")
-"""Scores that need the later images, or no truth at all."""
+OF_VIDEO = ("psnr", "static_psnr", "video_mse", "static_video_mse")
+"""Scores that need the later images and no true tracks."""
 
 _PERIOD_TOLERANCE_S = 1e-4
 _MIN_DEPTH_M = 1e-3
@@ -152,14 +152,14 @@ def evaluate_scenes(
 
 
 def empty_truth(scene: Scene, config: ModelConfig) -> Sequence:
-    """A truth without a track: the later images, or frame 0 alone where some of them are missing."""
+    """A truth without a track: the images alone, black where the recording has none."""
     observation, views = scene.observation, len(scene.found)
     return Sequence(
         name=scene.name,
         task=observation.task,
         triplet="",
         view_names=observation.view_names,
-        video=scene.frames if scene.found.all() else scene.frames[:, :1],
+        video=scene.frames,
         intrinsics=observation.intrinsics,
         camera_from_world=observation.camera_from_world,
         positions=np.zeros((views, config.num_frames, 0, 3), np.float32),
@@ -176,17 +176,16 @@ def _scored(predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], st
     case = make_case(predictor, scene.truth, seeds=seeds, steps=steps) if scene.truth else None
     if case is not None:
         values, reasons = score(case)
+        reasons["text_mean_error_cm"] = "a recording names no triplet to look the text mean up by"
     else:
         case = _without_truth(predictor, scene, seeds=seeds, steps=steps)
         values, reasons = score(case)
-        for key in set(SCORES) - set(WITHOUT_TRACKS):
+        for key in set(SCORES) - {*OF_VIDEO, "seconds_per_sequence"}:
             values[key], reasons[key] = None, scene.why_no_truth
-    if not scene.found.all():
-        reasons |= {
-            key: f"{int((~scene.found).sum())} of {scene.found.size} images of the predicted time are not in the bag"
-            for key in WITHOUT_TRACKS
-            if values[key] is None
-        }
+    if lost := int((~scene.found).sum()):
+        for key in OF_VIDEO:
+            values[key] = None
+            reasons[key] = f"{lost} of {scene.found.size} images of the predicted time are not in the recording"
     found, refused, over_time = consistency(case.prediction, scene, aligner=predictor.config.switches.aligner)
     row = row_of(case, values | found) | {"colour_difference_over_time": over_time} | scene.notes
     return row, values | found, reasons | refused
@@ -230,7 +229,7 @@ def consistency(
 
     def colour(name: str) -> float:
         if not scene.found[:, 1:].any():
-            raise ValueError("the bag has no image at the times of the predicted frames")
+            raise ValueError("the recording has no image at the times of the predicted frames")
         return metrics.mean_where(lines[name], later, what="places where a visible predicted point is in a later image")
 
     scores: dict[str, Callable[[], float]] = {
