@@ -67,7 +67,7 @@ def same_calibration(a: Any, b: Any) -> bool:
     """Whether two CameraInfo messages say the same but for their header."""
     scalars = ("width", "height", "distortion_model", "binning_x", "binning_y", "roi")
     return all(getattr(a, key) == getattr(b, key) for key in scalars) and all(
-        np.array_equal(getattr(a, key), getattr(b, key)) for key in ("d", "k", "r", "p")
+        np.array_equal(getattr(a, key), getattr(b, key), equal_nan=True) for key in ("d", "k", "r", "p")
     )
 
 

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 
 PACKAGE = "syncmv4d"
 POINT_TRACKS = f"{PACKAGE}/msg/PointTracks"
+_KNOWN = "PointTracks.msg"
 
 
 @cache
 def typestore() -> Typestore:
-    """ROS 2 Jazzy's message types, and ours. FileNotFoundError as message_text. Shared: register nothing else in it."""
+    """ROS 2 Jazzy's message types, and all of ours. FileNotFoundError as message_folder. Shared: register nothing in it."""
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
     store = get_typestore(Stores.ROS2_JAZZY)
-    store.register(get_types_from_msg(message_text(POINT_TRACKS.rpartition("/")[2]), POINT_TRACKS))
+    ours = {}
+    for path in sorted(message_folder().glob("*.msg")):
+        ours |= get_types_from_msg(path.read_text(encoding="utf-8"), f"{PACKAGE}/msg/{path.stem}")
+    store.register(ours)
     return store
 
 
@@ -36,25 +40,25 @@ def reading_types() -> Typestore:
         return get_typestore(Stores.ROS2_JAZZY)
 
 
-def message_text(name: str) -> str:
-    """The text of NAME.msg: of the checkout, of the installed distribution, or of a sourced workspace, in this order.
+def message_folder() -> Path:
+    """The folder of our .msg files: of the checkout, of the installed distribution, or of a sourced workspace, in this order.
 
-    FileNotFoundError, naming the file and the places, when none has it.
+    FileNotFoundError when none has PointTracks.msg.
     """
-    for path in _places(f"{name}.msg"):
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
+    for folder in _places():
+        if (folder / _KNOWN).is_file():
+            return folder
     raise FileNotFoundError(
-        f"{name}.msg is neither beside the code, nor among the installed files of {PACKAGE}, nor under AMENT_PREFIX_PATH"
+        f"{_KNOWN} is neither beside the code, nor among the installed files of {PACKAGE}, nor under AMENT_PREFIX_PATH"
     )
 
 
-def _places(file_name: str) -> Iterator[Path]:
-    yield Path(__file__).parents[1] / "msg" / file_name
+def _places() -> Iterator[Path]:
+    yield Path(__file__).parents[1] / "msg"
     try:
         installed = files(PACKAGE) or []
     except PackageNotFoundError:
         installed = []
-    yield from (Path(str(file.locate())) for file in installed if file.name == file_name)
+    yield from (Path(str(file.locate())).parent for file in installed if file.name == _KNOWN)
     for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
-        yield Path(prefix) / "share" / PACKAGE / "msg" / file_name
+        yield Path(prefix) / "share" / PACKAGE / "msg"

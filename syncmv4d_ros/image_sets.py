@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-Stamps = Int[np.ndarray, "n"]
+Stamps = Int[np.ndarray, "_"]  # no name: every camera has its own number of images
 
 
 def synchronised(stamps_ns: Sequence[Stamps], slop_ns: int) -> Int[np.ndarray, "S V"]:

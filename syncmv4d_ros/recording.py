@@ -172,29 +172,26 @@ class Recording:
 
     def _index(self) -> tuple[dict[str, CameraImages], dict[str, list[Any]]]:
         """One pass over the bag: stamps of all images, and every different camera_info."""
-        name_of = {topics.image: name for name, topics in self.topics.items()}
-        info_of = {topics.info: name for name, topics in self.topics.items() if topics.info}
-        seen: dict[str, list[tuple[int, int]]] = {name: [] for name in self.topics}
+        seen: dict[str, list[tuple[int, int]]] = {topics.image: [] for topics in self.topics.values()}
+        infos: dict[str, list[Any]] = {topics.info: [] for topics in self.topics.values() if topics.info}
         frames: dict[str, str] = {}
-        infos: dict[str, list[Any]] = {name: [] for name in self.topics}
-        for topic, received_ns, message in self.bag.messages([*name_of, *info_of]):
-            if topic in info_of:
-                of_camera = infos[info_of[topic]]
-                if not of_camera or not same_calibration(of_camera[-1], message):
-                    of_camera.append(message)
+        for topic, received_ns, message in self.bag.messages([*seen, *infos]):
+            if topic in infos:
+                if not infos[topic] or not same_calibration(infos[topic][-1], message):
+                    infos[topic].append(message)
             else:
                 stamp = message.header.stamp
-                seen[name_of[topic]].append((stamp.sec * NANO + stamp.nanosec, received_ns))
-                frames.setdefault(name_of[topic], message.header.frame_id)
+                seen[topic].append((stamp.sec * NANO + stamp.nanosec, received_ns))
+                frames.setdefault(topic, message.header.frame_id)
         cameras = {}
         for name, topics in self.topics.items():
-            if not seen[name]:
+            if not seen[topics.image]:
                 raise ValueError(f"{self.path}: no message on {topics.image}, the images of camera {name!r}")
-            stamps, received = np.array(sorted(seen[name]), dtype=np.int64).T
+            stamps, received = np.array(sorted(seen[topics.image]), dtype=np.int64).T
             if len(stamps) > 1 and stamps[0] == stamps[-1] or not stamps[-1]:
                 raise ValueError(f"{self.path}: the {len(stamps)} images on {topics.image} carry no capture times")
-            cameras[name] = CameraImages(topics.image, frames[name], stamps, received)
-        return cameras, infos
+            cameras[name] = CameraImages(topics.image, frames[topics.image], stamps, received)
+        return cameras, {name: infos.get(topics.info or "", []) for name, topics in self.topics.items()}
 
     def _rig(self, infos: dict[str, list[Any]], file: Rig | None) -> Rig:
         models = [self._model(name, topics, infos[name], file) for name, topics in self.topics.items()]

@@ -14,7 +14,7 @@ from jaxtyping import install_import_hook
 sys.path.insert(0, str(Path(__file__).parent))  # for the checker, which the hook imports by name
 
 # Before any of our modules is imported: the hook rewrites them while they load.
-install_import_hook(["syncmv4d_model", "syncmv4d_sim"], "shape_checker.check")
+install_import_hook(["syncmv4d_model", "syncmv4d_sim", "syncmv4d_ros"], "shape_checker.check")
 
 import syncmv4d_sim  # noqa: F401  (chooses the GL backend; a test may import mujoco before any of our modules)
 

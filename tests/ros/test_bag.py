@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncmv4d_ros import definitions
 from syncmv4d_ros.bag import COMPRESSED, IMAGE, Bag, guess_cameras, image_array, mapped_cameras
-from syncmv4d_ros.definitions import POINT_TRACKS, message_text, typestore
+from syncmv4d_ros.definitions import POINT_TRACKS, message_folder, typestore
 from syncmv4d_ros.recorder import Recorder, record_image, write_bag
 from syncmv4d_ros.recording import Recording
 from syncmv4d_ros.track_messages import track_fields, unpack_tracks
@@ -226,12 +227,29 @@ def test_compressed_images_of_16_bits_and_of_other_kinds_are_refused():
 
 
 def test_the_messages_fields_are_those_that_planners_were_promised():
-    fields = [line.split("#")[0].split() for line in message_text("PointTracks").splitlines()]
+    fields = [line.split("#")[0].split() for line in (message_folder() / "PointTracks.msg").read_text().splitlines()]
     assert [" ".join(field) for field in fields if field] == [
         "std_msgs/Header header", "string task", "string plan_id", "string[] views", "float32 frame_period_s",
         "uint32 num_frames", "uint32 num_points", "float32[] positions", "uint8[] visible", "float32[] stddev",
         "uint8[] label", "uint8[] source_view",
     ]  # fmt: skip
+
+
+def test_all_our_messages_can_be_recorded_and_are_found_where_a_workspace_installs_them(tmp_path, monkeypatch):
+    names = {f"syncmv4d/msg/{path.stem}" for path in message_folder().glob("*.msg")}
+    assert POINT_TRACKS in names <= set(TYPES)
+    installed = tmp_path / "share" / "syncmv4d" / "msg"
+    installed.mkdir(parents=True)
+    (installed / "PointTracks.msg").write_text("string task\n")
+    monkeypatch.setattr(definitions, "__file__", str(tmp_path / "nowhere" / "syncmv4d_ros" / "definitions.py"))
+    monkeypatch.setattr(definitions, "files", lambda package: [])
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/elsewhere:{tmp_path}")
+    assert message_folder() == installed
+    monkeypatch.delenv("AMENT_PREFIX_PATH")
+    with pytest.raises(
+        FileNotFoundError, match=r"PointTracks.msg is neither beside the code, nor .* AMENT_PREFIX_PATH"
+    ):
+        message_folder()
 
 
 def tracks_message(recorded_views=("a", "b"), **changes):
@@ -285,7 +303,7 @@ sys.meta_path.insert(0, Absent())
 PROGRAM = """
 from pathlib import Path
 import syncmv4d_ros.definitions
-syncmv4d_ros.definitions._places = lambda name: iter(())
+syncmv4d_ros.definitions._places = lambda: iter(())
 import syncmv4d_ros.recorder
 from syncmv4d_ros.recording import Recording
 print(Recording(Path(sys.argv[1])).requests[0].truth.positions.shape)

@@ -67,7 +67,7 @@ def view_disagreement(
 
 def inside(pixels: Float[np.ndarray, "*n 2"], *, height: int, width: int) -> Bool[np.ndarray, "*n"]:
     """Which pixels (integer centres) lie in an image of this size; NaN does not."""
-    return ((pixels >= -0.5) & (pixels < np.array([width, height]) - 0.5)).all(-1)
+    return np.asarray(((pixels >= -0.5) & (pixels < np.array([width, height]) - 0.5)).all(-1))
 
 
 def bilinear(image: UInt8[np.ndarray, "H W 3"], pixels: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "K 3"]:
