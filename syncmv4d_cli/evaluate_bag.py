@@ -102,6 +102,7 @@ def _scene(recording: Recording, request: Request, config: ModelConfig, *, name:
 def _notes(request: Request, scene: Scene, late_s: np.ndarray) -> dict[str, Any]:
     return {
         "stamp_ns": request.stamp_ns,
+        "age_of_images_when_asked_s": request.age_s,
         "missing_images": int((~scene.found).sum()),
         "largest_time_offset_s": float(np.nanmax(np.abs(late_s))),
         "truth": "tracks_truth" if scene.truth is not None else None,

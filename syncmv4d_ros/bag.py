@@ -135,7 +135,9 @@ def guess_cameras(bag: Bag, names: Sequence[str] | None = None) -> dict[str, Cam
         if name == OUR_OUTPUT or (names is None and not calibrated) or (names is not None and name not in names):
             continue
         if name in cameras:
-            raise ValueError(f"{bag.path}: {cameras[name].image} and {topics[0]} are both {name!r}: name your cameras")
+            raise ValueError(
+                f"{bag.path}: {cameras[name].image} and {topics[0]} are both {name!r}: give NAME=IMAGE_TOPIC"
+            )
         cameras[name] = CameraTopics(_usual(topics, bag), info if calibrated else None)
     there = ", ".join(topic for topics in images.values() for topic in topics) or "none"
     if names is not None and (missing := [name for name in names if name not in cameras]):
@@ -232,5 +234,5 @@ def _usual(topics: Sequence[str], bag: Bag) -> str:
 
     ranked = sorted((topic for topic in topics if bag.counts[topic]), key=rank) or list(topics)
     if len(ranked) > 1 and rank(ranked[0]) == rank(ranked[1]):
-        raise ValueError(f"{bag.path}: which of {', '.join(ranked)} are the camera's images? Name your cameras")
+        raise ValueError(f"{bag.path}: which of {', '.join(ranked)} are the camera's images? Give NAME=IMAGE_TOPIC")
     return ranked[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class BagOptions:
     cameras: tuple[str, ...] = ()
     """Cameras of a bag as NAME=IMAGE_TOPIC or NAME=IMAGE_TOPIC,CAMERA_INFO_TOPIC; guessed from its camera_info topics when not given."""
     rectified: tuple[str, ...] = ()
-    """Names of the bag's cameras whose images are rectified already: P instead of K, no distortion, extrinsics turned by R."""
+    """Names of the bag's cameras whose images are rectified already: P instead of K, no distortion, extrinsics turned by R. Those on
+    topics called image_rect* are without saying."""
     rig: Path | None = None
     """Rig file with the bag's extrinsics (and, where there is no camera_info, its intrinsics); /tf_static when not given."""
     world_frame: str = "world"
@@ -63,6 +64,9 @@ class Request:
     chosen: tuple[int, ...]  # per camera, index into its images
     truth: RecordedTracks | None
     why_no_truth: str = NO_TRUTH
+    age_s: float = field(
+        default=0.0, compare=False
+    )  # of the images when the task came; negative where they came after it
 
 
 class Recording:
@@ -124,7 +128,7 @@ class Recording:
                     "camera_info": self.topics[name].info,
                     "count": len(camera.stamps_ns),
                     "size_px": list(self.rig.sizes[view]),
-                    "rectified": name in self.options.rectified,
+                    "rectified": self._rectified(name),
                 }
                 for view, (name, camera) in enumerate(self.cameras.items())
             },
@@ -214,12 +218,16 @@ class Recording:
                 f"the calibration on {topics.info} changes within the bag: K {infos[0].k} then {infos[1].k}"
             )
         if infos:
-            return camera_model(infos[0], name, rectified=name in self.options.rectified)
+            return camera_model(infos[0], name, rectified=self._rectified(name))
         if file is None or name not in file.view_names:
             where = f"no message on {topics.info}" if topics.info else f"no {CAMERA_INFO} beside {topics.image}"
             raise ValueError(f"no calibration of camera {name!r}: {where}, and no rig file that has it")
         view = file.view_names.index(name)
         return CameraModel(file.intrinsics[view], file.sizes[view], file.distortion[view], np.eye(4))
+
+    def _rectified(self, name: str) -> bool:
+        parts = self.topics[name].image.split("/")
+        return name in self.options.rectified or any(part.startswith("image_rect") for part in parts)
 
     def _extrinsics(self, infos: dict[str, list[Any]], file: Rig | None) -> list[np.ndarray]:
         if file is not None:
@@ -266,7 +274,8 @@ class Recording:
         for time_ns, task in asked:
             had = np.flatnonzero(complete_ns <= time_ns)
             place = int(had[-1]) if len(had) else int(np.argmin(complete_ns))
-            request = Request(task, int(times[place]), tuple(int(i) for i in self.sets[place]), None)
+            age_s = (time_ns - int(complete_ns[place])) / NANO
+            request = Request(task, int(times[place]), tuple(int(i) for i in self.sets[place]), None, age_s=age_s)
             if task and (not requests or request != requests[-1]):
                 requests.append(request)
         if not requests:
@@ -304,7 +313,8 @@ class Recording:
         except ValueError as error:
             return replace(request, why_no_truth=f"tracks_truth cannot be used: {error}")
         chosen = tuple(int(i) for i in self.sets[place])
-        request = replace(request, stamp_ns=int(times[place]), chosen=chosen)
+        age_s = request.age_s - (int(times[place]) - request.stamp_ns) / NANO
+        request = replace(request, stamp_ns=int(times[place]), chosen=chosen, age_s=age_s)
         world = self.options.world_frame.lstrip("/")
         if truth.frame_id.lstrip("/") != world:
             return replace(request, why_no_truth=f"tracks_truth is in frame {truth.frame_id!r}, the world is {world!r}")

@@ -72,8 +72,8 @@ def test_a_task_is_asked_of_the_newest_images_that_a_node_would_have_had(tmp_pat
     with Recording(
         record(tmp_path / "bag", stamps={"left": moments(3), "centre": moments(3)}, tasks={}, more=received)
     ) as r:
-        asked = [(request.task, request.stamp_ns) for request in r.requests]
-    assert asked == [("before", first), ("in the midst", second)]
+        asked = [(request.task, request.stamp_ns, request.age_s) for request in r.requests]
+    assert asked == [("before", first, -5e-9), ("in the midst", second, 5e-9)]
 
 
 def truths(*stamped, world_frame="world", **changes):
@@ -119,6 +119,7 @@ def test_each_truth_belongs_to_its_own_task_and_brings_the_images_of_its_stamp(t
     assert (pull.stamp_ns, again.stamp_ns) == (times[4], times[7])
     assert pull.truth.task == "pull" and again.truth.views == ("centre", "left")
     assert greens(images) == [[7, 7]]
+    assert again.age_s == pytest.approx(-0.125, abs=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +158,28 @@ def test_a_rectified_camera_is_turned_by_r(tmp_path):
     with Recording(path) as raw, Recording(path, BagOptions(rectified=("left",))) as rectified:
         assert [lens is None for lens in raw.rig.distortion] == [True, False]
         assert [lens is None for lens in rectified.rig.distortion] == [True, True]
+    with Recording(path, BagOptions(cameras=("left=/left/image", "centre=/centre/image"))) as named:
+        assert not any(camera["rectified"] for camera in named.describe()["cameras"].values())
     with pytest.raises(ValueError, match="rectified names up; the cameras are centre, left"):
         Recording(path, BagOptions(rectified=("up",)))
+
+
+def test_a_topic_called_image_rect_is_rectified_without_saying(tmp_path):
+    def more(recorder):
+        for topic, message in rectified:
+            recorder.write(topic, message, START_NS)
+
+    with Recording(record(tmp_path / "raw")) as raw:
+        rectified = [
+            (topic.replace("/image", "/image_rect"), message) for topic, _, message in raw.bag.messages(["/left/image"])
+        ]
+    path = record(
+        tmp_path / "bag", stamps={"centre": moments(), "left": []}, more=more, tasks={START_NS + NANO: "push"}
+    )
+    options = BagOptions(cameras=("left=/left/image_rect,/centre/camera_info", "centre=/centre/image"))
+    with Recording(path, options) as recording:
+        cameras = recording.describe()["cameras"]
+    assert [cameras[name]["rectified"] for name in ("left", "centre")] == [True, False]
 
 
 def test_options_choose_the_cameras_their_order_and_the_task(tmp_path):
