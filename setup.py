@@ -31,7 +31,7 @@ ROS = [
     "ros-jazzy-visualization-msgs==5.3.6",
     "ros-jazzy-diagnostic-msgs==5.3.6",
 ]
-EVAL = ["matplotlib>=3.9,<4"]
+EVAL = ["matplotlib>=3.9,<4", "rosbags>=0.11,<0.12"]
 VIEWER = ["rerun-sdk>=0.40,<0.42"]
 TEST = [
     "beartype>=0.22,<0.24",

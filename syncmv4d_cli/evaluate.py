@@ -1,15 +1,17 @@
-"""`syncmv4d evaluate`: score a checkpoint, or the baselines alone, on a split of a data set."""
+"""`syncmv4d evaluate`: score a checkpoint, or the baselines alone, on a split of a data set, or a checkpoint on a recorded bag."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from syncmv4d_ros.recording import BagOptions
 
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.baselines import TextMean
@@ -18,16 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Score a checkpoint on a split of a data set; prints a table and writes one JSON."""
+    """Score a checkpoint on a split of a data set, or on the tasks of a ROS 2 bag; prints a table and writes one JSON.
 
-    data: Path
+    A bag needs no ROS. It is scored against its ground-truth tracks if it has any; else by the agreement of the predicted tracks
+    with the later images and with each other (consistency_*, which are no errors).
+    """
+
+    data: Path | None = None
     """Data set: DIR/<split>/<sequence>/."""
-    split: str
+    split: str | None = None
     """Which split, for example test_1."""
+    bag: Path | None = None
+    """Instead of a data set: a ROS 2 bag, its folder or its .mcap or .db3 file (needs the eval extra)."""
+    reading: Annotated[BagOptions, tyro.conf.arg(name="")] = BagOptions()
     json: Path | None = None
     """Where to write the report."""
     limit: int | None = None
-    """Score only the first N sequences."""
+    """Score only the first N sequences, or tasks of a bag."""
     checkpoint: Path | None = None
     """Checkpoint folder; the bundled one when not given."""
     steps: int | None = None
@@ -43,9 +52,19 @@ class Options:
 
 
 def main(args: Sequence[str]) -> int:
-    """Run the command; returns the exit code. Errors as `harness.evaluate`."""
+    """Run the command; returns the exit code. Errors as `harness.evaluate` and `evaluate_bag.evaluate_bag`."""
     options = tyro.cli(Options, args=list(args), prog="syncmv4d evaluate")
     check_options(options)
+    console = Console()
+    if options.bag is not None:
+        write(_on_bag(options.bag, options, console), options, console)
+        return 0
+    assert options.data is not None and options.split is not None
+    write(_on_data(options.data, options.split, options, console=console), options, console)
+    return 0
+
+
+def _on_data(data: Path, split: str, options: Options, *, console: Console) -> Report:
     from syncmv4d_model.evaluation.harness import evaluate
 
     predictor, folder = None, None
@@ -55,16 +74,15 @@ def main(args: Sequence[str]) -> int:
 
         folder = options.checkpoint or BUNDLED_NANO
         predictor = Predictor.load(folder)
-    console = Console()
-    text_mean = load_text_mean(folder, options.data)
+    text_mean = load_text_mean(folder, data)
     if text_mean is None:
         console.print("no text mean: neither the checkpoint nor the data set's train split has one")
     with _progress(console) as bar:
-        task = bar.add_task(options.split, total=None)
+        task = bar.add_task(split, total=None)
         report = evaluate(
             predictor,
-            options.data,
-            options.split,
+            data,
+            split,
             limit=options.limit,
             seed=options.seed,
             steps=options.steps,
@@ -73,18 +91,48 @@ def main(args: Sequence[str]) -> int:
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     report.settings["checkpoint"] = identity(folder) if folder is not None else None
-    write(report, options, console)
-    return 0
+    return report
+
+
+def _on_bag(bag: Path, options: Options, console: Console) -> Report:
+    from syncmv4d_cli.evaluate_bag import evaluate_bag
+    from syncmv4d_model.checkpoint import BUNDLED_NANO
+
+    folder = options.checkpoint or BUNDLED_NANO
+    with _progress(console) as bar:
+        task = bar.add_task(bag.name, total=None)
+        report = evaluate_bag(
+            bag,
+            options.reading,
+            checkpoint=folder,
+            limit=options.limit,
+            seed=options.seed,
+            steps=options.steps,
+            samples=options.samples,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    report.settings["checkpoint"] = identity(folder)
+    return report
 
 
 def check_options(options: Options) -> None:
-    """ValueError for numbers that make no sense and for a split that is not there, before any work."""
+    """ValueError for numbers that make no sense, no source or two of them, and for a split that is not there, before any work."""
     from syncmv4d_model.data.sequence import list_sequences
 
     for name, least in {"limit": 1, "steps": 1, "samples": 1, "seed": 0}.items():
         value = getattr(options, name)
         if value is not None and value < least:
             raise ValueError(f"--{name} must be at least {least}, got {value}")
+    if options.bag is not None:
+        refused = [name for name in ("data", "split", "baselines_only") if getattr(options, name)]
+        if refused:
+            raise ValueError(f"--{refused[0].replace('_', '-')} is of a data set, not of --bag {options.bag}")
+        return
+    if options.data is None or options.split is None:
+        raise ValueError("give a data set with --data and --split, or a recording with --bag")
+    given = [field for field, value in vars(options.reading).items() if value != getattr(BagOptions(), field)]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} is of a bag, and there is no --bag")
     list_sequences(options.data, options.split)
 
 

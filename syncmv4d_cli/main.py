@@ -23,7 +23,7 @@ COMMANDS = (
     Command(
         "generate", "syncmv4d_cli.generate", "three views and a task in; synchronised videos and metric tracks out"
     ),
-    Command("evaluate", "syncmv4d_cli.evaluate", "score a checkpoint on a split of a data set"),
+    Command("evaluate", "syncmv4d_cli.evaluate", "score a checkpoint on a split of a data set, or on a recorded bag"),
     Command("train", "syncmv4d_cli.train", "train a checkpoint"),
     Command("build-dataset", "syncmv4d_cli.build_dataset", "simulate a data set"),
     Command("bench", "syncmv4d_cli.bench", "measure speed and memory"),
@@ -39,6 +39,7 @@ EXTRA_OF_PACKAGE = {
     "safetensors": "model",
     "mujoco": "sim",
     "matplotlib": "eval",
+    "rosbags": "eval",
     "rerun": "viewer",
 }
 

@@ -33,6 +33,9 @@ BEHIND_THE_DOOR = (
     "networks", "diffusion", "motion", "binding", "training", "evaluation", "export",
 )  # fmt: skip
 """Rooms of the model that a robot does not enter: it takes the leaves, results, observations and the predictor."""
+ROS_WITHOUT_RCLPY = (
+    "bag", "calibration", "definitions", "image_sets", "planning", "recorder", "recording", "track_messages",
+)  # fmt: skip
 
 NEVER = (
     ("syncmv4d_model.networks", "syncmv4d_model.diffusion"),
@@ -47,8 +50,7 @@ NEVER = (
     ("syncmv4d_ros", "syncmv4d_cli"),
     ("syncmv4d_ros", "torch"),
     *(("syncmv4d_ros", f"syncmv4d_model.{room}") for room in BEHIND_THE_DOOR),
-    ("syncmv4d_ros.bag", "rclpy"),
-    ("syncmv4d_ros.planning", "rclpy"),
+    *((f"syncmv4d_ros.{name}", "rclpy") for name in ROS_WITHOUT_RCLPY),
 )
 """(room, what it may not import)."""
 
@@ -59,6 +61,7 @@ HOMES = {
     "mujoco": ("syncmv4d_sim",),
     "rclpy": ("syncmv4d_ros",),
     "syncmv4d": ("syncmv4d_ros",),
+    "rosbags": ("syncmv4d_ros",),
 }
 """The only rooms that import a back-end; messages (`*_msgs`, and ours: `syncmv4d`) belong to syncmv4d_ros."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -39,6 +39,9 @@ RULES = {
     "the two means",
     "intervals": f"{CONFIDENCE:.0%}, {RESAMPLES} bootstrap resamples over sequences, seeded",
 }
+
+Scored = tuple[dict[str, Any], dict[str, float | None], dict[str, str]]
+"""A row of the report, its scores, and why those that are null are."""
 
 
 @runtime_checkable
@@ -78,9 +81,10 @@ class Report:
     settings: dict[str, Any] = field(default_factory=dict)
     not_computed: dict[str, str] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    bag: dict[str, Any] | None = None  # of a recording: what was read as what
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "rules": RULES}
+        return {name: value for name, value in vars(self).items() if value is not None} | {"rules": RULES}
 
     def write_json(self, path: Path) -> None:
         """Write the file whole or not at all; errors as atomic.write_bytes."""
@@ -133,14 +137,31 @@ def report_cases(
 
     Raises ValueError when there is no case.
     """
+
+    def scored() -> Iterator[Scored]:
+        for case in cases:
+            values, refused = score(case)
+            yield row_of(case, values), values, refused
+
+    return report_rows(scored(), RATIOS, split=split, switches=switches, settings=settings)
+
+
+def report_rows(
+    scored: Iterable[Scored],
+    ratios: Mapping[str, tuple[str, str]],
+    *,
+    split: str,
+    switches: dict[str, Any],
+    settings: dict[str, Any] | None = None,
+) -> Report:
+    """Summarise what was scored already; as `report_cases`."""
     settings = settings or {}
     rows, scores, reasons = [], [], {}
-    for case in cases:
-        values, refused = score(case)
+    for row, values, refused in scored:
+        rows.append(row)
         scores.append(values)
-        rows.append(_row(case, values))
         reasons = refused | reasons
-    means, intervals = summarise(scores, RATIOS, seed=settings.get("seed", 0))
+    means, intervals = summarise(scores, ratios, seed=settings.get("seed", 0))
     return Report(
         split=split,
         sequences=len(rows),
@@ -250,7 +271,7 @@ def _true_foreground(sequence: Sequence, config: ModelConfig) -> Bool[np.ndarray
     return foreground(pseudo_video[0], config.motion).numpy()
 
 
-def _row(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
+def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
     """A sequence's line of the report: who it is, its scores, and the error of each frame n >= 1 (cm)."""
     truth, lines = case.truth, {"static": static_tracks(case.truth)}
     lines |= {"predicted": case.tracks[0]} if case.tracks else {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
@@ -26,6 +26,14 @@ SEQUENCE_COLUMNS = (
     "static_end_point_error_cm",
     "psnr",
 )
+RECORDED_COLUMNS = (
+    "sequence",
+    "task",
+    "consistency_colour_difference",
+    "consistency_static_colour_difference",
+    "psnr",
+    "end_point_error_cm",
+)
 LINE_COLOURS = {"predicted": "#0b6e4f", "static": "#9a9a9a", "text_mean": "#c8553d"}
 
 PAGE = """<!doctype html>
@@ -38,10 +46,10 @@ td:first-child, th:first-child {{ text-align: left; }}
 img {{ max-width: 100%; }}
 </style></head><body>
 <h1>{title}</h1>
-<img alt="error over time" src="data:image/png;base64,{picture}">
+{pictures}
 <h2>Metrics</h2>{metrics}
 <h2>Sequences</h2>{sequences}
-</body></html>
+{bag}</body></html>
 """
 
 
@@ -64,6 +72,16 @@ def markdown_table(report: Report) -> str:
 
 def error_plot(report: Report) -> bytes:
     """PNG of the end-point error (cm) over the frames, averaged over sequences, one line per row of the table."""
+    return _plot({name: mean_over_time(report, name) for name in LINE_COLOURS}, ylabel="end-point error, cm")
+
+
+def colour_plot(report: Report) -> bytes:
+    """PNG of a recording's colour difference over the frames, predicted and static, averaged over its tasks."""
+    lines = {name: mean_over_time(report, name, key="colour_difference_over_time") for name in LINE_COLOURS}
+    return _plot(lines, ylabel="colour difference, 8-bit values")
+
+
+def _plot(lines: Mapping[str, np.ndarray | None], *, ylabel: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -71,13 +89,13 @@ def error_plot(report: Report) -> bytes:
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for name, colour in LINE_COLOURS.items():
-        line = mean_over_time(report, name)
+    for name, line in lines.items():
         if line is not None:
+            colour = LINE_COLOURS[name]
             axes.plot(range(1, len(line) + 1), line, label=name.replace("_", " "), color=colour, linewidth=2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("frame")
-    axes.set_ylabel("end-point error, cm")
+    axes.set_ylabel(ylabel)
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
@@ -88,9 +106,11 @@ def error_plot(report: Report) -> bytes:
     return buffer.getvalue()
 
 
-def mean_over_time(report: Report, name: str) -> np.ndarray | None:
-    """Mean over sequences of one row's error per frame n >= 1 (cm), NaN where no sequence has one; None if never made."""
-    lines = [row["error_over_time_cm"][name] for row in report.rows if name in row["error_over_time_cm"]]
+def mean_over_time(report: Report, name: str, *, key: str = "error_over_time_cm") -> np.ndarray | None:
+    """Mean over sequences of one row's values per frame n >= 1 (cm, unless `key` is another one), NaN where no sequence has
+    one; None if never made.
+    """
+    lines = [row[key][name] for row in report.rows if name in row[key]]
     if not lines:
         return None
     values = np.array(lines, dtype=np.float64)
@@ -100,15 +120,39 @@ def mean_over_time(report: Report, name: str) -> np.ndarray | None:
 
 
 def html_page(report: Report) -> str:
-    """One page that needs no other file: the picture, the metrics, a line per sequence."""
+    """One page that needs no other file: the pictures, the metrics, a line per sequence, and what a bag was read as."""
     metrics = _html_table(("metric", "mean", "95 % interval"), list(_lines(report)))
-    sequences = [tuple(_shown(row[column]) for column in SEQUENCE_COLUMNS) for row in report.rows]
+    columns = SEQUENCE_COLUMNS if report.bag is None else RECORDED_COLUMNS
+    sequences = [tuple(_shown(row[column]) for column in columns) for row in report.rows]
     return PAGE.format(
         title=html.escape(_title(report)),
-        picture=base64.b64encode(error_plot(report)).decode(),
+        pictures="\n".join(_image(alt, picture(report)) for alt, picture in _pictures(report)),
         metrics=metrics,
-        sequences=_html_table(SEQUENCE_COLUMNS, sequences),
+        sequences=_html_table(columns, sequences),
+        bag="" if report.bag is None else f"<h2>Bag</h2>{_bag_tables(report.bag, report.not_computed)}",
     )
+
+
+def _pictures(report: Report) -> list[tuple[str, Callable[[Report], bytes]]]:
+    """What a report has the numbers for; a data set's errors always."""
+    pictures: list[tuple[str, Callable[[Report], bytes]]] = []
+    if report.bag is None or any(row["error_over_time_cm"] for row in report.rows):
+        pictures.append(("error over time", error_plot))
+    if report.bag is not None:
+        pictures.append(("colour difference over time", colour_plot))
+    return pictures
+
+
+def _image(alt: str, png: bytes) -> str:
+    return f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+
+
+def _bag_tables(bag: Mapping[str, Any], not_computed: Mapping[str, str]) -> str:
+    """What was read as what, what the recording's own scores mean, and why others are missing."""
+    facts = [(name, str(value)) for name, value in bag.items() if name not in ("cameras", "rules")]
+    facts += [(f"camera {name}", str(value)) for name, value in bag.get("cameras", {}).items()]
+    tables = [_html_table(("bag", ""), facts), _html_table(("score", "meaning"), list(bag["rules"].items()))]
+    return "".join([*tables, _html_table((NOT_COMPUTED, "because"), list(not_computed.items()))])
 
 
 def write_html(report: Report, path: Path) -> None:

@@ -28,6 +28,12 @@ from syncmv4d_model.evaluation.metrics.point_maps import (
     percentage_of_inliers,
     relative_point_error,
 )
+from syncmv4d_model.evaluation.metrics.self_consistency import (
+    colour_differences,
+    inside,
+    mean_where,
+    view_disagreement,
+)
 from syncmv4d_model.evaluation.metrics.tracks import (
     displacement_error,
     end_point_error,
@@ -52,6 +58,7 @@ from syncmv4d_model.evaluation.metrics.video import (
 __all__ = [
     "chamfer_distance",
     "clip_views",
+    "colour_differences",
     "corresponding_points",
     "depth_scale_error",
     "displacement_error",
@@ -63,6 +70,7 @@ __all__ = [
     "first_frame_error",
     "flow_score",
     "foreground_iou",
+    "inside",
     "is_dynamic",
     "is_dynamic_from_scores",
     "label_recall",
@@ -70,6 +78,7 @@ __all__ = [
     "matching_pixels",
     "matching_pixels_total",
     "mean_label_recall",
+    "mean_where",
     "motion_smoothness",
     "moving_points",
     "multi_view_percentage_of_inliers",
@@ -86,6 +95,7 @@ __all__ = [
     "stddev_spearman_trivial",
     "subject_consistency",
     "video_mean_squared_error",
+    "view_disagreement",
     "visibility_balanced_accuracy",
     "visibility_f1_occluded",
 ]

@@ -1,0 +1,82 @@
+"""Does a prediction agree with later images and with itself? No truth is needed, so none of these is an error in metres.
+
+A point that follows the same piece of surface keeps its colour; the ratio to what a still scene would give is what counts.
+Two views that track the same piece of surface should move it alike.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS, corresponding_points
+from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
+
+
+def colour_differences(
+    images: UInt8[np.ndarray, "V T H W 3"], pixels: Float[np.ndarray, "V T K 2"], anchors_px: Float[np.ndarray, "V K 2"]
+) -> Float[np.ndarray, "V T K"]:
+    """Mean over channels of |colour at the point's pixel in frame n - colour at its anchor in frame 0|, 8-bit values.
+
+    Bilinear, clamped to the image: mask by `inside`.
+    """
+    views, frames = images.shape[:2]
+    result = np.empty(pixels.shape[:-1])
+    for v in range(views):
+        reference = bilinear(images[v, 0], anchors_px[v])
+        for n in range(frames):
+            result[v, n] = np.abs(bilinear(images[v, n], pixels[v, n]) - reference).mean(-1)
+    return result
+
+
+def mean_where(values: Float[np.ndarray, "*n"], where: Bool[np.ndarray, "*n"], *, what: str) -> float:
+    """Mean under the mask; ValueError, saying what there is none of, for an empty mask or values that are not finite."""
+    require_same_shape(values=values, where=where)
+    require_some(int(where.sum()), what)
+    require_finite(values=values[where])
+    return float(values[where].mean())
+
+
+def view_disagreement(
+    tracks: Float[np.ndarray, "V T K 3"], visible: Bool[np.ndarray, "V T K"], label: UInt8[np.ndarray, "V K"]
+) -> tuple[float, float]:
+    """(mean |(p_n - p_0) - (q_n - q_0)|, mean |p_n - p_0|) in metres over pairs of points p, q of two views that are the same
+    piece of surface by the prediction's own frame 0 (as corresponding_points: 5 mm, same label), frames n >= 1, both visible.
+
+    A frozen prediction disagrees by 0 and moves by 0: read one beside the other. ValueError for one view, for fewer than 4
+    pairs in every two views, and where no pair is visible in both.
+    """
+    require_some(len(tracks), "views", at_least=2)
+    moved = tracks.astype(np.float64) - tracks[:, :1]
+    apart, length = [], []
+    for i, j in combinations(range(len(tracks)), 2):
+        first, second = corresponding_points(tracks[i, 0], tracks[j, 0], first_label=label[i], second_label=label[j])
+        if len(first) < MINIMUM_PAIRS:
+            continue
+        seen = (visible[i][:, first] & visible[j][:, second])[1:]
+        one, other = moved[i][1:, first][seen], moved[j][1:, second][seen]
+        apart.append(np.linalg.norm(one - other, axis=-1))
+        length += [np.linalg.norm(one, axis=-1), np.linalg.norm(other, axis=-1)]
+    if not apart:
+        raise ValueError(f"no two views share {MINIMUM_PAIRS} predicted points within 5 mm at frame 0")
+    require_some(sum(map(len, apart)), "places where two views see the same predicted point")
+    return float(np.concatenate(apart).mean()), float(np.concatenate(length).mean())
+
+
+def inside(pixels: Float[np.ndarray, "*n 2"], *, height: int, width: int) -> Bool[np.ndarray, "*n"]:
+    """Which pixels (integer centres) lie in an image of this size; NaN does not."""
+    return np.asarray(((pixels >= -0.5) & (pixels < np.array([width, height]) - 0.5)).all(-1))
+
+
+def bilinear(image: UInt8[np.ndarray, "H W 3"], pixels: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "K 3"]:
+    """Colours at fractional pixels; outside the image those of its edge, at NaN those of the first pixel."""
+    limit = np.array([image.shape[1] - 1, image.shape[0] - 1])
+    where = np.clip(np.nan_to_num(pixels.astype(np.float64)), 0, limit)
+    low = np.floor(where).astype(np.intp)
+    high = np.minimum(low + 1, limit)
+    right, down = ((where - low)[:, i, None] for i in (0, 1))
+    upper = image[low[:, 1], low[:, 0]] * (1 - right) + image[low[:, 1], high[:, 0]] * right
+    lower = image[high[:, 1], low[:, 0]] * (1 - right) + image[high[:, 1], high[:, 0]] * right
+    return upper * (1 - down) + lower * down
