@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
 from syncmv4d_model.results import LABEL_COLOURS
 from syncmv4d_model.types import LABELS, Observation, Prediction
@@ -103,13 +103,27 @@ def drawn_points(points: TrackedPoints, label: int) -> Int64[np.ndarray, "N"]:
 
 
 def replay_messages(
-    prediction: Prediction, observation: Observation, *, view: int, frame: int, frame_id: str, stamp: Any
+    prediction: Prediction,
+    observation: Observation,
+    *,
+    view: int,
+    frame: int,
+    frame_id: str,
+    stamp: Any,
+    rectification: Float[np.ndarray, "3 3"] | None = None,
 ) -> tuple[Any, Any]:
-    """One generated frame as (Image, CameraInfo of its K); frame_id is the camera's optical frame, stamp when it is sent."""
+    """One generated frame as (Image, CameraInfo of its K); frame_id is the camera's optical frame, stamp when it is sent.
+
+    `rectification` is the Calibration's, for a camera whose images arrived rectified.
+    """
     image = prediction.video[view, frame]
     height, width = image.shape[:2]
     info = camera_info_message(
-        observation.intrinsics[view], header_message(frame_id, stamp), width=width, height=height
+        observation.intrinsics[view],
+        header_message(frame_id, stamp),
+        width=width,
+        height=height,
+        rectification=rectification,
     )
     return image_message(image, header_message(frame_id, stamp)), info
 
