@@ -13,7 +13,9 @@ give_up() {
     exit 0
 }
 
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# Another PYTHON makes a new environment.
+which_python='import sys; print(sys.base_prefix, sys.version)'
+[ "$("$python" -c "$which_python")" = "$("$venv/bin/python" -c "$which_python" 2>/dev/null)" ] || "$python" -m venv --clear "$venv"
 rm -f "$venv/.why-not"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import rclpy
 from rclpy.action import ActionServer
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from syncmv4d.action import Generate
@@ -69,8 +69,11 @@ def main() -> None:
     publisher = node.create_publisher(PointTracks, "tracks", LATCHED)
     server = ActionServer(node, Generate, "generate", answer)
     publisher.publish(tracks("latched"))
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     with suppress(ExternalShutdownException):  # SIGTERM
-        rclpy.spin(node)
+        while True:  # not spin(): a signal is now and then not enough to wake a wait without a time limit
+            executor.spin_once(timeout_sec=0.2)
     server.destroy()
 
 
