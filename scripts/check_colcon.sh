@@ -31,6 +31,7 @@ mkdir -p "$workspace/src/syncmv4d"
 
 cd "$workspace"
 colcon build --event-handlers console_direct+ --cmake-args "${arguments[@]}" > build.log 2>&1 || { tail -50 build.log; exit 1; }
+grep -iE "warning" build.log || true
 tail -2 build.log
 set +u
 . install/local_setup.bash
