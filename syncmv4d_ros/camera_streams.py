@@ -18,7 +18,8 @@ from syncmv4d_ros.camera_info import Calibration, read_camera_info, rig_of
 from syncmv4d_ros.conversions import read_compressed_image, read_image
 from syncmv4d_ros.extrinsics import Extrinsics
 from syncmv4d_ros.parameters import GeneratorParameters
-from syncmv4d_ros.synchronizer import NS, StreamCounts, SyncedSet, Synchronizer
+from syncmv4d_ros.stamps import NS, nanoseconds
+from syncmv4d_ros.synchronizer import StreamCounts, SyncedSet, Synchronizer
 
 RATE_WINDOW = 30
 """Arrivals that a rate is measured over."""
@@ -127,8 +128,7 @@ class CameraStreams:
 
     def _store_image(self, name: str, message: Any) -> None:
         self.states[name].arrivals.append(time.monotonic())
-        stamp = message.header.stamp
-        if self.synchronizer.add(name, stamp.sec * NS + stamp.nanosec, message):
+        if self.synchronizer.add(name, nanoseconds(message.header.stamp), message):
             with self.arrived:
                 self.arrived.notify_all()
 

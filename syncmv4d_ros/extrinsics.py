@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.spatial.transform import Rotation
 
 from syncmv4d_ros.rig import read_rig_files, select_views
+from syncmv4d_ros.static_transforms import pose_matrix
 
 LOOKUP_TIMEOUT_S = 0.2
 
@@ -67,7 +67,7 @@ class TfExtrinsics:
             )
         except Exception as error:  # tf2 raises classes of its own extension
             raise ValueError(f"no TF from {self.world_frame} to {frame_id} of camera {camera}: {error}") from error
-        return pose_matrix(found.transform)
+        return pose_matrix(found.transform, f"TF from {self.world_frame} to {frame_id}")
 
     def doubt(self, frame_id: str, camera_from_world: Float64[np.ndarray, "4 4"]) -> str | None:
         """A frame whose z looks up, as a body frame's does, while its x looks level, is hardly an optical one."""
@@ -75,15 +75,3 @@ class TfExtrinsics:
         if forward[2] > 0.9 and abs(right[2]) < 0.5:
             return f"frame {frame_id!r} looks straight up: is it a body frame instead of the optical one (z forward)?"
         return None
-
-
-def pose_matrix(transform: Any) -> Float64[np.ndarray, "4 4"]:
-    """geometry_msgs/Transform as a matrix. ValueError for numbers that are no pose."""
-    t, q = transform.translation, transform.rotation
-    translation, quaternion = np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w])
-    norm = float(np.linalg.norm(quaternion))
-    if not np.isfinite(translation).all() or not abs(norm - 1) < 1e-3:
-        raise ValueError(f"a transform's translation is {translation.tolist()} and its quaternion's norm {norm:.3g}")
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), translation
-    return matrix

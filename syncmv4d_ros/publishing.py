@@ -14,7 +14,6 @@ from visualization_msgs.msg import MarkerArray
 from syncmv4d.msg import MultiViewVideo, PointTracks, RigidTrajectory
 from syncmv4d_model.types import Prediction
 from syncmv4d_ros.camera_streams import Reference
-from syncmv4d_ros.conversions import header_message
 from syncmv4d_ros.hand_planning import hand_trajectory
 from syncmv4d_ros.parameters import GeneratorParameters
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, body_trajectories
@@ -27,6 +26,7 @@ from syncmv4d_ros.result_messages import (
     trajectory_message,
     view_videos,
 )
+from syncmv4d_ros.sent_messages import header_message
 from syncmv4d_ros.viewer_messages import marker_array_message, point_cloud_message, replay_messages
 
 LATCHED = QoSProfile(

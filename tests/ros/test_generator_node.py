@@ -17,7 +17,7 @@ from visualization_msgs.msg import MarkerArray  # noqa: E402
 
 from syncmv4d.action import Generate  # noqa: E402
 from syncmv4d.msg import MultiViewVideo, PointTracks, RigidTrajectory  # noqa: E402
-from syncmv4d_ros.result_messages import read_point_tracks  # noqa: E402
+from syncmv4d_ros.track_messages import read_point_tracks  # noqa: E402
 
 OUT = {
     "tracks": PointTracks, "trajectories": RigidTrajectory, "videos": MultiViewVideo, "points": PointCloud2,
