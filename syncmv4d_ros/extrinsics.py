@@ -18,6 +18,9 @@ LOOKUP_TIMEOUT_S = 0.2
 class Extrinsics(Protocol):
     """camera_from_world of a camera's optical frame at a time."""
 
+    by_frame: bool
+    """Whether poses are looked up by the images' frame_id."""
+
     def camera_from_world(self, camera: str, frame_id: str, stamp: Any) -> Float64[np.ndarray, "4 4"]:
         """4 x 4, metres; ValueError says what is missing."""
         ...
@@ -29,6 +32,8 @@ class Extrinsics(Protocol):
 
 class RigExtrinsics:
     """Poses that calibration files give, the same at all times."""
+
+    by_frame = False
 
     def __init__(self, paths: Sequence[str], cameras: Sequence[str]) -> None:
         """FileNotFoundError, ValueError as rig.read_rig_files; ValueError for a camera that the files lack."""
@@ -44,6 +49,8 @@ class RigExtrinsics:
 
 class TfExtrinsics:
     """Poses that TF gives for the frame_id and stamp of each image."""
+
+    by_frame = True
 
     def __init__(self, node: Any, world_frame: str) -> None:
         """ValueError where tf2_ros is not installed."""
