@@ -17,6 +17,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
@@ -307,9 +308,14 @@ class GeneratorNode(LifecycleNode):
 
 
 def main(arguments: list[str] | None = None, *, load: Callable[[GeneratorParameters], Engine] | None = None) -> int:
-    """`ros2 run syncmv4d generator_node`: until SIGINT or SIGTERM. Exit status 1 where autostart fails."""
+    """`ros2 run syncmv4d generator_node`: until SIGINT or SIGTERM. Exit status 1, and one line, where it cannot start."""
     rclpy.init(args=arguments)
-    node = GeneratorNode(load=load)
+    try:
+        node = GeneratorNode(load=load)
+    except ParameterException as error:
+        rclpy.logging.get_logger("syncmv4d").fatal(f"cannot start: {error}")
+        rclpy.try_shutdown()
+        return 1
     executor = MultiThreadedExecutor(num_threads=EXECUTOR_THREADS)
     executor.add_node(node)
     try:

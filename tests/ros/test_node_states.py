@@ -1,10 +1,13 @@
 """The generator node's states over real DDS: what it refuses, what it says while it cannot work, and that nobody waits in vain."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tests.ros.dds import require_ros
+from tests.ros.dds import ROOT, TIMEOUT_S, require_ros
 
 require_ros()
 
@@ -79,6 +82,15 @@ def test_a_node_that_cannot_be_configured_says_why_until_it_is(ros_node, paramet
         assert change(client, Transition.TRANSITION_ACTIVATE)
         client.ready()
         client.until(lambda: client.answer()[0] == SUCCEEDED, "a good result")
+
+
+@pytest.mark.parametrize("wrong", ["slop_s:=-1.0", "slop_s:=soon", "slop_s:=.nan", "cameras:=[left, left]"])
+def test_a_wrong_parameter_ends_the_node_with_one_line_that_names_it(ros_domain, wrong):
+    command = [sys.executable, "-m", "tests.ros.trivial_generator", "--ros-args", "-p", wrong]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S)
+    errors = [line for line in run.stderr.splitlines() if "[ERROR]" in line or "[FATAL]" in line]
+    assert run.returncode == 1 and len(errors) == 1 and wrong.partition(":")[0] in errors[0], run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_a_camera_that_was_spoilt_once_is_well_again(client):
