@@ -51,7 +51,7 @@ class GeneratorNode(LifecycleNode):
         self._tasks = (
             MutuallyExclusiveCallbackGroup()
         )  # one after the other: the newest must be the last to be submitted
-        self._goals: dict[bytes, tuple[Job, Request]] = {}
+        self._goals: dict[bytes, Job] = {}
         self._lock = threading.Lock()
         self._told: GeneratorParameters | None = None
         self._worker: Worker | None = None
@@ -133,34 +133,41 @@ class GeneratorNode(LifecycleNode):
         return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
 
     def _cancel_goal(self, handle: Any) -> CancelResponse:
-        with self._lock:
-            job, request = self._goals.get(bytes(handle.goal_id.uuid), (None, None))
-        if job is None or request is None or self._worker is None:
+        job, worker = self._job(handle), self._worker
+        if worker is None:
             return CancelResponse.REJECT
-        job.cancelled = True
-        self._worker.cancel(request)
+        with self._lock:
+            job.cancelled, request = True, job.request
+        if request is not None:
+            worker.cancel(request)
         return CancelResponse.ACCEPT
+
+    def _job(self, handle: Any) -> Job:
+        """The goal's job; a cancel may ask for it before the goal is executed."""
+        with self._lock:
+            return self._goals.setdefault(bytes(handle.goal_id.uuid), Job(handle.request.task))
 
     async def _execute(self, handle: Any) -> Generate.Result:
         """Wait for the worker without holding a thread of the executor."""
-        goal, job = handle.request, Job(handle.request.task)
+        goal, job = handle.request, self._job(handle)
         deadline = goal.deadline.sec + goal.deadline.nanosec * 1e-9
         ended: Future = Future(executor=self.executor)
-        request = self._submit(
-            job, seed=int(goal.seed), steps=int(goal.steps), deadline_s=deadline or None, queue=goal.queue,
-            feedback=partial(self._feed_back, handle, job), ended=ended.set_result,
-        )  # fmt: skip
-        key = bytes(handle.goal_id.uuid)
-        with self._lock:
-            self._goals[key] = (job, request)
         try:
+            request = self._submit(
+                job, seed=int(goal.seed), steps=int(goal.steps), deadline_s=deadline or None, queue=goal.queue,
+                feedback=partial(self._feed_back, handle, job), ended=ended.set_result,
+            )  # fmt: skip
+            with self._lock:
+                job.request, cancelled = request, job.cancelled
+            if cancelled and request is not None and self._worker is not None:  # before there was a request to cancel
+                self._worker.cancel(request)
             result: Result = await ended
             if result.outcome is Outcome.CANCELLED and job.cancelled:
                 await until_marked(handle, self.executor)
             return finish_goal(handle, job, result)
         finally:
             with self._lock:
-                del self._goals[key]
+                del self._goals[bytes(handle.goal_id.uuid)]
 
     def _submit(
         self,
@@ -172,11 +179,14 @@ class GeneratorNode(LifecycleNode):
         queue: bool,
         feedback: Callable[[str, int, int], None] = lambda stage, step, steps: None,
         ended: Callable[[Result], None] = lambda result: None,
-    ) -> Request:
-        assert self._worker is not None and self._engine is not None
-        feedback("waiting", 0, steps or self._engine.steps)
+    ) -> Request | None:
+        worker, engine = self._worker, self._engine
+        if worker is None or engine is None:  # cleaned up since the request was accepted
+            self._ended(job, ended, Result(Outcome.REFUSED, error="the node is not active"))
+            return None
+        feedback("waiting", 0, steps or engine.steps)
         request = Request(
-            observe=partial(self._observe, job, feedback, steps or self._engine.steps),
+            observe=partial(self._observe, job, feedback, steps or engine.steps),
             seed=seed,
             steps=steps or None,
             deadline_s=deadline_s,
@@ -184,7 +194,7 @@ class GeneratorNode(LifecycleNode):
             finish=partial(self._finish, job, feedback),
             finished=partial(self._ended, job, ended),
         )
-        self._worker.submit(request, queue=queue)
+        worker.submit(request, queue=queue)
         return request
 
     def _observe(

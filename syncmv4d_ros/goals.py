@@ -12,7 +12,7 @@ from rclpy.task import Future
 from syncmv4d.action import Generate
 from syncmv4d_ros.camera_streams import Reference
 from syncmv4d_ros.publishing import ResultMessages
-from syncmv4d_ros.worker import Outcome, Result
+from syncmv4d_ros.worker import Outcome, Request, Result
 
 MARKING_S = 1.0
 
@@ -24,6 +24,7 @@ class Job:
     task: str
     reference: Reference | None = None  # set when the request starts: the newest images then
     messages: ResultMessages | None = None
+    request: Request | None = None  # once the worker has it
     cancelled: bool = False  # by its client
     plan_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     accepted: float = field(default_factory=time.monotonic)

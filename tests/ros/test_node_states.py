@@ -36,7 +36,7 @@ def level(client, name):
 
 
 def test_goals_that_wait_are_cancelled_not_aborted(client):
-    _, feedback, running = client.ask("slow down", steps=50)
+    _, feedback, running = client.ask("slow down", steps=200)
     client.until(lambda: any(f.stage == "denoise" for f in feedback), "first step")
     for _ in range(10):
         handle, _, waiting = client.ask(queue=True)
