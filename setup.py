@@ -31,13 +31,15 @@ ROS = [
     "ros-jazzy-visualization-msgs==5.3.6",
     "ros-jazzy-diagnostic-msgs==5.3.6",
 ]
-EVAL = ["matplotlib>=3.9,<4", "rosbags>=0.11,<0.12"]
+ROSBAGS = "rosbags>=0.11,<0.12"
+EVAL = ["matplotlib>=3.9,<4", ROSBAGS]
 VIEWER = ["rerun-sdk>=0.40,<0.42"]
 TEST = [
     "beartype>=0.22,<0.24",
     "hypothesis>=6.150,<7",
     "pytest>=9.0,<10",
     "pytest-xdist>=3.8,<4",
+    ROSBAGS,
 ]
 DEV = [
     *TEST,

@@ -8,7 +8,7 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 OPTIONS = {
     "json": "Where to write the report.",
     "html": "Where to write the report page.",
-    "rig": "Calibration file, where the bag has no TF.",
+    "rig": "Calibration files, where the bag has no TF: [rig.yaml], a kalibr camchain, or [left.yaml,right.yaml] of camera_info.",
     "checkpoint": "Checkpoint folder (default: the bundled one).",
     "task": "The task, where the bag has no task topic.",
 }
@@ -24,5 +24,8 @@ def generate_launch_description() -> LaunchDescription:
 def evaluate(context: LaunchContext) -> list[ExecuteProcess]:
     """The command line; an empty option is left out."""
     given = context.launch_configurations
-    options = [word for name in OPTIONS if given[name] for word in (f"--{name}", given[name])]
+    values = {name: [given[name]] for name in OPTIONS if given[name]}
+    if "rig" in values:
+        values["rig"] = [path.strip() for path in given["rig"].strip("[] ").split(",")]
+    options = [word for name, words in values.items() for word in (f"--{name}", *words)]
     return [ExecuteProcess(cmd=["syncmv4d", "evaluate", "--bag", given["bag"], *options], output="screen")]

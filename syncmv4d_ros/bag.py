@@ -1,37 +1,24 @@
-"""Any ROS 2 bag, read without ROS: its topics, which of them are cameras, and its images as arrays."""
+"""Any ROS 2 bag, read without ROS: its topics, and which of them are cameras."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
 from syncmv4d_ros.definitions import reading_types
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-CHANNELS = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2], "bgra8": [2, 1, 0], "mono8": [0, 0, 0]}
-"""encoding -> which of its channels are red, green and blue."""
 USUAL_NAMES = ("image", "image_raw", "image_color", "image_mono", "image_rect", "image_rect_color")
 """Last parts of image topics, the preferred first, where a camera has several."""
 OUR_OUTPUT = "generated"
 """Namespace of the videos that the generator replays beside a camera: no camera itself."""
 
-_COLOUR_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
-_DATABASE_FIELDS = (
-    (16, 18),
-    (24, 28),
-    (28, 32),
-    (92, 96),
-)  # of SQLite's file header: page size, changes, pages, valid for
-_DEPTHS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
+_DATABASE_FIELDS = ((16, 18), (24, 28), (28, 32), (92, 96))  # of SQLite's header: page size, changes, pages, valid for
 
 
 @dataclass(frozen=True)
@@ -184,44 +171,6 @@ def namespace(topic: str, kind: str) -> str:
     """What an image topic shares with its camera_info: /left/image/compressed -> /left."""
     plain = topic.removesuffix("/compressed") if kind == COMPRESSED else topic
     return plain.rpartition("/")[0]
-
-
-def image_array(message: Any) -> UInt8[np.ndarray, "H W 3"]:
-    """An Image or CompressedImage as RGB.
-
-    ValueError with the numbers for zero size, an encoding that is not one of CHANNELS, a step shorter than a row, data that
-    is not step x height bytes, and for compressed data that is broken or deeper than 8 bits.
-    """
-    if hasattr(message, "format"):
-        return _decompressed(message)
-    height, width, encoding = int(message.height), int(message.width), message.encoding
-    if not height or not width:
-        raise ValueError(f"the image has no pixels: {width} x {height}")
-    if encoding not in CHANNELS:
-        raise ValueError(f"encoding {encoding!r} is not one of {', '.join(CHANNELS)}")
-    row, step = width * _DEPTHS[encoding], int(message.step)
-    if step < row:
-        raise ValueError(f"step {step} is shorter than a row of {width} {encoding} pixels, {row} bytes")
-    data = np.frombuffer(message.data, np.uint8)
-    if data.size != step * height:
-        raise ValueError(f"{data.size} bytes of data, but step {step} x height {height} is {step * height}")
-    pixels = data.reshape(height, step)[:, :row].reshape(height, width, _DEPTHS[encoding])
-    return np.ascontiguousarray(pixels[:, :, CHANNELS[encoding]])
-
-
-def _decompressed(message: Any) -> np.ndarray:
-    from PIL import Image
-
-    size = len(message.data)
-    if not size:
-        raise ValueError(f"the compressed image ({message.format!r}) has 0 bytes")
-    try:
-        with Image.open(io.BytesIO(bytes(message.data)), formats=("JPEG", "PNG")) as image:
-            if image.mode not in _COLOUR_MODES:
-                raise ValueError(f"its pixels are {image.mode}, not 8 bits per channel")
-            return np.asarray(image.convert("RGB")).copy()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{size} bytes of {message.format!r} are no whole JPEG or PNG image: {error}") from error
 
 
 def _usual(topics: Sequence[str], bag: Bag) -> str:

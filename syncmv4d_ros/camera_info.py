@@ -1,6 +1,6 @@
-"""sensor_msgs/CameraInfo <-> calibration of the pixels that really arrive, and of the pixels that we send.
+"""sensor_msgs/CameraInfo -> calibration of the pixels that really arrive.
 
-Messages are duck-typed on input; message classes are imported when one is made.
+Messages may be of any class: rclpy's, or those that a bag reader made.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_camera_info(info: Any, *, rectified: bool = False) -> Calibration:
 
     As REP-104 has it, K, D, R and P are of the full calibrated image, roi is a part of that in unbinned pixels, and binning
     comes last. `rectified` says that the topic carries rectified images: then P[:3, :3] with no distortion, and R turns
-    the extrinsics. P's fourth column, a stereo baseline, is not used: extrinsics are of the camera itself.
+    the extrinsics. P's fourth column, a stereo baseline, is not used: extrinsics must be of the camera itself (`require_own_frame`).
     ValueError, with the number, for an empty or impossible calibration, and by name for a distortion model that is unknown.
     """
     full = (int(info.width), int(info.height))
@@ -46,7 +46,7 @@ def read_camera_info(info: Any, *, rectified: bool = False) -> Calibration:
     if rectified:
         rectification, lens = _rotation(info.r), None
     else:
-        rectification, lens = np.eye(3), read_distortion(str(info.distortion_model), info.d)
+        rectification, lens = np.eye(3), read_distortion(str(info.distortion_model), list(info.d))
     (x, y), (width, height) = _region(info.roi, full)
     binning = [max(int(value), 1) for value in (info.binning_x, info.binning_y)]
     size = (width // binning[0], height // binning[1])
@@ -99,26 +99,24 @@ def rig_of(
     return rig
 
 
-def camera_info_message(
-    intrinsics: Float[np.ndarray, "3 3"],
-    header: Any,
-    *,
-    width: int,
-    height: int,
-    rectification: Float[np.ndarray, "3 3"] | None = None,
-) -> Any:
-    """CameraInfo of an image that we send: K and P are of its own pixels, no distortion, roi and binning zero.
+def same_calibration(a: Any, b: Any) -> bool:
+    """Whether two CameraInfo messages say the same but for their header."""
+    scalars = ("width", "height", "distortion_model", "binning_x", "binning_y", "roi")
+    return all(getattr(a, key) == getattr(b, key) for key in scalars) and all(
+        np.array_equal(getattr(a, key), getattr(b, key), equal_nan=True) for key in ("d", "k", "r", "p")
+    )
 
-    `header` is a std_msgs/Header whose frame_id is the camera's optical frame; `rectification` is a Calibration's, for a camera
-    whose images arrived rectified.
+
+def require_own_frame(info: Any) -> None:
+    """ValueError for the rectified images of a stereo pair's second camera, whose frame_id may be the first camera's: a pose
+    that was looked up by frame may be one baseline off.
     """
-    from sensor_msgs.msg import CameraInfo
-
-    info = CameraInfo(header=header, width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
-    info.k = np.asarray(intrinsics, np.float64).ravel()
-    info.r = (np.eye(3) if rectification is None else np.asarray(rectification, np.float64)).ravel()
-    info.p = np.hstack([intrinsics, np.zeros((3, 1))]).astype(np.float64).ravel()
-    return info
+    column = np.asarray(info.p, dtype=np.float64).reshape(-1)[3::4].tolist()
+    if any(column):
+        raise ValueError(
+            f"P's last column is {column}, that of a stereo pair's second camera: the frame that its images name may be the"
+            " first one's; give a rig file"
+        )
 
 
 def _matrix(values: Any, shape: tuple[int, int], name: str) -> Float64[np.ndarray, "_ _"]:

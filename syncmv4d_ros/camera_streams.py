@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +15,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from syncmv4d_model.data.observation import observe, rig_warnings
 from syncmv4d_model.types import Observation
-from syncmv4d_ros.camera_info import Calibration, read_camera_info, rig_of
+from syncmv4d_ros.camera_info import Calibration, read_camera_info, require_own_frame, rig_of
 from syncmv4d_ros.conversions import read_compressed_image, read_image
+from syncmv4d_ros.engine import Cancelled
 from syncmv4d_ros.extrinsics import Extrinsics
 from syncmv4d_ros.parameters import GeneratorParameters
-from syncmv4d_ros.synchronizer import NS, StreamCounts, SyncedSet, Synchronizer
+from syncmv4d_ros.stamps import NS, nanoseconds
+from syncmv4d_ros.synchronizer import StreamCounts, SyncedSet, Synchronizer
 
 RATE_WINDOW = 30
 """Arrivals that a rate is measured over."""
@@ -35,10 +38,12 @@ class CameraState:
 
     @property
     def rate_hz(self) -> float:
+        """Of the last arrivals; of a camera that has stopped it falls, as the wait for the next image counts too."""
         arrivals = list(self.arrivals)
         if len(arrivals) < 2 or arrivals[-1] == arrivals[0]:
             return 0.0
-        return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
+        period_s = (arrivals[-1] - arrivals[0]) / (len(arrivals) - 1)
+        return 1 / max(period_s, time.monotonic() - arrivals[-1])
 
     @property
     def age_s(self) -> float:
@@ -54,6 +59,7 @@ class Reference:
     observation: Observation
     stamp: Any  # builtin_interfaces/Time, the newest of the set
     frame_ids: tuple[str, ...]
+    rectifications: tuple[np.ndarray, ...]  # 3 x 3, Calibration.rectification of each view
     warnings: tuple[str, ...]
 
 
@@ -77,9 +83,19 @@ class CameraStreams:
         self.subscriptions.clear()
         self.synchronizer.clear()
 
-    def observe(self, task: str, *, height: int, width: int, max_views: int) -> Reference:
-        """The newest synchronised images, once they are there. ValueError saying which camera lacks what."""
-        taken = self._take()
+    def observe(
+        self,
+        task: str,
+        *,
+        height: int,
+        width: int,
+        max_views: int,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Reference:
+        """The newest synchronised images, once they are there. ValueError saying which camera lacks what; Cancelled when
+        `stopped` answers True while there are none.
+        """
+        taken = self._take(stopped)
         names = self.parameters.camera_names
         calibrations, images = [], []
         for name, message in zip(names, taken.items, strict=True):
@@ -89,6 +105,7 @@ class CameraStreams:
             except ValueError as error:
                 self.states[name].last_error = str(error)
                 raise ValueError(f"camera {name}: {error}") from error
+            self.states[name].last_error = ""
         frame_ids = tuple(message.header.frame_id for message in taken.items)
         stamps = [message.header.stamp for message in taken.items]
         poses = [self.extrinsics.camera_from_world(*each) for each in zip(names, frame_ids, stamps, strict=True)]
@@ -99,7 +116,8 @@ class CameraStreams:
         )
         doubts = [self.extrinsics.doubt(*each) for each in zip(frame_ids, poses, strict=True)]
         warnings = (*rig_warnings(observation), *(doubt for doubt in doubts if doubt))
-        return Reference(observation, stamps[newest], frame_ids, warnings)
+        rectifications = tuple(calibration.rectification for calibration in calibrations)
+        return Reference(observation, stamps[newest], frame_ids, rectifications, warnings)
 
     def counts(self) -> dict[str, StreamCounts]:
         return self.synchronizer.counts()
@@ -127,12 +145,11 @@ class CameraStreams:
 
     def _store_image(self, name: str, message: Any) -> None:
         self.states[name].arrivals.append(time.monotonic())
-        stamp = message.header.stamp
-        if self.synchronizer.add(name, stamp.sec * NS + stamp.nanosec, message):
+        if self.synchronizer.add(name, nanoseconds(message.header.stamp), message):
             with self.arrived:
                 self.arrived.notify_all()
 
-    def _take(self) -> SyncedSet:
+    def _take(self, stopped: Callable[[], bool]) -> SyncedSet:
         """A set that is young enough, waiting for one if need be."""
         deadline = time.monotonic() + self.parameters.image_wait_s
         while True:
@@ -142,6 +159,8 @@ class CameraStreams:
                 return taken
             if time.monotonic() >= deadline:
                 raise ValueError(self._what_is_missing())
+            if stopped():
+                raise Cancelled("stopped while it waited for images")
             with self.arrived:
                 self.arrived.wait(POLL_S)
 
@@ -160,7 +179,10 @@ class CameraStreams:
         info = self.states[name].info
         if info is None:
             raise ValueError(f"no CameraInfo on {self.node.resolve_topic_name(f'{name}/camera_info')}")
-        return read_camera_info(info, rectified=name in self.parameters.rectified)
+        rectified = name in self.parameters.rectified
+        if rectified and self.extrinsics.by_frame:
+            require_own_frame(info)
+        return read_camera_info(info, rectified=rectified)
 
     def _image(self, name: str, message: Any) -> np.ndarray:
         return read_compressed_image(message) if name in self.parameters.compressed else read_image(message)

@@ -1,6 +1,6 @@
-"""sensor_msgs/Image and CompressedImage <-> RGB arrays. Nothing gets through that is not an image, and nothing but ValueError says so.
+"""sensor_msgs/Image and CompressedImage -> RGB arrays. Nothing gets through that is not an image, and nothing but ValueError says so.
 
-Messages are duck-typed on input; message classes are imported when one is made.
+Messages may be of any class: rclpy's, or those that a bag reader made.
 """
 
 from __future__ import annotations
@@ -79,16 +79,6 @@ def read_compressed_image(message: Any) -> UInt8[np.ndarray, "H W 3"]:
         raise ValueError(f"cannot read a {kind} of {len(data)} bytes: {error}") from error
 
 
-def image_message(image: UInt8[np.ndarray, "H W 3"], header: Any) -> Any:
-    """An rgb8 sensor_msgs/Image with a given std_msgs/Header."""
-    from sensor_msgs.msg import Image
-
-    height, width = image.shape[:2]
-    message = Image(header=header, height=height, width=width, encoding="rgb8", step=3 * width)
-    message.data = byte_field(image)
-    return message
-
-
 def byte_field(values: bytes | np.ndarray) -> array.array:
     """What fills a uint8[] field at once: other sequences are checked byte by byte, a thousand times slower."""
     return array.array("B", values if isinstance(values, bytes) else np.ascontiguousarray(values, np.uint8).tobytes())
@@ -97,16 +87,6 @@ def byte_field(values: bytes | np.ndarray) -> array.array:
 def float_field(values: np.ndarray) -> array.array:
     """What fills a float32[] field at once."""
     return array.array("f", np.ascontiguousarray(values, np.float32).tobytes())
-
-
-def header_message(frame_id: str, stamp: Any = None) -> Any:
-    """A std_msgs/Header; `stamp` is a builtin_interfaces/Time, zero if there is none."""
-    from std_msgs.msg import Header
-
-    header = Header(frame_id=frame_id)
-    if stamp is not None:
-        header.stamp = stamp
-    return header
 
 
 def _check_size(width: int, height: int) -> None:

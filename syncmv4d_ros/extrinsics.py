@@ -8,15 +8,18 @@ from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.spatial.transform import Rotation
 
 from syncmv4d_ros.rig import read_rig_files, select_views
+from syncmv4d_ros.static_transforms import pose_matrix
 
 LOOKUP_TIMEOUT_S = 0.2
 
 
 class Extrinsics(Protocol):
     """camera_from_world of a camera's optical frame at a time."""
+
+    by_frame: bool
+    """Whether poses are looked up by the images' frame_id."""
 
     def camera_from_world(self, camera: str, frame_id: str, stamp: Any) -> Float64[np.ndarray, "4 4"]:
         """4 x 4, metres; ValueError says what is missing."""
@@ -29,6 +32,8 @@ class Extrinsics(Protocol):
 
 class RigExtrinsics:
     """Poses that calibration files give, the same at all times."""
+
+    by_frame = False
 
     def __init__(self, paths: Sequence[str], cameras: Sequence[str]) -> None:
         """FileNotFoundError, ValueError as rig.read_rig_files; ValueError for a camera that the files lack."""
@@ -44,6 +49,8 @@ class RigExtrinsics:
 
 class TfExtrinsics:
     """Poses that TF gives for the frame_id and stamp of each image."""
+
+    by_frame = True
 
     def __init__(self, node: Any, world_frame: str) -> None:
         """ValueError where tf2_ros is not installed."""
@@ -67,7 +74,7 @@ class TfExtrinsics:
             )
         except Exception as error:  # tf2 raises classes of its own extension
             raise ValueError(f"no TF from {self.world_frame} to {frame_id} of camera {camera}: {error}") from error
-        return pose_matrix(found.transform)
+        return pose_matrix(found.transform, f"TF from {self.world_frame} to {frame_id}")
 
     def doubt(self, frame_id: str, camera_from_world: Float64[np.ndarray, "4 4"]) -> str | None:
         """A frame whose z looks up, as a body frame's does, while its x looks level, is hardly an optical one."""
@@ -75,15 +82,3 @@ class TfExtrinsics:
         if forward[2] > 0.9 and abs(right[2]) < 0.5:
             return f"frame {frame_id!r} looks straight up: is it a body frame instead of the optical one (z forward)?"
         return None
-
-
-def pose_matrix(transform: Any) -> Float64[np.ndarray, "4 4"]:
-    """geometry_msgs/Transform as a matrix. ValueError for numbers that are no pose."""
-    t, q = transform.translation, transform.rotation
-    translation, quaternion = np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w])
-    norm = float(np.linalg.norm(quaternion))
-    if not np.isfinite(translation).all() or not abs(norm - 1) < 1e-3:
-        raise ValueError(f"a transform's translation is {translation.tolist()} and its quaternion's norm {norm:.3g}")
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), translation
-    return matrix

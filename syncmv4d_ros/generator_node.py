@@ -9,9 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -19,6 +17,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
@@ -27,26 +26,18 @@ from std_msgs.msg import String
 from syncmv4d.action import Generate
 from syncmv4d_model.types import Observation
 from syncmv4d_ros import diagnostics, parameters
-from syncmv4d_ros.camera_streams import CameraStreams, Reference
+from syncmv4d_ros.camera_streams import CameraStreams
 from syncmv4d_ros.engine import Engine, load_engine
 from syncmv4d_ros.extrinsics import Extrinsics, RigExtrinsics, TfExtrinsics
-from syncmv4d_ros.parameters import GeneratorParameters
-from syncmv4d_ros.publishing import ResultMessages, ResultPublisher, make_messages
+from syncmv4d_ros.goals import Job, finish_goal, until_marked
+from syncmv4d_ros.parameters import MAX_STEPS, GeneratorParameters
+from syncmv4d_ros.publishing import ResultPublisher, make_messages
 from syncmv4d_ros.worker import Outcome, Request, Result, Worker
 
 MAX_TASK_CHARACTERS = 4096
 EXECUTOR_THREADS = 4
-
-
-@dataclass
-class Job:
-    """One request on its way through the node."""
-
-    task: str
-    reference: Reference | None = None  # set when the request starts: the newest images then
-    messages: ResultMessages | None = None
-    plan_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    accepted: float = field(default_factory=time.monotonic)
+ANSWERING_S = 1.0
+POLL_S = 0.01
 
 
 class GeneratorNode(LifecycleNode):
@@ -57,7 +48,10 @@ class GeneratorNode(LifecycleNode):
         parameters.declare(self)
         self._load = load or (lambda told: load_engine(told.engine, told.checkpoint))
         self._sensors, self._requests = MutuallyExclusiveCallbackGroup(), ReentrantCallbackGroup()
-        self._goals: dict[bytes, Request] = {}
+        self._tasks = (
+            MutuallyExclusiveCallbackGroup()
+        )  # one after the other: the newest must be the last to be submitted
+        self._goals: dict[bytes, Job] = {}
         self._lock = threading.Lock()
         self._told: GeneratorParameters | None = None
         self._worker: Worker | None = None
@@ -66,10 +60,12 @@ class GeneratorNode(LifecycleNode):
         self._results: ResultPublisher | None = None
         self._server: ActionServer | None = None
         self._subscription: Any = None
-        self._timer: Any = None
         self._last_error = ""
         self._stages: dict[str, float] = {}
+        self._extrinsics: Extrinsics | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        period_s = self.get_parameter("diagnostics_period_s").value
+        self._timer = self.create_timer(period_s, self._diagnose, callback_group=self._requests)
 
     # Lifecycle
 
@@ -84,26 +80,23 @@ class GeneratorNode(LifecycleNode):
             self._worker = Worker(self._load_engine, grace_s=self._told.grace_s)
             self._extrinsics = self._find_extrinsics(self._told)
             self._results = ResultPublisher(self, self._told, self._sensors)
+            self._server = ActionServer(
+                self, Generate, "generate", execute_callback=self._execute, goal_callback=self._take_goal,
+                cancel_callback=self._cancel_goal, callback_group=self._requests,
+            )  # fmt: skip
         except Exception as error:  # whatever it is, the node reports it and can be configured again
             self._last_error = f"cannot configure: {error}"
             self.get_logger().error(self._last_error)
             self._clean_up()
             return TransitionCallbackReturn.FAILURE
         self._last_error = ""
-        self._timer = self.create_timer(self._told.diagnostics_period_s, self._diagnose, callback_group=self._requests)
         self.get_logger().info(f"loaded in {time.monotonic() - started:.1f} s")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        assert self._told is not None
+        assert self._told is not None and self._extrinsics is not None
         self._streams = CameraStreams(self, self._told, self._extrinsics, self._sensors)
-        self._subscription = self.create_subscription(
-            String, "task", self._take_task, 10, callback_group=self._requests
-        )
-        self._server = ActionServer(
-            self, Generate, "generate", execute_callback=self._execute, goal_callback=self._take_goal,
-            cancel_callback=self._cancel_goal, callback_group=self._requests,
-        )  # fmt: skip
+        self._subscription = self.create_subscription(String, "task", self._take_task, 10, callback_group=self._tasks)
         self.get_logger().info(f"listening to cameras {', '.join(self._told.camera_names)}")
         return super().on_activate(state)
 
@@ -112,11 +105,14 @@ class GeneratorNode(LifecycleNode):
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._answer_goals()
         self._clean_up()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.stop()
+        self._stop_listening()
+        self._answer_goals()
+        self._clean_up()
         return super().on_shutdown(state)
 
     # Requests: callbacks store, the worker computes
@@ -131,53 +127,47 @@ class GeneratorNode(LifecycleNode):
 
     def _take_goal(self, goal: Generate.Goal) -> GoalResponse:
         refusal = self._refusal(goal.task)
+        if goal.steps > MAX_STEPS:
+            refusal = f"{goal.steps} steps were refused; at most {MAX_STEPS}"
         self._report(refusal)
         return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
 
     def _cancel_goal(self, handle: Any) -> CancelResponse:
-        with self._lock:
-            request = self._goals.get(bytes(handle.goal_id.uuid))
-        if request is None or self._worker is None:
+        job, worker = self._job(handle), self._worker
+        if worker is None:
             return CancelResponse.REJECT
-        self._worker.cancel(request)
+        with self._lock:
+            job.cancelled, request = True, job.request
+        if request is not None:
+            worker.cancel(request)
         return CancelResponse.ACCEPT
+
+    def _job(self, handle: Any) -> Job:
+        """The goal's job; a cancel may ask for it before the goal is executed."""
+        with self._lock:
+            return self._goals.setdefault(bytes(handle.goal_id.uuid), Job(handle.request.task))
 
     async def _execute(self, handle: Any) -> Generate.Result:
         """Wait for the worker without holding a thread of the executor."""
-        goal, job = handle.request, Job(handle.request.task)
+        goal, job = handle.request, self._job(handle)
         deadline = goal.deadline.sec + goal.deadline.nanosec * 1e-9
         ended: Future = Future(executor=self.executor)
-        request = self._submit(
-            job, seed=int(goal.seed), steps=int(goal.steps), deadline_s=deadline or None, queue=goal.queue,
-            feedback=partial(self._feed_back, handle, job), ended=ended.set_result,
-        )  # fmt: skip
-        key = bytes(handle.goal_id.uuid)
-        with self._lock:
-            self._goals[key] = request
         try:
+            request = self._submit(
+                job, seed=int(goal.seed), steps=int(goal.steps), deadline_s=deadline or None, queue=goal.queue,
+                feedback=partial(self._feed_back, handle, job), ended=ended.set_result,
+            )  # fmt: skip
+            with self._lock:
+                job.request, cancelled = request, job.cancelled
+            if cancelled and request is not None and self._worker is not None:  # before there was a request to cancel
+                self._worker.cancel(request)
             result: Result = await ended
+            if result.outcome is Outcome.CANCELLED and job.cancelled:
+                await until_marked(handle, self.executor)
+            return finish_goal(handle, job, result)
         finally:
             with self._lock:
-                del self._goals[key]
-        return self._finish_goal(handle, job, result)
-
-    def _finish_goal(self, handle: Any, job: Job, result: Result) -> Generate.Result:
-        if result.outcome is Outcome.DONE and job.messages is not None:
-            handle.succeed()
-            made = job.messages
-            return Generate.Result(
-                plan_id=job.plan_id,
-                success=True,
-                tracks=made.tracks,
-                trajectories=made.trajectories,
-                videos=made.videos,
-            )
-        message = result.outcome.value + (f": {result.error}" if result.error else "")
-        if result.outcome is Outcome.CANCELLED and handle.is_cancel_requested:
-            handle.canceled()
-        else:
-            handle.abort()
-        return Generate.Result(plan_id=job.plan_id, success=False, message=message)
+                del self._goals[bytes(handle.goal_id.uuid)]
 
     def _submit(
         self,
@@ -189,11 +179,14 @@ class GeneratorNode(LifecycleNode):
         queue: bool,
         feedback: Callable[[str, int, int], None] = lambda stage, step, steps: None,
         ended: Callable[[Result], None] = lambda result: None,
-    ) -> Request:
-        assert self._worker is not None and self._engine is not None
-        feedback("waiting", 0, steps or self._engine.steps)
+    ) -> Request | None:
+        worker, engine = self._worker, self._engine
+        if worker is None or engine is None:  # cleaned up since the request was accepted
+            self._ended(job, ended, Result(Outcome.REFUSED, error="the node is not active"))
+            return None
+        feedback("waiting", 0, steps or engine.steps)
         request = Request(
-            observe=partial(self._observe, job, feedback, steps or self._engine.steps),
+            observe=partial(self._observe, job, feedback, steps or engine.steps),
             seed=seed,
             steps=steps or None,
             deadline_s=deadline_s,
@@ -201,16 +194,20 @@ class GeneratorNode(LifecycleNode):
             finish=partial(self._finish, job, feedback),
             finished=partial(self._ended, job, ended),
         )
-        self._worker.submit(request, queue=queue)
+        worker.submit(request, queue=queue)
         return request
 
-    def _observe(self, job: Job, feedback: Callable[[str, int, int], None], steps: int) -> Observation:
+    def _observe(
+        self, job: Job, feedback: Callable[[str, int, int], None], steps: int, stopped: Callable[[], bool]
+    ) -> Observation:
         """The newest images, when the request starts: in the worker's thread."""
         engine, streams = self._engine, self._streams
         if engine is None or streams is None:
             raise ValueError("the node is not active")
         feedback("condition", 0, steps)
-        job.reference = streams.observe(job.task, height=engine.height, width=engine.width, max_views=engine.max_views)
+        job.reference = streams.observe(
+            job.task, height=engine.height, width=engine.width, max_views=engine.max_views, stopped=stopped
+        )
         for warning in job.reference.warnings:
             self.get_logger().warning(warning)
         return job.reference.observation
@@ -296,28 +293,39 @@ class GeneratorNode(LifecycleNode):
     def _stop_listening(self) -> None:
         if self._worker is not None:
             self._worker.cancel_all()
-        if self._server is not None:
-            self._server.destroy()
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
         if self._streams is not None:
             self._streams.close()
-        self._server = self._subscription = self._streams = None
+        self._subscription = self._streams = None
 
-    def _clean_up(self) -> None:
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
+    def _answer_goals(self) -> None:
+        """Wait until clients have been told how their goals ended: other threads of the executor tell them."""
         if self._worker is not None:
             self._worker.close()
+        end = time.monotonic() + ANSWERING_S
+        while self._goals and time.monotonic() < end:
+            time.sleep(POLL_S)
+
+    def _clean_up(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+        if self._server is not None:
+            self._server.destroy()
         if self._results is not None:
             self._results.close()
-        self._timer = self._worker = self._results = self._engine = None
+        self._worker = self._server = self._results = self._engine = self._extrinsics = None
 
 
 def main(arguments: list[str] | None = None, *, load: Callable[[GeneratorParameters], Engine] | None = None) -> int:
-    """`ros2 run syncmv4d generator_node`: until SIGINT or SIGTERM. Exit status 1 where autostart fails."""
+    """`ros2 run syncmv4d generator_node`: until SIGINT or SIGTERM. Exit status 1, and one line, where it cannot start."""
     rclpy.init(args=arguments)
-    node = GeneratorNode(load=load)
+    try:
+        node = GeneratorNode(load=load)
+    except ParameterException as error:
+        rclpy.logging.get_logger("syncmv4d").fatal(f"cannot start: {error}")
+        rclpy.try_shutdown()
+        return 1
     executor = MultiThreadedExecutor(num_threads=EXECUTOR_THREADS)
     executor.add_node(node)
     try:

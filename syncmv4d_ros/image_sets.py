@@ -1,4 +1,7 @@
-"""Which images belong together: approximate time over recorded stamps, all of which are known."""
+"""Which images belong together: approximate time over recorded stamps, all of which are known.
+
+A node knows only what has arrived, and takes the newest set (synchronizer.py); a recording is asked for any moment of it.
+"""
 
 from __future__ import annotations
 

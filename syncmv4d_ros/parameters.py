@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LARGEST = 2**31 - 1
+MAX_STEPS = 1000
 
 
 def parameter(default: Any, description: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -36,7 +37,7 @@ class GeneratorParameters:
     )
     engine: str = parameter("eager", "What computes: eager or compile.")
     checkpoint: str = parameter("", "Checkpoint folder. Empty: the bundled nano checkpoint.")
-    steps: int = parameter(0, "Denoising steps. 0: the checkpoint's own.", low=0, high=1000)
+    steps: int = parameter(0, "Denoising steps. 0: the checkpoint's own.", low=0, high=MAX_STEPS)
     seed: int = parameter(0, "Seed of requests by topic.", low=0, high=LARGEST)
     slop_s: float = parameter(0.03, "Images of one set are taken within this time, seconds.", low=0.0, high=10.0)
     max_age_s: float = parameter(1.0, "Older images are not used, seconds.", low=0.01, high=3600.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,6 @@ from visualization_msgs.msg import MarkerArray
 from syncmv4d.msg import MultiViewVideo, PointTracks, RigidTrajectory
 from syncmv4d_model.types import Prediction
 from syncmv4d_ros.camera_streams import Reference
-from syncmv4d_ros.conversions import header_message
 from syncmv4d_ros.hand_planning import hand_trajectory
 from syncmv4d_ros.parameters import GeneratorParameters
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, body_trajectories
@@ -27,6 +27,7 @@ from syncmv4d_ros.result_messages import (
     trajectory_message,
     view_videos,
 )
+from syncmv4d_ros.sent_messages import header_message
 from syncmv4d_ros.viewer_messages import marker_array_message, point_cloud_message, replay_messages
 
 LATCHED = QoSProfile(
@@ -87,6 +88,7 @@ class ResultPublisher:
             for name in parameters.camera_names
         }
         self._replaying: Any = None
+        self._lock = threading.RLock()
 
     def publish(self, messages: ResultMessages, prediction: Prediction, reference: Reference) -> None:
         """Tracks first: planners wait for them."""
@@ -129,14 +131,23 @@ class ResultPublisher:
             stamp = self.node.get_clock().now().to_msg()
             for view, name in enumerate(reference.observation.view_names):
                 sent = replay_messages(
-                    prediction, reference.observation, view=view, frame=frame, frame_id=reference.frame_ids[view], stamp=stamp
+                    prediction, reference.observation, view=view, frame=frame, frame_id=reference.frame_ids[view],
+                    stamp=stamp, rectification=reference.rectifications[view],
                 )  # fmt: skip
                 for publisher, message in zip(self.replays[name], sent, strict=True):
                     publisher.publish(message)
 
-        self._replaying = self.node.create_timer(prediction.frame_period_s, show, callback_group=self.callback_group)
+        def tick() -> None:
+            with self._lock:  # of what close() destroys, and of the frames of one result
+                if self._replaying is timer:
+                    show()
+
+        with self._lock:
+            period_s = prediction.frame_period_s
+            timer = self._replaying = self.node.create_timer(period_s, tick, callback_group=self.callback_group)
 
     def _stop_replay(self) -> None:
-        timer, self._replaying = self._replaying, None
-        if timer is not None:
-            self.node.destroy_timer(timer)
+        with self._lock:
+            timer, self._replaying = self._replaying, None
+            if timer is not None:
+                self.node.destroy_timer(timer)

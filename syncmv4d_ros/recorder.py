@@ -15,9 +15,10 @@ from syncmv4d_model.data.rig import Distortion
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.geometry import inverse
 from syncmv4d_ros.definitions import POINT_TRACKS, typestore
-from syncmv4d_ros.track_messages import RecordedTracks, track_fields
+from syncmv4d_ros.planning import flattened
+from syncmv4d_ros.stamps import NS
+from syncmv4d_ros.track_messages import track_fields
 
-NANO = 10**9
 LATCHED = ("tf_static",)
 """Last parts of topic names whose messages late subscribers get too: `ros2 bag play` needs to know."""
 
@@ -71,7 +72,7 @@ class Recorder:
 
     def header(self, stamp_ns: int, frame_id: str) -> Any:
         """A std_msgs/Header."""
-        stamp = self.message("builtin_interfaces/msg/Time", sec=stamp_ns // NANO, nanosec=stamp_ns % NANO)
+        stamp = self.message("builtin_interfaces/msg/Time", sec=stamp_ns // NS, nanosec=stamp_ns % NS)
         return self.message("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
 
 
@@ -80,7 +81,7 @@ def write_bag(
     sequence: Sequence,
     *,
     storage: Storage = "mcap",
-    start_ns: int = 1_700_000_000 * NANO,
+    start_ns: int = 1_700_000_000 * NS,
     world_frame: str = "world",
     compressed: bool = False,
     with_truth: bool = True,
@@ -136,7 +137,7 @@ def record_sequence(
     """Every frame on /<view>/image (or /<view>/image/compressed, PNG) with /<view>/camera_info; with frame 0, after its
     images, the task on /task and the tracks on /tracks_truth. Frame n is stamped start_ns + n frame periods.
     """
-    period_ns = round(sequence.frame_period_s * NANO)
+    period_ns = round(sequence.frame_period_s * NS)
     for n in range(sequence.video.shape[1]):
         stamp_ns = start_ns + n * period_ns
         for view, name in enumerate(sequence.view_names):
@@ -177,9 +178,10 @@ def record_camera_info(
     distortion: Distortion | None = None,
     binning: tuple[int, int] = (0, 0),
     roi: tuple[int, int, int, int] = (0, 0, 0, 0),
+    baseline: float = 0.0,
 ) -> None:
-    """The calibration of the camera's full image (REP-104): K [3 3] px, (width, height) px, and roi (x, y, width, height)
-    and binning of the published images.
+    """The calibration of the camera's full image (REP-104): K [3 3] px, (width, height) px, roi (x, y, width, height)
+    and binning of the published images, and P's last column: -fx times the baseline (px m) of a stereo pair's second camera.
     """
     lens = distortion or Distortion("plumb_bob", (0.0,) * 5)
     x, y, width, height = roi
@@ -192,7 +194,7 @@ def record_camera_info(
         d=np.array(lens.coefficients, dtype=np.float64),
         k=np.asarray(intrinsics, dtype=np.float64).ravel(),
         r=np.eye(3).ravel(),
-        p=np.c_[intrinsics, np.zeros(3)].astype(np.float64).ravel(),
+        p=np.c_[intrinsics, [baseline, 0, 0]].astype(np.float64).ravel(),
         binning_x=binning[0],
         binning_y=binning[1],
         roi=recorder.message(
@@ -204,20 +206,13 @@ def record_camera_info(
 
 def record_truth(recorder: Recorder, sequence: Sequence, stamp_ns: int, *, world_frame: str = "world") -> None:
     """The sequence's exact tracks on /tracks_truth; their deviation is 0."""
-    tracks = RecordedTracks(
-        stamp_ns=stamp_ns,
-        frame_id=world_frame,
-        task=sequence.task,
-        plan_id=sequence.name,
-        views=sequence.view_names,
-        frame_period_s=sequence.frame_period_s,
-        positions=sequence.positions,
-        visible=sequence.visible,
-        stddev=np.zeros(sequence.visible.shape, np.float32),
-        label=sequence.label,
+    exactly = np.zeros(sequence.visible.shape, np.float32)
+    points = flattened(
+        sequence.positions, sequence.visible, exactly, sequence.label, frame_period_s=sequence.frame_period_s
     )
+    fields = track_fields(points, view_names=sequence.view_names, task=sequence.task, plan_id=sequence.name)
     header = recorder.header(stamp_ns, world_frame)
-    recorder.write("/tracks_truth", recorder.message(POINT_TRACKS, header=header, **track_fields(tracks)), stamp_ns)
+    recorder.write("/tracks_truth", recorder.message(POINT_TRACKS, header=header, **fields), stamp_ns)
 
 
 def optical_frame(name: str) -> str:

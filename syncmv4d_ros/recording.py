@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from syncmv4d_model.data.rig import Rig, check_rig, read_rig
-from syncmv4d_ros.bag import CAMERA_INFO, Bag, CameraTopics, guess_cameras, image_array, mapped_cameras, require_topic
-from syncmv4d_ros.calibration import CameraModel, camera_from_world, camera_model, same_calibration, static_tree
+from syncmv4d_model.data.lens import is_straight
+from syncmv4d_model.data.rig import Rig
+from syncmv4d_ros.bag import CAMERA_INFO, COMPRESSED, Bag, CameraTopics, guess_cameras, mapped_cameras, require_topic
+from syncmv4d_ros.camera_info import Calibration, read_camera_info, require_own_frame, rig_of, same_calibration
+from syncmv4d_ros.conversions import read_compressed_image, read_image
 from syncmv4d_ros.definitions import POINT_TRACKS
 from syncmv4d_ros.image_sets import following, nearest, smallest_spread, synchronised
-from syncmv4d_ros.track_messages import RecordedTracks, unpack_tracks
+from syncmv4d_ros.rig import read_rig_files
+from syncmv4d_ros.stamps import NS, nanoseconds
+from syncmv4d_ros.static_transforms import camera_from_world, static_tree
+from syncmv4d_ros.track_messages import ViewTracks, read_point_tracks
 
-NANO = 10**9
 STRING = "std_msgs/msg/String"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 NO_TRUTH = "the bag has no tracks_truth for this task"
@@ -31,8 +35,9 @@ class BagOptions:
     rectified: tuple[str, ...] = ()
     """Names of the bag's cameras whose images are rectified already: P instead of K, no distortion, extrinsics turned by R. Those on
     topics called image_rect* are without saying."""
-    rig: Path | None = None
-    """Rig file with the bag's extrinsics (and, where there is no camera_info, its intrinsics); /tf_static when not given."""
+    rig: tuple[Path, ...] = ()
+    """Files with the bag's extrinsics (and, where there is no camera_info, its intrinsics): rig.yaml, kalibr camchain, or camera_info
+    files with camera_from_world, one per camera; /tf_static when not given."""
     world_frame: str = "world"
     """The bag's world frame: tf's root for the extrinsics, and the frame that ground-truth tracks must be in."""
     task: str | None = None
@@ -62,7 +67,7 @@ class Request:
     task: str
     stamp_ns: int  # mean capture time of the images
     chosen: tuple[int, ...]  # per camera, index into its images
-    truth: RecordedTracks | None
+    truth: ViewTracks | None  # views in the order of the cameras
     why_no_truth: str = NO_TRUTH
     age_s: float = field(
         default=0.0, compare=False
@@ -80,7 +85,7 @@ class Recording:
         if not options.slop_s > 0:
             raise ValueError(f"slop must be positive, got {options.slop_s} s")
         self.path, self.options = path, options
-        self.slop_ns = round(options.slop_s * NANO)
+        self.slop_ns = round(options.slop_s * NS)
         self.bag = Bag(path).__enter__()
         try:
             self._understand()
@@ -104,14 +109,14 @@ class Recording:
         """[T][V] images at the request's stamp + n periods, None where there is none within the slop or half a period, and
         how late each is (s). Frame 0 is the request's own set. ValueError for an image that cannot be decoded.
         """
-        period_ns = round(period_s * NANO)
+        period_ns = round(period_s * NS)
         stamps = [camera.stamps_ns for camera in self.cameras.values()]
         indices, found = following(
             stamps, request.stamp_ns, count=count, period_ns=period_ns, tolerance_ns=min(self.slop_ns, period_ns // 2)
         )
         indices[:, 0], found[:, 0] = request.chosen, True
         times = request.stamp_ns + period_ns * np.arange(count)
-        late_s = np.stack([row[index] - times for row, index in zip(stamps, indices, strict=True)]) / NANO
+        late_s = np.stack([row[index] - times for row, index in zip(stamps, indices, strict=True)]) / NS
         frames = [
             [self._image(name, int(indices[v, n])) if found[v, n] else None for v, name in enumerate(self.cameras)]
             for n in range(count)
@@ -132,7 +137,9 @@ class Recording:
                 }
                 for view, (name, camera) in enumerate(self.cameras.items())
             },
-            "extrinsics": str(self.options.rig) if self.options.rig else f"/tf_static from {self.options.world_frame}",
+            "extrinsics": ", ".join(map(str, self.options.rig))
+            if self.options.rig
+            else f"/tf_static from {self.options.world_frame}",
             "task": self.task_topic or "given",
             "tracks_truth": self.truth_topic,
             "slop_s": self.options.slop_s,
@@ -141,7 +148,7 @@ class Recording:
 
     def _understand(self) -> None:
         options, bag = self.options, self.bag
-        file = read_rig(options.rig) if options.rig else None
+        file = read_rig_files(options.rig) if options.rig else None
         if options.cameras:
             self.topics = mapped_cameras(bag, options.cameras)
         else:
@@ -155,7 +162,6 @@ class Recording:
         self.cameras, infos = self._index()
         try:
             self.rig = self._rig(infos, file)
-            check_rig(self.rig)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
         self.sets = self._synchronised()
@@ -184,8 +190,7 @@ class Recording:
                 if not infos[topic] or not same_calibration(infos[topic][-1], message):
                     infos[topic].append(message)
             else:
-                stamp = message.header.stamp
-                seen[topic].append((stamp.sec * NANO + stamp.nanosec, received_ns))
+                seen[topic].append((nanoseconds(message.header.stamp), received_ns))
                 frames.setdefault(topic, message.header.frame_id)
         cameras = {}
         for name, topics in self.topics.items():
@@ -198,32 +203,30 @@ class Recording:
         return cameras, {name: infos.get(topics.info or "", []) for name, topics in self.topics.items()}
 
     def _rig(self, infos: dict[str, list[Any]], file: Rig | None) -> Rig:
-        models = [self._model(name, topics, infos[name], file) for name, topics in self.topics.items()]
-        poses = [
-            model.published_from_camera @ pose
-            for model, pose in zip(models, self._extrinsics(infos, file), strict=True)
-        ]
-        return Rig(
-            view_names=tuple(self.topics),
-            image_files=(None,) * len(models),
-            sizes=tuple(model.size for model in models),
-            intrinsics=np.stack([model.intrinsics for model in models]),
-            camera_from_world=np.stack(poses),
-            distortion=tuple(model.distortion for model in models),
-        )
+        calibrations = [self._calibration(name, topics, infos[name], file) for name, topics in self.topics.items()]
+        return rig_of(tuple(self.topics), calibrations, np.stack(self._extrinsics(infos, file)))
 
-    def _model(self, name: str, topics: CameraTopics, infos: list[Any], file: Rig | None) -> CameraModel:
+    def _calibration(self, name: str, topics: CameraTopics, infos: list[Any], file: Rig | None) -> Calibration:
         if len(infos) > 1:
             raise ValueError(
                 f"the calibration on {topics.info} changes within the bag: K {infos[0].k} then {infos[1].k}"
             )
         if infos:
-            return camera_model(infos[0], name, rectified=self._rectified(name))
+            try:
+                if file is None and self._rectified(name):
+                    require_own_frame(infos[0])
+                return read_camera_info(infos[0], rectified=self._rectified(name))
+            except ValueError as error:
+                raise ValueError(f"camera {name!r}: {error}") from error
         if file is None or name not in file.view_names:
             where = f"no message on {topics.info}" if topics.info else f"no {CAMERA_INFO} beside {topics.image}"
             raise ValueError(f"no calibration of camera {name!r}: {where}, and no rig file that has it")
         view = file.view_names.index(name)
-        return CameraModel(file.intrinsics[view], file.sizes[view], file.distortion[view], np.eye(4))
+        if self._rectified(name) and not is_straight(file.distortion[view]):
+            raise ValueError(
+                f"no calibration of camera {name!r}: its images are rectified, and the rig file's is that of the distorted ones"
+            )
+        return Calibration(file.sizes[view], file.intrinsics[view], file.distortion[view], np.eye(3))
 
     def _rectified(self, name: str) -> bool:
         parts = self.topics[name].image.split("/")
@@ -252,7 +255,7 @@ class Recording:
         if not len(sets):
             raise ValueError(
                 f"{self.path}: the cameras {', '.join(self.cameras)} are not synchronised: their images are never less than"
-                f" {smallest_spread(stamps) / NANO:.3f} s apart, and the slop is {self.options.slop_s} s"
+                f" {smallest_spread(stamps) / NS:.3f} s apart, and the slop is {self.options.slop_s} s"
             )
         return sets
 
@@ -274,7 +277,7 @@ class Recording:
         for time_ns, task in asked:
             had = np.flatnonzero(complete_ns <= time_ns)
             place = int(had[-1]) if len(had) else int(np.argmin(complete_ns))
-            age_s = (time_ns - int(complete_ns[place])) / NANO
+            age_s = (time_ns - int(complete_ns[place])) / NS
             request = Request(task, int(times[place]), tuple(int(i) for i in self.sets[place]), None, age_s=age_s)
             if task and (not requests or request != requests[-1]):
                 requests.append(request)
@@ -291,9 +294,8 @@ class Recording:
         topics = [self.truth_topic] if self.truth_topic else []
         requests = list(requests)
         for _, _, message in self.bag.messages(topics):
-            task, stamp = message.task.strip(), message.header.stamp
+            task, stamp_ns = message.task.strip(), nanoseconds(message.header.stamp)
             same = [i for i, request in enumerate(requests) if request.task == task]
-            stamp_ns = stamp.sec * NANO + stamp.nanosec
             earlier = [i for i in same if requests[i].stamp_ns <= stamp_ns + self.slop_ns]
             if not same or requests[index := earlier[-1] if earlier else same[0]].truth is not None:
                 continue
@@ -303,38 +305,33 @@ class Recording:
     def _matched(self, request: Request, message: Any, times: np.ndarray, stamp_ns: int) -> Request:
         """The request with this truth, or with the reason why it cannot be used."""
         place = int(nearest(times, np.array([stamp_ns]))[0])
-        off_s = abs(int(times[place]) - stamp_ns) / NANO
+        off_s = abs(int(times[place]) - stamp_ns) / NS
         if off_s > self.options.slop_s:
             return replace(
                 request, why_no_truth=f"no synchronised images within the slop of tracks_truth: {off_s:.3f} s off"
             )
-        try:
-            truth = unpack_tracks(message)
-        except ValueError as error:
-            return replace(request, why_no_truth=f"tracks_truth cannot be used: {error}")
         chosen = tuple(int(i) for i in self.sets[place])
-        age_s = request.age_s - (int(times[place]) - request.stamp_ns) / NANO
-        request = replace(request, stamp_ns=int(times[place]), chosen=chosen, age_s=age_s)
-        world = self.options.world_frame.lstrip("/")
-        if truth.frame_id.lstrip("/") != world:
-            return replace(request, why_no_truth=f"tracks_truth is in frame {truth.frame_id!r}, the world is {world!r}")
-        if set(truth.views) != set(self.cameras):
-            return replace(
-                request,
-                why_no_truth=f"tracks_truth has the views {', '.join(truth.views)}, the cameras are {', '.join(self.cameras)}",
-            )
-        order = [truth.views.index(name) for name in self.cameras]
-        arrays = {key: getattr(truth, key)[order] for key in ("positions", "visible", "stddev", "label")}
-        return replace(request, truth=replace(truth, views=tuple(self.cameras), **arrays))
+        age_s = request.age_s - (int(times[place]) - request.stamp_ns) / NS
+        moved = replace(request, stamp_ns=int(times[place]), chosen=chosen, age_s=age_s)
+        try:
+            tracks = read_point_tracks(message)
+            if not len(tracks.source_view):
+                raise ValueError("it holds no point")
+            world = self.options.world_frame.lstrip("/")
+            if tracks.frame_id.lstrip("/") != world:
+                raise ValueError(f"it is in frame {tracks.frame_id!r}, the world is {world!r}")
+            return replace(moved, truth=tracks.by_view(tuple(self.cameras)))
+        except ValueError as error:
+            return replace(moved, why_no_truth=f"tracks_truth cannot be used: {error}")
 
     def _image(self, name: str, index: int) -> np.ndarray:
         camera = self.cameras[name]
+        read = read_compressed_image if self.bag.topics[camera.topic] == COMPRESSED else read_image
         wanted, time_ns = int(camera.stamps_ns[index]), int(camera.received_ns[index])
         for _, _, message in self.bag.messages([camera.topic], start_ns=time_ns, stop_ns=time_ns + 1):
-            stamp = message.header.stamp
-            if stamp.sec * NANO + stamp.nanosec == wanted:
+            if nanoseconds(message.header.stamp) == wanted:
                 try:
-                    return image_array(message)
+                    return read(message)
                 except ValueError as error:
-                    raise ValueError(f"{self.path}: {camera.topic} at {wanted / NANO:.3f} s: {error}") from error
-        raise ValueError(f"{self.path}: {camera.topic} has lost its image at {wanted / NANO:.3f} s")
+                    raise ValueError(f"{self.path}: {camera.topic} at {wanted / NS:.3f} s: {error}") from error
+        raise ValueError(f"{self.path}: {camera.topic} has lost its image at {wanted / NS:.3f} s")

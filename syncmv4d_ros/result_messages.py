@@ -1,13 +1,12 @@
-"""A Prediction as messages: PointTracks, MultiViewVideo, RigidTrajectory; and PointTracks as arrays again, for planners."""
+"""A Prediction as messages: PointTracks, MultiViewVideo, RigidTrajectory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from syncmv4d_model.data.video import encode_video
@@ -15,47 +14,7 @@ from syncmv4d_model.types import LABELS, Observation, Prediction
 from syncmv4d_ros.conversions import byte_field, float_field
 from syncmv4d_ros.hand_planning import HandTrajectory
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, flattened
-
-MAX_FRAMES = 10_000
-MAX_POINTS = 1_000_000
-
-
-@dataclass(frozen=True)
-class ReceivedTracks:
-    """A PointTracks message, checked."""
-
-    points: TrackedPoints
-    view_names: tuple[str, ...]
-    source_view: UInt8[np.ndarray, "P"]
-    task: str
-    plan_id: str
-    frame_id: str  # the world frame of the positions
-
-    def by_view(self) -> ViewArrays:
-        """The arrays as a Prediction has them. ValueError unless points come view after view, K of each."""
-        views = len(self.view_names)
-        per_view, rest = divmod(len(self.source_view), max(views, 1))
-        if rest or not np.array_equal(self.source_view, np.repeat(np.arange(views), per_view)):
-            counts = np.bincount(self.source_view, minlength=views).tolist()
-            raise ValueError(f"points do not come view after view with as many of each: {counts} of {views} views")
-        points = self.points
-        frames = len(points.positions)
-        return ViewArrays(
-            tracks=np.moveaxis(points.positions.reshape(frames, views, per_view, 3), 0, 1),
-            visible=np.moveaxis(points.visible.reshape(frames, views, per_view), 0, 1),
-            stddev=np.moveaxis(points.stddev.reshape(frames, views, per_view), 0, 1),
-            label=points.label.reshape(views, per_view),
-        )
-
-
-@dataclass(frozen=True)
-class ViewArrays:
-    """Tracks in the layout of a Prediction."""
-
-    tracks: Float32[np.ndarray, "V T K 3"]  # metres
-    visible: Bool[np.ndarray, "V T K"]
-    stddev: Float32[np.ndarray, "V T K"]  # metres, per axis; NaN where the model gives none
-    label: UInt8[np.ndarray, "V K"]
+from syncmv4d_ros.track_messages import track_fields
 
 
 def points_of(prediction: Prediction) -> TrackedPoints:
@@ -71,46 +30,11 @@ def point_tracks_message(
     from syncmv4d.msg import PointTracks
 
     message = PointTracks(header=header)
-    fill_point_tracks(message, points, view_names=view_names, task=task, plan_id=plan_id)
+    for name, value in track_fields(points, view_names=view_names, task=task, plan_id=plan_id).items():
+        if isinstance(value, np.ndarray):
+            value = byte_field(value) if value.dtype == np.uint8 else float_field(value)
+        setattr(message, name, value)
     return message
-
-
-def fill_point_tracks(
-    message: Any, points: TrackedPoints, *, view_names: Sequence[str], task: str, plan_id: str
-) -> None:
-    """Set all of a PointTracks but its header. ValueError unless every view has as many points."""
-    frames, count = points.visible.shape
-    if not view_names or count % len(view_names):
-        raise ValueError(f"{count} points cannot come from {len(view_names)} views with as many of each")
-    message.task, message.plan_id, message.views = task, plan_id, list(view_names)
-    message.frame_period_s = float(points.frame_period_s)
-    message.num_frames, message.num_points = frames, count
-    message.positions = float_field(points.positions)
-    message.visible = byte_field(points.visible)
-    message.stddev = float_field(points.stddev)
-    message.label = byte_field(points.label)
-    message.source_view = byte_field(np.repeat(np.arange(len(view_names)), count // len(view_names)))
-
-
-def read_point_tracks(message: Any) -> ReceivedTracks:
-    """Arrays of a PointTracks. ValueError, with the numbers, if its arrays do not fit its sizes or its numbers make no sense."""
-    frames, count = int(message.num_frames), int(message.num_points)
-    if not (1 <= frames <= MAX_FRAMES and 0 <= count <= MAX_POINTS):
-        raise ValueError(f"PointTracks claims {frames} frames of {count} points; 1 to {MAX_FRAMES}, up to {MAX_POINTS}")
-    visible = _array(message, "visible", np.uint8, (frames, count))
-    source_view = _array(message, "source_view", np.uint8, (count,))
-    views = tuple(str(name) for name in message.views)
-    if count and source_view.max() >= len(views):
-        raise ValueError(f"PointTracks has source_view {int(source_view.max())}, but {len(views)} views")
-    points = TrackedPoints(
-        positions=_array(message, "positions", np.float32, (frames, count, 3)),
-        visible=visible != 0,
-        stddev=_array(message, "stddev", np.float32, (frames, count)),
-        label=_array(message, "label", np.uint8, (count,)),
-        frame_period_s=float(message.frame_period_s),
-    )
-    header = message.header
-    return ReceivedTracks(points, views, source_view, str(message.task), str(message.plan_id), str(header.frame_id))
 
 
 def view_videos(prediction: Prediction) -> list[bytes]:
@@ -184,12 +108,3 @@ def pose_array_message(body: BodyTrajectory, header: Any) -> Any:
     from geometry_msgs.msg import PoseArray
 
     return PoseArray(header=header, poses=pose_messages(body.poses))
-
-
-def _array(message: Any, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """A message's flat field as an array of our own."""
-    field = getattr(message, name)
-    field = np.frombuffer(field, dtype) if isinstance(field, bytes) else np.asarray(field, dtype=dtype)
-    if field.shape != (int(np.prod(shape)),):
-        raise ValueError(f"PointTracks' {name} has {field.size} numbers, {list(shape)} needs {int(np.prod(shape))}")
-    return field.reshape(shape).copy()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-NS = 1_000_000_000
+from syncmv4d_ros.stamps import NS
 
 
 class Drop(Enum):

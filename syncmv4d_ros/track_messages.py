@@ -2,97 +2,121 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from syncmv4d_model.types import LABELS
+from syncmv4d_ros.planning import TrackedPoints
+from syncmv4d_ros.stamps import nanoseconds
+
+MAX_FRAMES = 10_000
+MAX_POINTS = 1_000_000
 
 
 @dataclass(frozen=True)
-class RecordedTracks:
-    """One PointTracks message in memory; lengths in metres, in the frame `frame_id`."""
+class ReceivedTracks:
+    """A PointTracks message, checked."""
 
-    stamp_ns: int
-    frame_id: str
+    points: TrackedPoints
+    view_names: tuple[str, ...]
+    source_view: UInt8[np.ndarray, "P"]
     task: str
     plan_id: str
-    views: tuple[str, ...]
-    frame_period_s: float
-    positions: Float32[np.ndarray, "V T K 3"]
+    frame_id: str  # the world frame of the positions
+    stamp_ns: int  # capture time of the reference images
+
+    def by_view(self, names: Sequence[str] | None = None) -> ViewTracks:
+        """The arrays as a Prediction has them, views in the order of `names` (the message's own when not given).
+
+        ValueError for names that are not those of the views, and unless points come view after view, K of each.
+        """
+        order = self.view_names if names is None else tuple(names)
+        if sorted(order) != sorted(self.view_names):
+            raise ValueError(f"the views are {', '.join(self.view_names)}, not {', '.join(order)}")
+        views = len(self.view_names)
+        per_view, rest = divmod(len(self.source_view), max(views, 1))
+        if rest or not np.array_equal(self.source_view, np.repeat(np.arange(views), per_view)):
+            counts = np.bincount(self.source_view, minlength=views).tolist()
+            raise ValueError(f"points do not come view after view with as many of each: {counts} of {views} views")
+        points, index = self.points, [self.view_names.index(name) for name in order]
+        split = (len(points.positions), views, per_view)
+        return ViewTracks(
+            view_names=order,
+            positions=np.moveaxis(points.positions.reshape(*split, 3), 0, 1)[index],
+            visible=np.moveaxis(points.visible.reshape(split), 0, 1)[index],
+            stddev=np.moveaxis(points.stddev.reshape(split), 0, 1)[index],
+            label=points.label.reshape(views, per_view)[index],
+            frame_period_s=points.frame_period_s,
+        )
+
+
+@dataclass(frozen=True)
+class ViewTracks:
+    """Tracks in the layout of a Prediction."""
+
+    view_names: tuple[str, ...]
+    positions: Float32[np.ndarray, "V T K 3"]  # metres
     visible: Bool[np.ndarray, "V T K"]
-    stddev: Float32[np.ndarray, "V T K"]  # per axis; NaN where unknown
+    stddev: Float32[np.ndarray, "V T K"]  # metres, per axis; NaN where the model gives none
     label: UInt8[np.ndarray, "V K"]  # index into types.LABELS
+    frame_period_s: float
 
 
-def unpack_tracks(message: Any) -> RecordedTracks:
-    """The arrays of a message. ValueError, with the numbers, for sizes that contradict each other, a point that is not
-    where its view puts it, an unknown label, a period that is no time, or a position that is not finite.
-    """
-    views, frames, points = len(message.views), int(message.num_frames), int(message.num_points)
-    if not views or not frames or not points or points % views:
-        raise ValueError(f"{points} points in {frames} frames cannot be the same number in each of {views} views")
-    per_view = points // views
-    shapes: dict[str, tuple[int, ...]] = {
-        "positions": (frames, points, 3),
-        "visible": (frames, points),
-        "stddev": (frames, points),
-        "label": (points,),
-        "source_view": (points,),
+def track_fields(points: TrackedPoints, *, view_names: Sequence[str], task: str, plan_id: str) -> dict[str, Any]:
+    """Every field of a PointTracks but its header, arrays flat; point = v * K + k. ValueError unless every view has as many."""
+    frames, count = points.visible.shape
+    if not view_names or count % len(view_names):
+        raise ValueError(f"{count} points cannot come from {len(view_names)} views with as many of each")
+    return {
+        "task": task,
+        "plan_id": plan_id,
+        "views": list(view_names),
+        "frame_period_s": float(points.frame_period_s),
+        "num_frames": frames,
+        "num_points": count,
+        "positions": points.positions.astype(np.float32).ravel(),
+        "visible": points.visible.astype(np.uint8).ravel(),
+        "stddev": points.stddev.astype(np.float32).ravel(),
+        "label": points.label.astype(np.uint8).ravel(),
+        "source_view": np.repeat(np.arange(len(view_names), dtype=np.uint8), count // len(view_names)),
     }
-    arrays = {}
-    for name, shape in shapes.items():
-        flat = np.asarray(getattr(message, name))
-        if flat.size != np.prod(shape):
-            raise ValueError(
-                f"{name} must have {' x '.join(map(str, shape))} = {np.prod(shape)} elements, got {flat.size}"
-            )
-        arrays[name] = flat.reshape(shape)
-    if not np.array_equal(arrays["source_view"], np.repeat(np.arange(views), per_view)):
-        raise ValueError(f"source_view does not say that each of {views} views has {per_view} points in a row")
-    if arrays["label"].max() >= len(LABELS):
-        raise ValueError(f"label {arrays['label'].max()} is not one of 0 to {len(LABELS) - 1}")
-    if not np.isfinite(arrays["positions"]).all():
-        raise ValueError("positions hold a number that is not finite")
-    period_s = float(np.float32(message.frame_period_s))
-    if not (np.isfinite(period_s) and period_s > 0):
-        raise ValueError(f"frame_period_s must be positive, got {period_s}")
-    stamp = message.header.stamp
-    return RecordedTracks(
-        stamp_ns=stamp.sec * 10**9 + stamp.nanosec,
-        frame_id=message.header.frame_id,
-        task=message.task,
-        plan_id=message.plan_id,
-        views=tuple(message.views),
-        frame_period_s=period_s,
-        positions=_by_view(arrays["positions"], views).astype(np.float32),
-        visible=_by_view(arrays["visible"], views).astype(bool),
-        stddev=_by_view(arrays["stddev"], views).astype(np.float32),
-        label=arrays["label"].reshape(views, per_view).astype(np.uint8),
+
+
+def read_point_tracks(message: Any) -> ReceivedTracks:
+    """Arrays of a PointTracks. ValueError, with the numbers, if its arrays do not fit its sizes or its numbers make no sense."""
+    frames, count = int(message.num_frames), int(message.num_points)
+    if not (1 <= frames <= MAX_FRAMES and 0 <= count <= MAX_POINTS):
+        raise ValueError(f"PointTracks claims {frames} frames of {count} points; 1 to {MAX_FRAMES}, up to {MAX_POINTS}")
+    visible = _array(message, "visible", np.uint8, (frames, count))
+    source_view = _array(message, "source_view", np.uint8, (count,))
+    views = tuple(str(name) for name in message.views)
+    if count and source_view.max() >= len(views):
+        raise ValueError(f"PointTracks has source_view {int(source_view.max())}, but {len(views)} views")
+    points = TrackedPoints(
+        positions=_array(message, "positions", np.float32, (frames, count, 3)),
+        visible=visible != 0,
+        stddev=_array(message, "stddev", np.float32, (frames, count)),
+        label=_array(message, "label", np.uint8, (count,)),
+        frame_period_s=float(message.frame_period_s),
+    )
+    return ReceivedTracks(
+        points=points,
+        view_names=views,
+        source_view=source_view,
+        task=str(message.task),
+        plan_id=str(message.plan_id),
+        frame_id=str(message.header.frame_id),
+        stamp_ns=nanoseconds(message.header.stamp),
     )
 
 
-def track_fields(tracks: RecordedTracks) -> dict[str, Any]:
-    """Every field of the message but its header, as flat arrays: the inverse of unpack_tracks."""
-    views, frames, per_view = tracks.positions.shape[:3]
-    return {
-        "task": tracks.task,
-        "plan_id": tracks.plan_id,
-        "views": list(tracks.views),
-        "frame_period_s": tracks.frame_period_s,
-        "num_frames": frames,
-        "num_points": views * per_view,
-        "positions": np.moveaxis(tracks.positions, 0, 1).astype(np.float32).ravel(),
-        "visible": np.moveaxis(tracks.visible, 0, 1).astype(np.uint8).ravel(),
-        "stddev": np.moveaxis(tracks.stddev, 0, 1).astype(np.float32).ravel(),
-        "label": tracks.label.ravel(),
-        "source_view": np.repeat(np.arange(views, dtype=np.uint8), per_view),
-    }
-
-
-def _by_view(array: np.ndarray, views: int) -> np.ndarray:
-    """[T V*K ...] -> [V T K ...]."""
-    split = array.reshape(array.shape[0], views, array.shape[1] // views, *array.shape[2:])
-    return np.ascontiguousarray(np.moveaxis(split, 0, 1))
+def _array(message: Any, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A message's flat field as an array of our own."""
+    field = getattr(message, name)
+    field = np.frombuffer(field, dtype) if isinstance(field, bytes) else np.asarray(field, dtype=dtype)
+    if field.shape != (int(np.prod(shape)),):
+        raise ValueError(f"PointTracks' {name} has {field.size} numbers, {list(shape)} needs {int(np.prod(shape))}")
+    return field.reshape(shape).copy()

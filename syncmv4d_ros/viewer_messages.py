@@ -10,9 +10,9 @@ from jaxtyping import Float, Int64
 
 from syncmv4d_model.results import LABEL_COLOURS
 from syncmv4d_model.types import LABELS, Observation, Prediction
-from syncmv4d_ros.camera_info import camera_info_message
-from syncmv4d_ros.conversions import byte_field, header_message, image_message
+from syncmv4d_ros.conversions import byte_field
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints
+from syncmv4d_ros.sent_messages import camera_info_message, header_message, image_message
 
 CLOUD = np.dtype(
     [

@@ -47,7 +47,8 @@ class Result:
 class Request:
     """One generation. `finished` is called once, from the worker's or the watchdog's thread; `progress` from the worker's."""
 
-    observe: Callable[[], Observation]  # called when the request starts: the newest images then
+    observe: Callable[[Callable[[], bool]], Observation]
+    """Called when the request starts, for the newest images then; heeds the given `stopped` where it waits, raising Cancelled."""
     seed: int = 0
     steps: int | None = None
     deadline_s: float | None = None  # seconds from submission
@@ -71,20 +72,19 @@ class Request:
         return self._ending is not None
 
     @property
-    def ended(self) -> bool:
-        return self._ended
+    def stopped(self) -> bool:
+        """Whether nobody waits for the prediction any more."""
+        return self.asked_to_stop or self.late
 
     @property
     def late(self) -> bool:
         return self.deadline_s is not None and time.monotonic() - self.submitted > self.deadline_s
 
-    def end(self, result: Result) -> None:
-        """Report the result, unless one was reported already."""
+    def claim_end(self) -> bool:
+        """Whether the caller is the one to report the result: True once."""
         with self._lock:
-            if self._ended:
-                return
-            self._ended = True
-        self.finished(result)
+            claimed, self._ended = not self._ended, True
+        return claimed
 
 
 class Worker:
@@ -186,12 +186,17 @@ class Worker:
             self._stop_asked_at = time.monotonic()
 
     def _end(self, request: Request, result: Result) -> None:
-        if request.ended:
+        if not request.claim_end():
             return
-        self.counts[result.outcome] += 1
+        with self._condition:
+            self.counts[result.outcome] += 1
         if result.error:
             self.last_error = result.error
-        request.end(result)
+        try:
+            request.finished(result)
+        except Exception as error:  # whoever asked may be gone: the threads live on for the others
+            self.last_error = f"a result could not be handed over: {error}"
+            self.logger.exception("a result could not be handed over")
 
     def _start_thread(self, engine: Engine) -> None:
         self._generation += 1
@@ -222,12 +227,14 @@ class Worker:
             return Result(Outcome.LATE)
         try:
             prediction = engine.generate(
-                request.observe(),
+                request.observe(lambda: request.stopped),
                 seed=request.seed,
                 steps=request.steps,
                 progress=request.progress,
-                cancelled=lambda: request.asked_to_stop or request.late,
+                cancelled=lambda: request.stopped,
             )
+            if request.stopped:  # during its last step, or by an engine that does not ask: a newer result may be out
+                raise Cancelled("stopped before its result was used")
             done = Result(Outcome.DONE, prediction, seconds=time.monotonic() - started)
             request.finish(done)
         except Cancelled:
@@ -245,16 +252,25 @@ class Worker:
                 self._condition.wait(POLL_S)
                 if self._closing:
                     return
-                request = self._running
-                if request is not None and request.late:
-                    self._ask_to_stop(request, Outcome.LATE)
-                hangs = self._stop_asked_at is not None and time.monotonic() - self._stop_asked_at > self.grace_s
-                if request is None or not hangs:
-                    continue
-                self._abandon()
-            error = f"the engine did not stop within {self.grace_s:g} s"
-            self._end(request, Result(request._ending or Outcome.FAILED, error=error))
-            self._replace_engine()
+                late = [request for request in self._pending if request.late]
+                self._pending = deque(request for request in self._pending if request not in late)
+                hanging = self._hanging()
+            for request in late:
+                self._end(request, Result(Outcome.LATE))
+            if hanging is not None:
+                error = f"the engine did not stop within {self.grace_s:g} s"
+                self._end(hanging, Result(hanging._ending or Outcome.FAILED, error=error))
+                self._replace_engine()
+
+    def _hanging(self) -> Request | None:
+        """The running request, abandoned, if it was to stop and has not done so in time; called with the lock held."""
+        request = self._running
+        if request is not None and request.late:
+            self._ask_to_stop(request, Outcome.LATE)
+        if request is None or self._stop_asked_at is None or time.monotonic() - self._stop_asked_at <= self.grace_s:
+            return None
+        self._abandon()
+        return request
 
     def _abandon(self) -> None:
         """Forget the thread that hangs; called with the lock held."""

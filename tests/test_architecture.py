@@ -33,9 +33,11 @@ BEHIND_THE_DOOR = (
     "networks", "diffusion", "motion", "binding", "training", "evaluation", "export",
 )  # fmt: skip
 """Rooms of the model that a robot does not enter: it takes the leaves, results, observations and the predictor."""
-ROS_WITHOUT_RCLPY = (
-    "bag", "calibration", "definitions", "image_sets", "planning", "recorder", "recording", "track_messages",
+WITHOUT_ROS = (
+    "bag", "camera_info", "conversions", "definitions", "hand_planning", "image_sets", "planning", "procrustes", "recorder",
+    "recording", "rig", "stamps", "static_transforms", "symmetry", "synchronizer", "track_messages",
 )  # fmt: skip
+"""Modules of syncmv4d_ros that bags and planners need where no ROS is: neither rclpy nor a message class."""
 
 NEVER = (
     ("syncmv4d_model.networks", "syncmv4d_model.diffusion"),
@@ -50,7 +52,7 @@ NEVER = (
     ("syncmv4d_ros", "syncmv4d_cli"),
     ("syncmv4d_ros", "torch"),
     *(("syncmv4d_ros", f"syncmv4d_model.{room}") for room in BEHIND_THE_DOOR),
-    *((f"syncmv4d_ros.{name}", "rclpy") for name in ROS_WITHOUT_RCLPY),
+    *((f"syncmv4d_ros.{name}", ros) for name in WITHOUT_ROS for ros in ("rclpy", "syncmv4d")),
 )
 """(room, what it may not import)."""
 
@@ -123,6 +125,8 @@ def broken_borders(module: str, text: str) -> list[str]:
         ):
             wrong.append(f"{module} imports {name}, which is not a leaf")
         top = name.partition(".")[0]
+        if top.endswith("_msgs") and any(inside(module, f"syncmv4d_ros.{room}") for room in WITHOUT_ROS):
+            wrong.append(f"{module} imports {name}, and must run without ROS")
         homes = ("syncmv4d_ros",) if top.endswith("_msgs") else HOMES.get(top)
         if homes and not any(inside(module, home) for home in homes):
             wrong.append(f"{module} imports {name}, whose home is {' or '.join(homes)}")
@@ -149,6 +153,7 @@ def test_module_keeps_the_borders(module):
         ("syncmv4d_model.training.train", "import diffusers"),
         ("syncmv4d_model.training.train", "import syncmv4d_cli.main"),
         ("syncmv4d_ros.bag", "import rclpy.node"),
+        ("syncmv4d_ros.camera_info", "def late():\n    from sensor_msgs.msg import CameraInfo"),
         ("syncmv4d_ros.engine", "import torch"),
         ("syncmv4d_ros.engine", "def late():\n    from syncmv4d_model.diffusion.closed_loop import Cancelled"),
         ("syncmv4d_cli.demo", "from syncmv4d.msg import PointTracks"),

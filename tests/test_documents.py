@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncmv4d_cli.main import COMMANDS
+from syncmv4d_ros.parameters import GeneratorParameters
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -22,8 +23,32 @@ def test_every_linked_file_exists(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_that_is_shown_exists(document):
-    shown = set(re.findall(r"syncmv4d ([a-z][a-z-]+)", document.read_text())) - {"package"}
+    text = re.sub(r"ros2 (launch|run) syncmv4d \S+", "", document.read_text())  # the package's files, no commands
+    shown = set(re.findall(r"(?<!/)syncmv4d ([a-z][a-z-]+)", text)) - {"package"}
     assert shown <= {command.name for command in COMMANDS}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_ros_launch_file_and_node_that_is_shown_exists(document):
+    files = re.findall(r"ros2 launch syncmv4d (\S+)", document.read_text())
+    assert [name for name in files if not (ROOT / "launch" / name).exists()] == []
+    nodes = re.findall(r"ros2 run syncmv4d (\w+)", document.read_text())
+    assert [name for name in nodes if not (ROOT / "syncmv4d_ros" / f"{name}.py").exists()] == []
+
+
+def test_the_ros_guide_names_every_parameter_of_the_node_and_its_default():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "docs/guides/ros.md").read_text(), re.MULTILINE))
+    told = GeneratorParameters()
+    written = {name: shown(getattr(told, name)) for name in vars(told)}
+    assert {name: rows.get(name) for name in written} == written
+
+
+def shown(value: object) -> str:
+    """A parameter as YAML has it, an empty one as nothing."""
+    if isinstance(value, list):
+        value = ", ".join(value)
+        return f"`[{value}]`" if value else ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`" if value != "" else ""
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -9,7 +9,8 @@ import pytest
 from syncmv4d_cli.main import main
 from syncmv4d_model.checkpoint import save_components
 from syncmv4d_model.data.sequence import read_sequence
-from syncmv4d_ros.recorder import NANO, Recorder, record_rig, record_sequence, write_bag
+from syncmv4d_ros.recorder import Recorder, record_rig, record_sequence, write_bag
+from syncmv4d_ros.stamps import NS
 from tests.model.tiny_model import TINY, shaken, tiny_checkpoint, tiny_sequence
 
 CAMERAS = ["--cameras", "left=/left/image", "centre=/centre/image", "right=/right/image"]
@@ -66,13 +67,13 @@ def test_every_task_of_a_bag_is_a_row_and_the_limit_counts_them(model, tmp_path)
     first = tiny_sequence(6)
     second = replace(first, task="hit the box with a hammer")
     with Recorder(tmp_path / "bag") as recorder:
-        record_rig(recorder, dict(zip(first.view_names, first.camera_from_world, strict=True)), NANO)
+        record_rig(recorder, dict(zip(first.view_names, first.camera_from_world, strict=True)), NS)
         for index, sequence in enumerate((first, second)):
-            record_sequence(recorder, sequence, (index + 1) * 10 * NANO, with_truth=index == 1)
+            record_sequence(recorder, sequence, (index + 1) * 10 * NS, with_truth=index == 1)
     report = evaluated(model, tmp_path / "r.json", "--bag", tmp_path / "bag")
     assert [row["task"] for row in report["rows"]] == [first.task, second.task]
     assert [row["end_point_error_cm"] is None for row in report["rows"]] == [True, False]
-    assert [row["stamp_ns"] for row in report["rows"]] == [10 * NANO, 20 * NANO]
+    assert [row["stamp_ns"] for row in report["rows"]] == [10 * NS, 20 * NS]
     limited = evaluated(model, tmp_path / "l.json", "--bag", tmp_path / "bag", "--limit", 1)
     assert limited["sequences"] == 1 and limited["bag"]["tasks"] == 2
 

@@ -13,6 +13,7 @@ from syncmv4d_model.evaluation.report import html_page
 from syncmv4d_model.evaluation.scores import SCORES
 from syncmv4d_model.geometry import inverse, unproject
 from syncmv4d_model.types import Prediction
+from tests.model.scene_folders import perfect_prediction
 from tests.model.sliding_points import SIZE, K, T, V, sliding_sequence
 
 CONFIG = replace(ModelConfig(), num_frames=T, height=SIZE, width=SIZE, num_points=24)
@@ -69,20 +70,8 @@ def told(scene, sequence, **changes):
 
 def answer(sequence, tracks=None, **changes) -> Prediction:
     """The truth, or other tracks of its points, as a prediction."""
-    prediction = Prediction(
-        video=sequence.video,
-        pseudo_video=np.zeros(sequence.video.shape, np.float32),
-        tracks=sequence.positions if tracks is None else tracks.astype(np.float32),
-        coarse_tracks=sequence.positions,
-        visible=sequence.visible,
-        stddev=np.full(sequence.visible.shape, 0.01, np.float32),
-        label=sequence.label,
-        anchors_px=sequence.anchors_px,
-        depth_scale=sequence.depth_scale,
-        frame_period_s=sequence.frame_period_s,
-        seed=0,
-    )
-    return replace(prediction, **changes)
+    changed = changes if tracks is None else {"tracks": tracks.astype(np.float32), **changes}
+    return replace(perfect_prediction(sequence), **changed)
 
 
 class Answers:

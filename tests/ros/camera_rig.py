@@ -45,8 +45,7 @@ class Cameras:
 
     def shoot(self, *, only=NAMES, stamp=None, change=lambda name, image, info: None):
         """One image and CameraInfo of each camera in `only`; `change(name, image, info)` may spoil them."""
-        from syncmv4d_ros.camera_info import camera_info_message
-        from syncmv4d_ros.conversions import header_message, image_message
+        from syncmv4d_ros.sent_messages import camera_info_message, header_message, image_message
 
         stamp = stamp or self.node.get_clock().now().to_msg()
         for name in only:

@@ -44,3 +44,24 @@ def ros_node(ros_domain):
     executor.shutdown()
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def parameters(tmp_path):
+    """Of the generator node under test; a test may change them before it asks for `client`."""
+    from tests.ros.camera_rig import write_rig
+
+    return {
+        "cameras": "[left, right]", "rig_files": f"[{write_rig(tmp_path / 'rig.yaml')}]", "image_wait_s": "1.0",
+        "grace_s": "0.3", "diagnostics_period_s": "0.1", "max_age_s": "0.5",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def client(ros_node, parameters):
+    """A planner with cameras, once the generator node listens to it."""
+    from tests.ros.planner_client import generator
+
+    with generator(ros_node, parameters) as made:
+        made.ready()
+        yield made

@@ -10,17 +10,17 @@ import numpy as np
 
 from syncmv4d_model.data.rig import Rig
 from syncmv4d_ros.recorder import (
-    NANO,
     Recorder,
     Storage,
     record_camera_info,
     record_image,
     record_rig,
 )
+from syncmv4d_ros.stamps import NS
 from tests.model.scene_folders import small_rig
 
-START_NS = 1_700_000_000 * NANO
-PERIOD_NS = NANO // 8
+START_NS = 1_700_000_000 * NS
+PERIOD_NS = NS // 8
 
 
 def moments(count: int = 5, *, start_ns: int = START_NS, period_ns: int = PERIOD_NS) -> list[int]:

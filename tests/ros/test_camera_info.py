@@ -12,8 +12,8 @@ from syncmv4d_model.data.lens import distorted
 from syncmv4d_model.data.observation import observe
 from syncmv4d_model.data.rig import Distortion
 from syncmv4d_model.geometry import look_at, project, transform
-from syncmv4d_ros.camera_info import camera_info_message, read_camera_info, read_distortion, rig_of
-from syncmv4d_ros.conversions import header_message
+from syncmv4d_ros.camera_info import read_camera_info, read_distortion, require_own_frame, rig_of
+from syncmv4d_ros.sent_messages import camera_info_message, header_message
 
 K = np.array([[520.0, 0, 318.5], [0, 515.0, 242.25], [0, 0, 1]])
 TURN = Rotation.from_rotvec([0.02, -0.03, 0.01]).as_matrix()
@@ -185,6 +185,12 @@ def test_any_camera_info_gives_a_calibration_or_a_value_error(k, d, model, roi, 
     except ValueError:
         return
     assert np.isfinite(calibration.intrinsics).all() and min(calibration.size) >= 1
+
+
+def test_the_frame_of_a_stereo_pairs_second_camera_is_not_believed():
+    with pytest.raises(ValueError, match=r"\[-57.6, 0.0, 0.0\], that of a stereo pair's second camera"):
+        require_own_frame(camera_info())
+    require_own_frame(camera_info(p=np.hstack([K, np.zeros((3, 1))]).ravel()))
 
 
 def test_what_we_send_is_read_back_as_what_it_is():

@@ -14,11 +14,10 @@ from syncmv4d_ros.conversions import (
     MAX_SIDE_PX,
     byte_field,
     float_field,
-    header_message,
-    image_message,
     read_compressed_image,
     read_image,
 )
+from syncmv4d_ros.sent_messages import header_message, image_message
 
 CHANNELS = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2, 3], "bgra8": [2, 1, 0, 3], "mono8": [0]}
 """Which channel of (red, green, blue, alpha) each byte of a pixel holds."""

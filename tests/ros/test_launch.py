@@ -5,14 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from syncmv4d_model.data.rig import read_rig
-
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
-
-
-def test_the_example_rig_can_be_read():
-    assert read_rig(ROOT / "config" / "rig.example.yaml").view_names == ("left", "centre", "right")
 
 
 launch = pytest.importorskip("launch", reason="ROS's launch is not installed (it is not on PyPI)")
@@ -65,6 +59,13 @@ def test_without_arguments_the_parameter_file_alone_counts():
     _, node = node_of()
     assert len(node._Node__parameters) == 1
     assert str(ROOT / "config" / "syncmv4d.yaml") in str(node._Node__expanded_parameter_arguments)
+
+
+def test_several_calibration_files_reach_the_evaluation():
+    module, description = described(ROOT / "launch" / "evaluate.launch.py")
+    (process,) = module.evaluate(context_of(description, bag="/b", rig="[/l.yaml, /r.yaml]"))
+    words = ["".join(part.text for part in word) for word in process.cmd]
+    assert words[-3:] == ["--rig", "/l.yaml", "/r.yaml"]
 
 
 def test_evaluate_runs_the_command_with_what_was_given():

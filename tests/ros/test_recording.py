@@ -4,46 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import yaml
 
 from syncmv4d_model.data.rig import Distortion, write_rig
-from syncmv4d_ros.image_sets import following, smallest_spread, synchronised
-from syncmv4d_ros.recorder import NANO, record_truth
+from syncmv4d_model.geometry import inverse
+from syncmv4d_ros.definitions import POINT_TRACKS
+from syncmv4d_ros.recorder import record_camera_info, record_truth
 from syncmv4d_ros.recording import BagOptions, Recording
+from syncmv4d_ros.stamps import NS
 from tests.model.scene_folders import small_rig, small_sequence
 from tests.ros.recorded_scenes import PERIOD_NS, START_NS, moments, record, transform_message
 
 RIG = small_rig(2, width=16, height=12)
-
-
-stamp_lists = st.lists(
-    st.lists(st.integers(0, 400), min_size=1, max_size=12, unique=True).map(sorted), min_size=1, max_size=4
-)
-
-
-@given(stamps=stamp_lists, slop=st.integers(0, 60))
-def test_a_set_is_never_wider_than_the_slop_and_exact_moments_are_never_missed(stamps, slop):
-    arrays = [np.array(row, dtype=np.int64) for row in stamps]
-    sets = synchronised(arrays, slop)
-    chosen = np.array([[arrays[v][i] for v, i in enumerate(row)] for row in sets]).reshape(-1, len(arrays))
-    assert (np.ptp(chosen, axis=1) <= slop).all()
-    common = set(stamps[0]).intersection(*map(set, stamps))
-    assert common <= {row[0] for row in chosen.tolist() if len(set(row)) == 1}
-    assert (len(sets) == 0) == (smallest_spread(arrays) > slop)
-
-
-@given(stamps=stamp_lists, start=st.integers(0, 300), period=st.integers(1, 60), tolerance=st.integers(0, 30))
-def test_the_following_images_are_the_nearest_in_time_and_missing_beyond_the_tolerance(
-    stamps, start, period, tolerance
-):
-    arrays = [np.array(row, dtype=np.int64) for row in stamps]
-    indices, found = following(arrays, start, count=4, period_ns=period, tolerance_ns=tolerance)
-    for row, array, there in zip(indices, arrays, found, strict=True):
-        for n in range(4):
-            off = np.abs(array - (start + n * period))
-            assert off[row[n]] == off.min()
-            assert there[n] == (off.min() <= tolerance)
 
 
 def greens(images):
@@ -52,7 +24,7 @@ def greens(images):
 
 
 def test_later_images_are_those_of_the_right_times_and_missing_ones_are_none(tmp_path):
-    fast = [START_NS + n * NANO // 30 for n in range(12)]  # 0.37 s of a camera at 30 Hz
+    fast = [START_NS + n * NS // 30 for n in range(12)]  # 0.37 s of a camera at 30 Hz
     slow = moments(5)[:2] + moments(5)[3:]  # one lost
     with Recording(record(tmp_path / "bag", stamps={"left": fast, "centre": slow})) as recording:
         images, late_s = recording.images(recording.requests[0], count=5, period_s=0.125)
@@ -103,6 +75,24 @@ def two_views(sequence):
 TWO = two_views(small_sequence())
 
 
+def spoilt(**changes):
+    """A truth whose message says something impossible."""
+
+    def more(recorder):
+        fields = {
+            "task": "push the box", "plan_id": "p", "views": ["left", "centre"], "frame_period_s": 0.125, "num_frames": 1,
+            "num_points": 2, "positions": np.zeros(6, np.float32), "visible": np.ones(2, np.uint8),
+            "stddev": np.zeros(2, np.float32), "label": np.ones(2, np.uint8), "source_view": np.arange(2, dtype=np.uint8),
+        }  # fmt: skip
+        changed = {
+            name: np.array(value, fields[name].dtype) if value == [] else value for name, value in changes.items()
+        }
+        header = recorder.header(START_NS, "world")
+        recorder.write("/tracks_truth", recorder.message(POINT_TRACKS, header=header, **fields | changed), START_NS)
+
+    return more
+
+
 def test_each_truth_belongs_to_its_own_task_and_brings_the_images_of_its_stamp(tmp_path):
     times = moments(9)
     tasks = {times[0] + 1: "push", times[3] + 1: "pull", times[6] + 1: "push"}
@@ -117,7 +107,7 @@ def test_each_truth_belongs_to_its_own_task_and_brings_the_images_of_its_stamp(t
         "the bag has no tracks_truth for this task",
     )
     assert (pull.stamp_ns, again.stamp_ns) == (times[4], times[7])
-    assert pull.truth.task == "pull" and again.truth.views == ("centre", "left")
+    assert pull.truth is not None and again.truth.view_names == ("centre", "left")
     assert greens(images) == [[7, 7]]
     assert again.age_s == pytest.approx(-0.125, abs=1e-8)
 
@@ -126,13 +116,14 @@ def test_each_truth_belongs_to_its_own_task_and_brings_the_images_of_its_stamp(t
     ("more", "why"),
     [
         (truths((START_NS, "push the box"), world_frame="map", **TWO), "frame 'map', the world is 'world'"),
-        (truths((START_NS, "push the box")), "views left, centre, right, the cameras are centre, left"),
+        (truths((START_NS, "push the box")), "the views are left, centre, right, not centre, left"),
         (
-            truths((START_NS + NANO, "push the box"), **TWO),
+            truths((START_NS + NS, "push the box"), **TWO),
             "no synchronised images within the slop of tracks_truth: 0.500 s off",
         ),
         (truths((START_NS, "another task"), **TWO), "no tracks_truth for this task"),
-        (truths((START_NS, "push the box"), **{**TWO, "frame_period_s": 0.0}), "frame_period_s must be positive"),
+        (spoilt(frame_period_s=0.0), "frame_period_s must be positive, got 0"),
+        (spoilt(num_points=0, positions=[], visible=[], stddev=[], label=[], source_view=[]), "it holds no point"),
     ],
 )
 def test_a_truth_that_cannot_be_used_says_why_and_the_task_stays(tmp_path, more, why):
@@ -146,7 +137,7 @@ def test_a_rig_file_gives_the_poses_and_where_there_is_no_camera_info_the_rest(t
     write_rig(tmp_path / "rig.yaml", RIG)
     for infos in (True, False):
         path = record(tmp_path / f"bag_{infos}", tf=False, infos=infos)
-        with Recording(path, BagOptions(rig=tmp_path / "rig.yaml")) as recording:
+        with Recording(path, BagOptions(rig=(tmp_path / "rig.yaml",))) as recording:
             assert recording.rig.view_names == RIG.view_names
             assert np.allclose(recording.rig.camera_from_world, RIG.camera_from_world)
             assert np.allclose(recording.rig.intrinsics, RIG.intrinsics)
@@ -173,9 +164,7 @@ def test_a_topic_called_image_rect_is_rectified_without_saying(tmp_path):
         rectified = [
             (topic.replace("/image", "/image_rect"), message) for topic, _, message in raw.bag.messages(["/left/image"])
         ]
-    path = record(
-        tmp_path / "bag", stamps={"centre": moments(), "left": []}, more=more, tasks={START_NS + NANO: "push"}
-    )
+    path = record(tmp_path / "bag", stamps={"centre": moments(), "left": []}, more=more, tasks={START_NS + NS: "push"})
     options = BagOptions(cameras=("left=/left/image_rect,/centre/camera_info", "centre=/centre/image"))
     with Recording(path, options) as recording:
         cameras = recording.describe()["cameras"]
@@ -212,8 +201,8 @@ def circle(recorder):
 FAULTS = {
     "no camera": ({"infos": False}, {}, r"no calibration: no image topic has a camera_info beside it; .* /centre/image, /left/image"),
     "no camera_info": ({"infos": False}, {"cameras": ("left=/left/image",)}, "no calibration of camera 'left': no sensor_msgs"),
-    "zeros in camera_info": ({"info_changes": {"left": {"intrinsics": np.zeros((3, 3))}}}, {}, "camera 'left' is not calibrated"),
-    "NaN in camera_info": ({"info_changes": {"left": {"intrinsics": np.full((3, 3), np.nan)}}}, {}, "view 'left': intrinsics .* not finite"),
+    "zeros in camera_info": ({"info_changes": {"left": {"intrinsics": np.zeros((3, 3))}}}, {}, "camera 'left': CameraInfo's K is all zeros: the camera is not calibrated"),
+    "NaN in camera_info": ({"info_changes": {"left": {"intrinsics": np.full((3, 3), np.nan)}}}, {}, "camera 'left': CameraInfo's K holds a number that is not finite"),
     "no tf": ({"tf": False}, {}, "no calibration: no pose of camera 'centre'.*they know no frame"),
     "another world": ({}, {"world_frame": "map"}, "do not connect 'centre_optical_frame' with 'map'; they know centre_optical"),
     "a quaternion of length 3": ({"more": circle}, {}, "'left_optical_frame' is not rigid: .* length 3"),
@@ -250,18 +239,66 @@ def test_a_rig_file_that_misses_a_view_or_has_one_that_the_bag_lacks_is_refused(
     with pytest.raises(
         ValueError, match=r"no images of the rig's views right; its image topics are /centre/image, /left"
     ):
-        Recording(path, BagOptions(rig=tmp_path / "three.yaml"))
+        Recording(path, BagOptions(rig=(tmp_path / "three.yaml",)))
     with pytest.raises(ValueError, match="the rig file has no view called centre"):
-        Recording(path, BagOptions(rig=tmp_path / "one.yaml", cameras=("left=/left/image", "centre=/centre/image")))
-    with Recording(path, BagOptions(rig=tmp_path / "one.yaml")) as recording:
+        Recording(path, BagOptions(rig=(tmp_path / "one.yaml",), cameras=("left=/left/image", "centre=/centre/image")))
+    with Recording(path, BagOptions(rig=(tmp_path / "one.yaml",))) as recording:
         assert recording.rig.view_names == ("left",)
+
+
+def test_the_rig_may_be_what_ros_and_kalibr_write(tmp_path):
+    files = []
+    for view, name in enumerate(RIG.view_names):
+        k, (width, height) = RIG.intrinsics[view], RIG.sizes[view]
+        content = {
+            "camera_name": name, "image_width": width, "image_height": height, "distortion_model": "plumb_bob",
+            "camera_matrix": {"rows": 3, "cols": 3, "data": k.ravel().tolist()},
+            "distortion_coefficients": {"rows": 1, "cols": 5, "data": [0.0] * 5},
+            "camera_from_world": RIG.camera_from_world[view].tolist(),
+        }  # fmt: skip
+        files.append(tmp_path / f"{name}.yaml")
+        files[-1].write_text(yaml.safe_dump(content))
+    chain, below = {}, np.eye(4)
+    for view, name in enumerate(RIG.view_names):
+        k, pose = RIG.intrinsics[view], RIG.camera_from_world[view]
+        key = "T_cn_cnm1" if view else "camera_from_world"
+        chain[f"cam{view}"] = {
+            "rostopic": f"/{name}/image", "resolution": list(RIG.sizes[view]),
+            "intrinsics": [k[0, 0], k[1, 1], k[0, 2], k[1, 2]], key: (pose @ inverse(below)).tolist(),
+        }  # fmt: skip
+        chain[f"cam{view}"]["intrinsics"] = [float(number) for number in chain[f"cam{view}"]["intrinsics"]]
+        below = pose
+    (tmp_path / "camchain.yaml").write_text(yaml.safe_dump(chain))
+    path = record(tmp_path / "bag", tf=False, infos=False)
+    for rig in (tuple(files), (tmp_path / "camchain.yaml",)):
+        with Recording(path, BagOptions(rig=rig)) as recording:
+            assert sorted(recording.rig.view_names) == sorted(RIG.view_names)
+            order = [RIG.view_names.index(name) for name in recording.rig.view_names]
+            assert np.allclose(recording.rig.camera_from_world, RIG.camera_from_world[order])
+            assert np.allclose(recording.rig.intrinsics, RIG.intrinsics[order])
+
+
+def test_a_rig_file_of_distorted_images_is_not_taken_for_rectified_ones(tmp_path):
+    lens = Distortion("plumb_bob", (0.1, 0, 0, 0, 0))
+    write_rig(tmp_path / "rig.yaml", replace(RIG, distortion=(lens, None)))
+    path = record(tmp_path / "bag", infos=False)
+    name = RIG.view_names[0]
+    with pytest.raises(ValueError, match=f"camera '{name}': its images are rectified, and the rig file's"):
+        Recording(path, BagOptions(rig=(tmp_path / "rig.yaml",), rectified=(name,)))
+
+
+def test_a_stereo_pairs_second_camera_takes_its_pose_from_a_rig_file_only(tmp_path):
+    write_rig(tmp_path / "rig.yaml", RIG)
+    path = record(tmp_path / "bag", info_changes={"left": {"baseline": -57.6}})
+    with pytest.raises(ValueError, match="camera 'left': P's last column is .*-57.6.* give a rig file"):
+        Recording(path, BagOptions(rectified=("left",)))
+    with Recording(path, BagOptions(rectified=("left",), rig=(tmp_path / "rig.yaml",))) as recording:
+        assert np.allclose(recording.rig.camera_from_world, RIG.camera_from_world)
 
 
 def test_a_calibration_that_changes_within_the_bag_is_refused(tmp_path):
     def more(recorder):
-        from syncmv4d_ros.recorder import record_camera_info
-
-        record_camera_info(recorder, "left", 2 * RIG.intrinsics[0], START_NS + NANO, size=RIG.sizes[0])
+        record_camera_info(recorder, "left", 2 * RIG.intrinsics[0], START_NS + NS, size=RIG.sizes[0])
 
     with pytest.raises(ValueError, match="the calibration on /left/camera_info changes within the bag"):
         Recording(record(tmp_path / "bag", more=more))
@@ -272,10 +309,13 @@ def test_a_broken_image_is_named_with_its_topic_and_time(tmp_path):
 
     def more(recorder):
         for name in ("left", "centre"):
-            header = recorder.header(START_NS + 10 * NANO, "left_optical_frame")
+            header = recorder.header(START_NS + 10 * NS, "left_optical_frame")
             message = recorder.message("sensor_msgs/msg/Image", header=header, height=12, width=16, step=48, **fields)
-            recorder.write(f"/{name}/image", message, START_NS + 10 * NANO)
+            recorder.write(f"/{name}/image", message, START_NS + 10 * NS)
 
-    path = record(tmp_path / "bag", tasks={START_NS + 11 * NANO: "push"}, more=more)
-    with Recording(path) as recording, pytest.raises(ValueError, match=r"/centre/image at 1700000010.000 s: 100 bytes"):
+    path = record(tmp_path / "bag", tasks={START_NS + 11 * NS: "push"}, more=more)
+    with (
+        Recording(path) as recording,
+        pytest.raises(ValueError, match=r"/centre/image at 1700000010.000 s: data has 100 bytes"),
+    ):
         recording.images(recording.requests[0], count=1, period_s=0.125)

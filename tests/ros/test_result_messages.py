@@ -1,7 +1,5 @@
 """A prediction as messages: nothing is lost on the way to a planner, and a message that contradicts itself is refused."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,21 +8,19 @@ from scipy.spatial.transform import Rotation
 
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.types import LABELS, Observation, Prediction
-from syncmv4d_ros.conversions import header_message
 from syncmv4d_ros.hand_planning import HandTrajectory
-from syncmv4d_ros.planning import TrackedPoints, body_trajectories, flattened
+from syncmv4d_ros.planning import body_trajectories
 from syncmv4d_ros.result_messages import (
-    fill_point_tracks,
     multi_view_video_message,
     parts_of,
     point_tracks_message,
-    points_of,
     pose_array_message,
     pose_messages,
-    read_point_tracks,
     trajectory_message,
     view_videos,
 )
+from syncmv4d_ros.sent_messages import header_message
+from syncmv4d_ros.track_messages import read_point_tracks
 from syncmv4d_ros.viewer_messages import (
     CLOUD,
     TRACKS_PER_LABEL,
@@ -35,32 +31,13 @@ from syncmv4d_ros.viewer_messages import (
     replay_messages,
 )
 from tests.ros.moving_bodies import box_cloud, joined, moved, random_path, tracked
+from tests.ros.test_track_messages import assert_same, random_points
 
 VIEWS = ("left", "right")
 
 
 def need(module):
     return pytest.importorskip(module, reason=f"{module} is not installed: the ros extra")
-
-
-def random_points(seed=0, *, views=2, frames=4, per_view=5, known=True):
-    rng = np.random.default_rng(seed)
-    shape = (views, frames, per_view)
-    stddev = rng.uniform(0, 0.1, shape) if known else np.full(shape, np.nan)
-    return flattened(
-        rng.normal(size=(*shape, 3)).astype(np.float32),
-        rng.random(shape) < 0.5,
-        stddev.astype(np.float32),
-        rng.integers(0, 4, (views, per_view)).astype(np.uint8),
-        frame_period_s=0.125,
-    )
-
-
-def filled(points, views=VIEWS, **changes):
-    """A duck-typed PointTracks; `changes` overrule its fields."""
-    message = SimpleNamespace(header=SimpleNamespace(frame_id="table"))
-    fill_point_tracks(message, points, view_names=views, task="stir", plan_id="plan-7")
-    return SimpleNamespace(**vars(message) | changes)
 
 
 def prediction_and_observation():
@@ -86,33 +63,6 @@ def prediction_and_observation():
     return prediction, observation
 
 
-def assert_same(one: TrackedPoints, other: TrackedPoints):
-    for name in ("positions", "visible", "stddev", "label"):
-        assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "stddev"), name
-    assert one.frame_period_s == other.frame_period_s
-
-
-@given(st.integers(0, 99), st.integers(1, 5), st.integers(1, 6), st.integers(0, 9), st.booleans())
-def test_tracks_come_back_as_they_were(seed, views, frames, per_view, known):
-    points = random_points(seed, views=views, frames=frames, per_view=per_view, known=known)
-    names = tuple(f"camera_{view}" for view in range(views))
-    received = read_point_tracks(filled(points, names))
-    assert_same(received.points, points)
-    assert (received.view_names, received.task, received.plan_id, received.frame_id) == (
-        names,
-        "stir",
-        "plan-7",
-        "table",
-    )
-
-
-def test_the_arrays_of_a_prediction_come_back_view_by_view():
-    prediction, _ = prediction_and_observation()
-    arrays = read_point_tracks(filled(points_of(prediction))).by_view()
-    for name in ("tracks", "visible", "stddev", "label"):
-        assert np.array_equal(getattr(arrays, name), getattr(prediction, name)), name
-
-
 def test_tracks_come_back_from_a_real_message():
     need("syncmv4d.msg")
     points = random_points()
@@ -122,36 +72,6 @@ def test_tracks_come_back_from_a_real_message():
     assert np.array_equal(message.positions[start : start + 3], points.positions[2, 7])
     assert message.source_view[7] == 1 and message.header.frame_id == "table"
     assert [message.LABEL_UNKNOWN, message.LABEL_HAND, message.LABEL_TOOL, message.LABEL_TARGET] == [0, 1, 2, 3]
-
-
-REFUSED = {
-    "short positions": ({"positions": [0.0] * 119}, r"positions has 119 numbers, \[4, 10, 3\] needs 120"),
-    "short visible": ({"visible": b""}, "visible has 0 numbers"),
-    "short label": ({"label": [0] * 9}, r"label has 9 numbers, \[10\] needs 10"),
-    "no frames": ({"num_frames": 0}, "claims 0 frames of 10 points"),
-    "absurd": ({"num_points": 2**32 - 1}, "claims 4 frames of 4294967295 points"),
-    "NaN": ({"positions": [float("nan")] * 120}, "40 of 40 positions are not finite"),
-    "unknown label": ({"label": [4] * 10}, "label 4 is unknown"),
-    "unknown view": ({"source_view": [2] * 10}, "source_view 2, but 2 views"),
-    "no time": ({"frame_period_s": 0.0}, "frame_period_s must be positive, got 0"),
-}
-
-
-@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
-def test_tracks_that_contradict_themselves_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        read_point_tracks(filled(random_points(), **changes))
-
-
-def test_views_with_unequal_points_have_no_arrays_by_view():
-    received = read_point_tracks(filled(random_points(), source_view=[0] * 4 + [1] * 6))
-    with pytest.raises(ValueError, match=r"\[4, 6\] of 2 views"):
-        received.by_view()
-
-
-def test_points_that_do_not_divide_among_the_views_are_refused():
-    with pytest.raises(ValueError, match="10 points cannot come from 3 views"):
-        filled(random_points(), ("a", "b", "c"))
 
 
 def test_videos_are_playable_files_with_their_new_intrinsics(tmp_path):

@@ -1,5 +1,7 @@
 """Calibration files of other makers describe the same cameras, and say what they lack."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -12,6 +14,11 @@ from tests.model.scene_folders import small_rig
 LENSES = (None, Distortion("plumb_bob", (0.1, -0.2, 0.001, 0.002)), Distortion("equidistant", (0.1, 0.01, 0.0, 0.0)))
 RIG = small_rig(distortion=LENSES)
 KALIBR_NAMES = {"plumb_bob": "radtan", "equidistant": "equidistant"}
+
+
+def test_the_example_rig_can_be_read():
+    rig = read_rig_files([Path(__file__).parents[2] / "config" / "rig.example.yaml"])
+    assert rig.view_names == ("left", "centre", "right")
 
 
 def camchain(*, world=True):

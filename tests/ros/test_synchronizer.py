@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncmv4d_ros.synchronizer import NS, Drop, Synchronizer
+from syncmv4d_ros.stamps import NS
+from syncmv4d_ros.synchronizer import Drop, Synchronizer
 
 MS = NS // 1000
 SLOP_MS = 20

@@ -2,10 +2,12 @@
 
 import gc
 import queue
+import threading
 import weakref
 
 import pytest
 
+from syncmv4d_ros.engine import Cancelled
 from syncmv4d_ros.worker import MAX_QUEUED, Outcome, Request, Worker
 from tests.ros.behaviour import Behaviour
 from tests.ros.trivial_engine import TrivialEngine, observation_for
@@ -22,7 +24,7 @@ class Ending:
 
     def request(self, **options):
         return Request(
-            observe=lambda: observation_for(TrivialEngine()), finished=self.results.put,
+            observe=lambda stopped: observation_for(TrivialEngine()), finished=self.results.put,
             progress=lambda step, steps: self.steps.put((step, steps)), **options,
         )  # fmt: skip
 
@@ -127,6 +129,57 @@ def test_a_request_past_its_deadline_is_late_running_or_waiting(start, engines):
     engines[0].allow_step.release(100)
     assert running.result().outcome is Outcome.LATE
     assert waiting.result().outcome is Outcome.LATE
+
+
+def test_a_request_that_waits_is_late_at_its_deadline_while_another_runs(start, engines):
+    worker, running, waiting = start(gated=True), Ending(), Ending()
+    worker.submit(running.request())
+    worker.submit(waiting.request(deadline_s=0.1), queue=True)
+    assert waiting.result().outcome is Outcome.LATE
+    engines[0].allow_step.release(100)
+    assert running.result().outcome is Outcome.DONE
+
+
+def test_a_prediction_that_comes_after_its_cancel_is_not_used(start, engines):
+    worker, ending, used = start(gated=True), Ending(), queue.Queue()
+    request = ending.request(steps=1, finish=used.put)
+    worker.submit(request)
+    while not engines[0].steps_begun:
+        engines[0].released.wait(0.01)
+    worker.cancel(request)  # during the last step, after which an engine does not ask
+    engines[0].allow_step.release()
+    assert ending.result().outcome is Outcome.CANCELLED and used.empty()
+
+
+def test_a_request_that_waits_for_images_heeds_its_cancel_and_no_engine_is_blamed(start):
+    worker, ending, looking = start(grace_s=5.0), Ending(), queue.Queue()
+
+    def observe(stopped):
+        looking.put(True)
+        while not stopped():
+            looking_for_images.wait(0.01)
+        raise Cancelled("no image yet")
+
+    looking_for_images = threading.Event()
+    request = Request(observe=observe, finished=ending.results.put)
+    worker.submit(request)
+    looking.get(timeout=PATIENCE_S)
+    worker.cancel(request)
+    assert ending.result().outcome is Outcome.CANCELLED and worker.abandoned == 0
+
+
+def test_a_result_that_nobody_can_take_costs_nobody_else(start):
+    worker, next_one = start(), Ending()
+    taken = queue.Queue()
+
+    def gone(result):
+        taken.put(result)
+        raise RuntimeError("the client is gone")
+
+    worker.submit(Request(observe=lambda stopped: observation_for(TrivialEngine()), finished=gone))
+    taken.get(timeout=PATIENCE_S)
+    worker.submit(next_one.request(), queue=True)
+    assert next_one.result().outcome is Outcome.DONE and "the client is gone" in worker.last_error
 
 
 def test_an_engine_that_raises_fails_its_request_only(start, engines):
