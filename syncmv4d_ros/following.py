@@ -1,10 +1,17 @@
-"""A body's fitted poses -> a motion that an arm can follow from frame 0 on. numpy and scipy only; no ROS."""
+"""A body's fitted poses -> a motion that an arm can follow from frame 0 on. Messages are duck-typed; no ROS at import."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 from scipy.spatial.transform import Rotation, Slerp
+
+from syncmv4d_model.geometry import inverse
+
+QUATERNION_TOLERANCE = 1e-3
 
 
 def followable_motion(
@@ -31,7 +38,36 @@ def followable_motion(
     if len(sure) > 1:
         turns = Slerp(sure, Rotation.from_matrix(poses[sure, :3, :3]))
         whole[:, :3, :3] = turns(np.clip(frames, sure[0], sure[-1])).as_matrix()
-    first = whole[0]
-    back = np.eye(4)
-    back[:3, :3], back[:3, 3] = first[:3, :3].T, -first[:3, :3].T @ first[:3, 3]
-    return whole @ back
+    return whole @ inverse(whole[0])
+
+
+def received_motion(message: Any, name: str) -> Float64[np.ndarray, "T 4 4"]:
+    """followable_motion of one body of a RigidTrajectory. ValueError, with the numbers, for a message that is no plan."""
+    paths = [path for path in message.bodies if path.name == name]
+    if len(paths) != 1:
+        there = ", ".join(str(path.name) for path in message.bodies) or "none"
+        raise ValueError(f"the plan has {len(paths)} paths of {name!r}; its bodies: {there}")
+    path, frames = paths[0], int(message.num_frames)
+    lengths = {"poses": len(path.poses), "valid": len(path.valid), "rotation_valid": len(path.rotation_valid)}
+    if not all(length == frames for length in lengths.values()):
+        raise ValueError(f"the plan claims {frames} frames, its {name} has {lengths}")
+    valid = np.array([bool(flag) for flag in path.valid], bool)
+    poses = pose_matrices([pose for pose, flag in zip(path.poses, valid, strict=True) if flag])
+    whole = np.tile(np.eye(4), (frames, 1, 1))
+    whole[valid] = poses
+    return followable_motion(whole, valid, np.array([bool(flag) for flag in path.rotation_valid], bool))
+
+
+def pose_matrices(poses: Sequence[Any]) -> Float64[np.ndarray, "N 4 4"]:
+    """geometry_msgs/Pose as matrices. ValueError for numbers that are no pose."""
+    positions = np.array([[p.position.x, p.position.y, p.position.z] for p in poses]).reshape(-1, 3)
+    fields = [(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w) for p in poses]
+    quaternions = np.array(fields, np.float64).reshape(-1, 4)
+    norms = np.linalg.norm(quaternions, axis=-1)
+    for n, (position, norm) in enumerate(zip(positions, norms, strict=True)):
+        if not (np.isfinite(position).all() and abs(norm - 1) < QUATERNION_TOLERANCE):
+            raise ValueError(f"pose {n} is at {position.tolist()} with a quaternion of norm {norm:.3g}")
+    matrices = np.tile(np.eye(4), (len(poses), 1, 1))
+    if len(poses):
+        matrices[:, :3, :3], matrices[:, :3, 3] = Rotation.from_quat(quaternions).as_matrix(), positions
+    return matrices

@@ -28,6 +28,7 @@ from scipy.spatial.transform import Rotation, RotationSpline
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.geometry import inverse, transform
 from syncmv4d_sim.dataset import BuildOptions, make_sequence
+from syncmv4d_sim.hand import PALM
 from syncmv4d_sim.physics import (
     TARGET,
     TIMESTEP_S,
@@ -165,9 +166,7 @@ def _check_motion(motion: np.ndarray, frame_period_s: float) -> None:
         raise ValueError(f"the motion must start with the identity, is {start:.3g} off")
 
 
-def _palm_path(
-    motion: np.ndarray, frame_period_s: float, *, mocap_pos: np.ndarray, mocap_quat: np.ndarray
-) -> PalmPath:
+def _palm_path(motion: np.ndarray, frame_period_s: float, *, mocap_pos: np.ndarray, mocap_quat: np.ndarray) -> PalmPath:
     """The palm's pose at every time step. ValueError if it would travel farther than MAX_TRAVEL_M."""
     keys = np.eye(4)
     keys[:3, :3], keys[:3, 3] = Rotation.from_quat(mocap_quat, scalar_first=True).as_matrix(), mocap_pos
@@ -183,8 +182,8 @@ def _palm_path(
 
 def _judged(rollout: Rollout, observed: Observed, motion: np.ndarray, *, stroke_m: float) -> Outcome:
     scene = rollout.scene
-    tool, target, palm = (body_poses(rollout, name) for name in (TOOL, TARGET, "palm"))
-    in_palm = transform(inverse(palm), transform(tool, np.zeros((1, 3))))[:, 0]
+    tool, target, palm = (body_poses(rollout, name) for name in (TOOL, TARGET, PALM))
+    in_palm = (inverse(palm) @ tool)[:, :3, 3]
     commanded = motion @ tool[0]
     gaps_m = np.linalg.norm(tool[:, :3, 3] - commanded[:, :3, 3], axis=-1)
     turns_deg = [angle_deg(a[:3, :3].T @ b[:3, :3]) for a, b in zip(tool, commanded, strict=True)]
