@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from syncmv4d_ros.parameters import LARGEST, check_ranges, parameter
 SIMULATED = "syncmv4d_sim.cell:open_cell"
 
 
+@runtime_checkable
 class Outcome(Protocol):
     """What came of one plan."""
 
@@ -32,6 +33,7 @@ class Outcome(Protocol):
         ...
 
 
+@runtime_checkable
 class Cell(Protocol):
     """Cameras on a scene, and an arm in it. Not for use by two threads at the same time."""
 

@@ -23,9 +23,7 @@ def followable_motion(
     frame is taken as fitted: of a body of revolution, such as a cup, it tells which way it leans, and a turn about its own
     axis does no harm. ValueError unless frame 0 and at least one other are valid.
     """
-    if not len(poses) == len(valid) == len(rotation_valid):
-        raise ValueError(f"{len(poses)} poses with {len(valid)} and {len(rotation_valid)} valid flags")
-    if not valid.any() or not valid[0] or valid.sum() < 2:
+    if not valid[:1].all() or valid.sum() < 2:
         raise ValueError(
             f"{int(valid.sum())} of {len(valid)} poses are valid; frame 0 and at least one more are needed"
         )
