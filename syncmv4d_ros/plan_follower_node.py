@@ -141,6 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():  # else a callback met the end of its context, as SIGTERM leaves it
+            raise
     finally:
         if node is not None:
             node.stop()

@@ -131,6 +131,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():  # else a callback met the end of its context, as SIGTERM leaves it
+            raise
     finally:
         executor.shutdown(timeout_sec=2.0)
         rclpy.try_shutdown()

@@ -34,7 +34,8 @@ BEHIND_THE_DOOR = (
 )  # fmt: skip
 """Rooms of the model that a robot does not enter: it takes the leaves, results, observations and the predictor."""
 ROS_WITHOUT_RCLPY = (
-    "bag", "calibration", "definitions", "image_sets", "planning", "recorder", "recording", "track_messages",
+    "bag", "calibration", "cell", "definitions", "following", "image_sets", "planning", "recorder", "recording",
+    "track_messages",
 )  # fmt: skip
 
 NEVER = (
@@ -169,7 +170,11 @@ def test_modules_import_each_other_without_cycles():
 
 
 def test_leaves_and_the_command_start_without_torch_and_mujoco():
-    modules = [leaf for leaf in LEAVES if leaf in SOURCES] + ["syncmv4d_ros.engine", "syncmv4d_cli.main"]
+    modules = [leaf for leaf in LEAVES if leaf in SOURCES] + [
+        "syncmv4d_ros.engine",
+        "syncmv4d_ros.cell",
+        "syncmv4d_cli.main",
+    ]
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("torch", "mujoco", "diffusers", "transformers"))
     program = f"import sys; {blocked}import {', '.join(modules)}; sys.exit(syncmv4d_cli.main.main(['--help']))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)

@@ -28,6 +28,7 @@ from syncmv4d_ros.result_messages import read_point_tracks, trajectory_message  
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 TRIVIAL = {"cell": "tests.ros.trivial_cell:open_cell", "scene": 3, "height": 48, "width": 64}
 CELL = open_cell(split="test_1", scene=3, seed=1, height=48, width=64)
+ONE_THREAD = {"LP_NUM_THREADS": "1"}  # Mesa's software renderer would take every core
 CAMERAS, FOLLOWER = "syncmv4d_ros.sim_camera_node", "syncmv4d_ros.plan_follower_node"
 
 
@@ -211,10 +212,12 @@ def test_a_cell_that_cannot_be_made_ends_the_node_with_one_line(ros_domain, modu
 def test_the_truth_of_the_simulated_cell_is_carried_out_by_physics(listener):
     pytest.importorskip("mujoco", reason="MuJoCo is not installed here: pip install '.[sim]'")
     scene = {"scene": 1, "height": 64, "width": 64}
-    outcomes = listener.hear(String, "outcome")
-    remapped = ["-r", "tracks:=tracks_truth"]
-    with node_process(CAMERAS, *told(**scene)), node_process(FOLLOWER, *told(**scene, follow="tracks"), *remapped):
-        listener.until(lambda: outcomes, "outcome")
+    outcomes, truth = listener.hear(String, "outcome"), listener.hear(PointTracks, "tracks_truth")
+    follower = [FOLLOWER, *told(**scene, follow="tracks"), "-r", "tracks:=tracks_truth"]
+    with node_process(CAMERAS, *told(**scene), environment=ONE_THREAD):
+        listener.until(lambda: truth, "truth")
+        with node_process(*follower, environment=ONE_THREAD):
+            listener.until(lambda: outcomes, "outcome")
     outcome = json.loads(outcomes[0].data)
     assert outcome["success"], outcome["reason"]
     assert outcome["verb"] == "push" and outcome["target_moved_m"] > 0.02 and outcome["path_error_m"] < 0.02
