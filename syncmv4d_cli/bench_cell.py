@@ -130,11 +130,9 @@ def summary(trials: Iterable[Trial]) -> dict[str, dict[str, dict[str, int]]]:
 def table(trials: list[Trial], title: str) -> Table:
     """Successes by verb and method, and how far the tool was from its commanded path."""
     counted = summary(trials)
-    made = Table(title=title)
-    made.add_column("task")
+    made = Table("task", title=title, caption="tasks done, and the tool's mean distance from its commanded path")
     for method in counted:
-        made.add_column(f"{method}: done", justify="right")
-        made.add_column("path error cm", justify="right")
+        made.add_column(method, justify="right")
     verbs = [*dict.fromkeys(trial.verb for trial in trials), "all"]
     for verb in verbs:
         row = [verb]
@@ -142,8 +140,8 @@ def table(trials: list[Trial], title: str) -> Table:
             numbers = counted[method][verb]
             chosen = [t.path_error_cm for t in trials if t.method == method and verb in ("all", t.verb)]
             known = [error for error in chosen if not np.isnan(error)]
-            row.append(f"{numbers['successes']} of {numbers['scenes']}")
-            row.append(f"{np.mean(known):.1f}" if known else "-")
+            off = f"{np.mean(known):.1f} cm" if known else "-"
+            row.append(f"{numbers['successes']} of {numbers['scenes']}, {off}")
         made.add_row(*row, end_section=verb == verbs[-2])
     return made
 
