@@ -209,6 +209,23 @@ def test_a_cell_that_cannot_be_made_ends_the_node_with_one_line(ros_domain, modu
     assert line in run.stderr and "Traceback" not in run.stderr
 
 
+def test_a_task_goes_from_the_cells_cameras_through_the_generator_to_its_arm(listener, tmp_path):
+    outcomes, tracks = listener.hear(String, "outcome"), listener.hear(PointTracks, "tracks")
+    seen, tasks = listener.hear(PointTracks, "tracks_truth"), listener.node.create_publisher(String, "task", 10)
+    rig = tmp_path / "rig.yaml"
+    generator = ["tests.ros.trivial_generator", *told(cameras="[left, right]", rig_files=f"[{rig}]")]
+    with node_process(CAMERAS, *told(**TRIVIAL, rig_file=rig)):
+        listener.until(lambda: seen, "truth")
+        with node_process(*generator), node_process(FOLLOWER, *told(**TRIVIAL)):
+            listener.until(lambda: tasks.get_subscription_count() > 0, "generator")
+            tasks.publish(String(data="lift the box"))
+            listener.until(lambda: outcomes, "outcome")
+    outcome = json.loads(outcomes[0].data)
+    assert outcome["reason"] == "the box went elsewhere", "the trivial generator lifts whatever it sees"
+    assert (outcome["plan_task"], outcome["plan_id"]) == ("lift the box", tracks[0].plan_id)
+    assert outcome["frame_period_s"] == 0.125
+
+
 def test_the_truth_of_the_simulated_cell_is_carried_out_by_physics(listener):
     pytest.importorskip("mujoco", reason="MuJoCo is not installed here: pip install '.[sim]'")
     scene = {"scene": 1, "height": 64, "width": 64}
