@@ -10,8 +10,8 @@ the commanded motion, and what the tool then does to the target is left to conta
 - and, where that asks too little of an act: stir: the tool's tip went STIR_MIN_DEG around in the vessel; cut, dust, smear:
   the tool's working point travelled STROKE_MIN_M within NEAR_M of the target.
 
-The last two thresholds are about half of the least that 56 of the generator's own training scenes do (stir 389 deg, strokes
-0.099 m), and were fixed before anything was executed on a held-out split.
+The last two thresholds are about half of the least that the generator's own plans do in the first 56 scenes of `train` (stir
+389 deg, strokes 0.099 m), and were fixed before any plan was executed on a held-out split.
 """
 
 from __future__ import annotations
