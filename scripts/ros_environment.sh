@@ -31,4 +31,4 @@ command -v c++ >/dev/null 2>&1 || needed="g++"
 [ -z "$needed" ] || "$here/system_packages.sh" "$python" $needed || give_up "the messages cannot be built without $needed"
 
 cd "$here/.."
-$pip install -e '.[ros,test]'
+$pip install -e '.[ros,sim,test]'

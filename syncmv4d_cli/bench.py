@@ -1,4 +1,4 @@
-"""`syncmv4d bench model`: how long a joint-denoiser step, the closed loop and a whole request take. `bench codec`: its bound."""
+"""`syncmv4d bench`: model, how long steps, the closed loop and a request take; codec, its bound; cell, tasks done."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
 
 
@@ -43,10 +44,11 @@ def main(args: list[str]) -> int:
     benchmarks: dict[str, tuple[type, Callable[..., None]]] = {
         "model": (Model, bench_model),
         "codec": (Codec, bench_codec),
+        "cell": (Cell, bench_cell),
     }
     if args and args[0] in benchmarks:
         options, action = benchmarks[args[0]]
-        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}", description=__doc__))
+        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}", description=options.__doc__))
         return 0
     print(f"usage: syncmv4d bench {{{','.join(benchmarks)}}} [--help]")
     return 0 if args and args[0] in ("-h", "--help") else 2

@@ -1,4 +1,4 @@
-"""What this robot is: the generator node's parameters, declared with ranges and descriptions, read once into one dataclass."""
+"""What this robot is: a node's parameters, declared with ranges and descriptions, read once into one dataclass."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 LARGEST = 2**31 - 1
 MAX_STEPS = 1000
+Told = typing.TypeVar("Told")
 
 
 def parameter(default: Any, description: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -73,10 +74,7 @@ class GeneratorParameters:
                 raise ValueError(f"parameter {name} names {unknown[0]!r}, which is not among cameras: {names}")
         if not self.world_frame:
             raise ValueError("parameter world_frame is empty")
-        for field in dataclasses.fields(self):
-            low, value = field.metadata["low"], getattr(self, field.name)
-            if low is not None and not (math.isfinite(value) and low <= value <= field.metadata["high"]):
-                raise ValueError(f"parameter {field.name} must lie in [{low}, {field.metadata['high']}], got {value}")
+        check_ranges(self)
 
     @property
     def camera_names(self) -> tuple[str, ...]:
@@ -88,11 +86,19 @@ class GeneratorParameters:
         return tuple(path for path in self.rig_files if path)
 
 
-def declare(node: Any) -> None:
-    """Declare every parameter on a node, with its default, description and range."""
+def check_ranges(told: Any) -> None:
+    """ValueError naming the first parameter of a dataclass that is outside the range of its field."""
+    for field in dataclasses.fields(told):
+        low, value = field.metadata["low"], getattr(told, field.name)
+        if low is not None and not (math.isfinite(value) and low <= value <= field.metadata["high"]):
+            raise ValueError(f"parameter {field.name} must lie in [{low}, {field.metadata['high']}], got {value}")
+
+
+def declare(node: Any, kind: type = GeneratorParameters) -> None:
+    """Declare every parameter of a dataclass on a node, with its default, description and range."""
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-    for field in dataclasses.fields(GeneratorParameters):
+    for field in dataclasses.fields(kind):
         has_default = field.default is not dataclasses.MISSING
         default = field.default if has_default else typing.cast(Any, field.default_factory)()
         descriptor = ParameterDescriptor(description=field.metadata["description"], read_only=False)
@@ -104,8 +110,8 @@ def declare(node: Any) -> None:
         node.declare_parameter(field.name, default, descriptor)
 
 
-def read(node: Any) -> GeneratorParameters:
+def read(node: Any, kind: type[Told] = GeneratorParameters) -> Told:
     """All declared parameters at once. ValueError naming the one that is wrong."""
-    values = {field.name: node.get_parameter(field.name).value for field in dataclasses.fields(GeneratorParameters)}
+    values = {field.name: node.get_parameter(field.name).value for field in dataclasses.fields(typing.cast(Any, kind))}
     values = {name: list(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()}
-    return GeneratorParameters(**values)
+    return kind(**values)

@@ -6,6 +6,7 @@ gives the same result to the bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -22,6 +23,7 @@ NUM_FRAMES = 17
 FRAME_PERIOD_S = 0.125
 CLOSE_S = 0.5  # the tool is welded to the palm while the fingers close
 SETTLE_S = 0.25  # held by friction only, before the first frame
+OBSERVED_STEPS = 4  # from one look at the contacts to the next
 SQUEEZE = 1.25  # of the closing commands, once the tool is released
 
 DRIFT_LIMIT_M = 0.015
@@ -69,8 +71,16 @@ class Rollout:
         mujoco.mj_camlight(self.model, data)
 
 
+@dataclass(frozen=True)
+class PalmPath:
+    """Where the palm is led, one pose per time step from the settled grasp on."""
+
+    positions: Float[np.ndarray, "N 3"]  # world, metres
+    quaternions: Float[np.ndarray, "N 4"]  # unit, w first
+
+
 @dataclass
-class _Observed:
+class Observed:
     """What quality control needs to know about a run."""
 
     deepest_m: float = 0.0
@@ -112,12 +122,18 @@ def _smooth_grip(spec: mujoco.MjSpec, scene: Scene) -> None:
 
 def simulate(scene: Scene, *, frame_period_s: float = FRAME_PERIOD_S) -> Rollout | Rejection:
     """Run the scene for DURATION_S after the grasp has settled, recording the step nearest to every frame's time."""
+    model, data = grasped(scene)
+    rollout, observed = follow(scene, model, data, path=_planned_path(scene), frame_period_s=frame_period_s)
+    reason = flaw(rollout, observed)
+    return Rejection(reason) if reason else rollout
+
+
+def grasped(scene: Scene) -> tuple[mujoco.MjModel, mujoco.MjData]:
+    """The scene at frame 0: the tool settled in the hand, held by friction only; the palm's mocap body has not moved yet."""
     model = build_spec(scene).compile()
     data = mujoco.MjData(model)
     _grasp(model, data)
-    rollout, observed = _follow(scene, model, data, frame_period_s=frame_period_s)
-    reason = _flaw(rollout, observed)
-    return Rejection(reason) if reason else rollout
+    return model, data
 
 
 def _grip_from_palm(scene: Scene) -> np.ndarray:
@@ -135,28 +151,40 @@ def _grasp(model: mujoco.MjModel, data: mujoco.MjData) -> None:
     mujoco.mj_step(model, data, settling_steps)
 
 
-def _follow(
-    scene: Scene, model: mujoco.MjModel, data: mujoco.MjData, *, frame_period_s: float
-) -> tuple[Rollout, _Observed]:
-    """Lead the palm along the planned path, recording every frame."""
-    num_steps, num_frames = round(DURATION_S / TIMESTEP_S), round(DURATION_S / frame_period_s) + 1
+def follow(
+    scene: Scene,
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    *,
+    path: PalmPath,
+    frame_period_s: float,
+    watchers: Sequence[Callable[[mujoco.MjData], None]] = (),
+) -> tuple[Rollout, Observed]:
+    """Lead the palm along a path from where `grasped` left it, recording the step nearest to every frame's time.
+
+    `watchers` see the state after every OBSERVED_STEPS steps and must not change it.
+    """
+    num_steps = len(path.positions) - 1
+    num_frames = round(num_steps * TIMESTEP_S / frame_period_s) + 1
     recorded = {round(frame * frame_period_s / TIMESTEP_S) for frame in range(num_frames)}
-    positions, quaternions = _palm_path(scene, num_steps)
-    observed, states = _Observed(), []
+    observed, states = Observed(), []
     bodies = {name: model.body(name).id for name in (hand.PALM, TOOL, TARGET)}
     for step in range(num_steps + 1):
-        data.mocap_pos[0], data.mocap_quat[0] = positions[step], quaternions[step]
+        data.mocap_pos[0], data.mocap_quat[0] = path.positions[step], path.quaternions[step]
         if step in recorded:
             states.append((data.qpos.copy(), data.mocap_pos.copy(), data.mocap_quat.copy()))
-        if step % 4 == 0:
+        if step % OBSERVED_STEPS == 0:
             _observe(model, data, observed, bodies)
+            for watch in watchers:
+                watch(data)
         mujoco.mj_step(model, data)
     qpos, mocap_pos, mocap_quat = (np.stack(values) for values in zip(*states, strict=True))
     return Rollout(scene, model, qpos, mocap_pos, mocap_quat, frame_period_s), observed
 
 
-def _palm_path(scene: Scene, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """The palm's planned positions and quaternions at every step, interpolated between the plan's poses."""
+def _planned_path(scene: Scene) -> PalmPath:
+    """The palm's planned pose at every step, interpolated between the plan's poses."""
+    num_steps = round(DURATION_S / TIMESTEP_S)
     world_from_palm = scene.world_from_grip @ _grip_from_palm(scene)
     planned = np.zeros((len(world_from_palm), 4))
     for i, pose in enumerate(world_from_palm):
@@ -168,10 +196,10 @@ def _palm_path(scene: Scene, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
     share = (place - lower)[:, None]
     positions = (1 - share) * world_from_palm[lower, :3, 3] + share * world_from_palm[lower + 1, :3, 3]
     quaternions = (1 - share) * planned[lower] + share * planned[lower + 1]
-    return positions, quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True)
+    return PalmPath(positions, quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True))
 
 
-def _observe(model: mujoco.MjModel, data: mujoco.MjData, observed: _Observed, bodies: dict[str, int]) -> None:
+def _observe(model: mujoco.MjModel, data: mujoco.MjData, observed: Observed, bodies: dict[str, int]) -> None:
     observed.lag_m = max(observed.lag_m, float(np.linalg.norm(data.xpos[bodies[hand.PALM]] - data.mocap_pos[0])))
     if not data.ncon:
         return
@@ -180,11 +208,16 @@ def _observe(model: mujoco.MjModel, data: mujoco.MjData, observed: _Observed, bo
     if -distance[deepest] > observed.deepest_m:
         names = [model.body(model.geom_bodyid[geom]).name for geom in geoms[deepest]]
         observed.deepest_m, observed.deepest_pair = float(-distance[deepest]), " and ".join(names)
-    touching = np.sort(model.geom_bodyid[geoms], axis=1)
-    observed.touched |= bool((touching == sorted((bodies[TOOL], bodies[TARGET]))).all(1).any())
+    observed.touched |= in_contact(model, data, bodies[TOOL], bodies[TARGET])
 
 
-def _flaw(rollout: Rollout, observed: _Observed) -> str | None:
+def in_contact(model: mujoco.MjModel, data: mujoco.MjData, body: int, other: int) -> bool:
+    """Whether two bodies, given by their ids, touch at this moment."""
+    touching = np.sort(model.geom_bodyid[data.contact.geom], axis=1)
+    return bool((touching == sorted((body, other))).all(1).any())
+
+
+def flaw(rollout: Rollout, observed: Observed) -> str | None:
     """Quality control; the first reason to reject, or None."""
     if not np.isfinite(rollout.qpos).all():
         return "the simulation diverged"
@@ -194,7 +227,7 @@ def _flaw(rollout: Rollout, observed: _Observed) -> str | None:
     planned = inverse(hand.palm_from_grip(rollout.scene.hand, handle_radius_m=rollout.scene.tool.handle_radius_m))
     palm_from_plan = inverse(planned) @ rollout.scene.grip_from_tool
     start_m = np.linalg.norm(palm_from_tool[0, :3, 3] - palm_from_plan[:3, 3])
-    turn_deg = max(_angle_deg(palm_from_tool[0].T[:3, :3] @ pose[:3, :3]) for pose in palm_from_tool)
+    turn_deg = max(angle_deg(palm_from_tool[0].T[:3, :3] @ pose[:3, :3]) for pose in palm_from_tool)
     checks = [
         (start_m > DRIFT_LIMIT_M, f"the tool fell out of the grasp: {start_m * 1e3:.0f} mm before the first frame"),
         (slip_m > DRIFT_LIMIT_M, f"the tool slipped {slip_m * 1e3:.0f} mm in the hand"),
@@ -210,7 +243,7 @@ def _flaw(rollout: Rollout, observed: _Observed) -> str | None:
     )
 
 
-def _verb_flaw(rollout: Rollout, observed: _Observed, world_from_target: np.ndarray) -> str | None:
+def _verb_flaw(rollout: Rollout, observed: Observed, world_from_target: np.ndarray) -> str | None:
     verb = rollout.scene.verb
     tilt_deg = np.degrees(np.arccos(np.clip(world_from_target[:, 2, 2], -1, 1))).max()
     moved_m = np.linalg.norm(world_from_target[-1, :3, 3] - world_from_target[0, :3, 3])
@@ -220,13 +253,16 @@ def _verb_flaw(rollout: Rollout, observed: _Observed, world_from_target: np.ndar
         return "the tool never touched the target"
     if verb == "push" and moved_m < PUSH_MIN_M:
         return f"the push moved the target by {moved_m * 1e3:.0f} mm only"
-    landed = _balls_in_target(rollout, world_from_target[-1]) if rollout.scene.balls else POUR_MIN_BALLS
+    landed = balls_in_target(rollout, world_from_target[-1]) if rollout.scene.balls else POUR_MIN_BALLS
     if landed < POUR_MIN_BALLS:
         return f"{landed} of {len(rollout.scene.balls)} balls landed in the target"
     return None
 
 
-def _balls_in_target(rollout: Rollout, world_from_target: np.ndarray) -> int:
+def balls_in_target(rollout: Rollout, world_from_target: Float[np.ndarray, "4 4"]) -> int:
+    """How many balls lie in the target in the last frame; 0 where the scene has none."""
+    if not rollout.scene.balls:
+        return 0
     positions = np.stack([body_poses(rollout, f"ball_{i}")[-1, :3, 3] for i in range(len(rollout.scene.balls))])
     size = rollout.scene.target.size_m
     in_target = (positions - world_from_target[:3, 3]) @ world_from_target[:3, :3]
@@ -246,5 +282,6 @@ def body_poses(rollout: Rollout, name: str) -> Float[np.ndarray, "T 4 4"]:
     return poses
 
 
-def _angle_deg(rotation: np.ndarray) -> float:
+def angle_deg(rotation: Float[np.ndarray, "3 3"]) -> float:
+    """How far a rotation matrix turns, degrees."""
     return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))

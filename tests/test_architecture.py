@@ -34,7 +34,7 @@ BEHIND_THE_DOOR = (
 )  # fmt: skip
 """Rooms of the model that a robot does not enter: it takes the leaves, results, observations and the predictor."""
 WITHOUT_ROS = (
-    "bag", "camera_info", "conversions", "definitions", "hand_planning", "image_sets", "planning", "procrustes", "recorder",
+    "bag", "camera_info", "cell", "conversions", "definitions", "following", "hand_planning", "image_sets", "planning", "procrustes", "recorder",
     "recording", "rig", "stamps", "static_transforms", "symmetry", "synchronizer", "track_messages",
 )  # fmt: skip
 """Modules of syncmv4d_ros that bags and planners need where no ROS is: neither rclpy nor a message class."""
@@ -174,7 +174,11 @@ def test_modules_import_each_other_without_cycles():
 
 
 def test_leaves_and_the_command_start_without_torch_and_mujoco():
-    modules = [leaf for leaf in LEAVES if leaf in SOURCES] + ["syncmv4d_ros.engine", "syncmv4d_cli.main"]
+    modules = [leaf for leaf in LEAVES if leaf in SOURCES] + [
+        "syncmv4d_ros.engine",
+        "syncmv4d_ros.cell",
+        "syncmv4d_cli.main",
+    ]
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("torch", "mujoco", "diffusers", "transformers"))
     program = f"import sys; {blocked}import {', '.join(modules)}; sys.exit(syncmv4d_cli.main.main(['--help']))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)

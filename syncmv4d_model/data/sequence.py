@@ -42,6 +42,19 @@ class Sequence:
     frame_period_s: float
 
 
+def rig_of_sequence(sequence: Sequence) -> Rig:
+    """The cameras of a sequence that was not read without video."""
+    views, _, height, width = sequence.video.shape[:4]
+    return Rig(
+        view_names=sequence.view_names,
+        image_files=(None,) * views,
+        sizes=((width, height),) * views,
+        intrinsics=sequence.intrinsics.astype(np.float64),
+        camera_from_world=sequence.camera_from_world.astype(np.float64),
+        distortion=(None,) * views,
+    )
+
+
 def write_sequence(directory: Path, sequence: Sequence) -> None:
     """Write DIR/<split>/<sequence>, whole or not at all: lossless videos, rig.yaml, task.txt, truth.npz.
 
@@ -50,14 +63,7 @@ def write_sequence(directory: Path, sequence: Sequence) -> None:
     views, frames, height, width = sequence.video.shape[:4]
     if frames != sequence.positions.shape[1]:
         raise ValueError(f"{sequence.name}: {frames} frames of video but {sequence.positions.shape[1]} of tracks")
-    rig = Rig(
-        view_names=sequence.view_names,
-        image_files=(None,) * views,
-        sizes=((width, height),) * views,
-        intrinsics=sequence.intrinsics.astype(np.float64),
-        camera_from_world=sequence.camera_from_world.astype(np.float64),
-        distortion=(None,) * views,
-    )
+    rig = rig_of_sequence(sequence)
     truth = {key: getattr(sequence, key) for key in _TRUTH_KEYS if key != "video_size"}
     with atomic_directory(directory) as partial:
         write_rig(partial / RIG_FILE, rig)

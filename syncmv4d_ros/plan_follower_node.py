@@ -1,0 +1,156 @@
+"""Carries plans out in the cell, as any planner would: hears `trajectories` (or `tracks`), moves the tool, says what came of it.
+
+Publishes `outcome` (std_msgs/String, JSON, for late subscribers too): plan_id, task, success, reason, and what was measured. One
+thread carries out; callbacks only store, and the newest plan wins.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+from std_msgs.msg import String
+
+from syncmv4d.msg import PointTracks, RigidTrajectory
+from syncmv4d_model.data.atomic import write_bytes
+from syncmv4d_ros import parameters
+from syncmv4d_ros.cell import Cell, CellParameters, open_cell
+from syncmv4d_ros.following import followable_motion, received_motion
+from syncmv4d_ros.parameters import LARGEST, parameter
+from syncmv4d_ros.planning import fit_body
+from syncmv4d_ros.result_messages import read_point_tracks
+
+BODY = "tool"
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+ACKNOWLEDGED_S = 2.0
+SOURCES: dict[str, type] = {"trajectories": RigidTrajectory, "tracks": PointTracks}
+"""Topics that plans come on; remap as you like."""
+
+
+@dataclass(frozen=True)
+class FollowerParameters(CellParameters):
+    """The cell, and what to do in it."""
+
+    follow: str = parameter("trajectories", "What to follow: trajectories as they come, or tracks, fitted here.")
+    world_frame: str = parameter("world", "The cell's own frame; a plan in another one is refused.")
+    exit_after: int = parameter(0, "Exit after so many plans. 0: never.", low=0, high=LARGEST)
+    outcome_file: str = parameter("", "Where to write the newest outcome as JSON. Empty: nowhere.")
+
+    def __post_init__(self) -> None:
+        """ValueError naming the parameter."""
+        super().__post_init__()
+        if self.follow not in SOURCES:
+            raise ValueError(f"parameter follow must be one of {', '.join(SOURCES)}, got {self.follow!r}")
+
+
+class PlanFollowerNode(Node):
+    """Follows from construction until `stop`. `done` is set after exit_after plans. ValueError for parameters that make no cell."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("plan_follower", **options)
+        parameters.declare(self, FollowerParameters)
+        self.told = parameters.read(self, FollowerParameters)
+        self.cell: Cell = open_cell(self.told)
+        self.done: Future = Future()
+        self._outcomes = self.create_publisher(String, "outcome", LATCHED)
+        self._newest: Any = None
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._worker = threading.Thread(target=self._work, name="follower", daemon=True)
+        self._worker.start()
+        self.create_subscription(SOURCES[self.told.follow], self.told.follow, self._store, LATCHED)
+        self.get_logger().info(f"waiting for {self.told.follow} to do {self.cell.sequence.task!r}")
+
+    def stop(self) -> None:
+        """End the thread; a plan that is being carried out is finished first."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._worker.join()
+
+    def _store(self, message: Any) -> None:
+        with self._changed:
+            self._newest = message
+            self._changed.notify()
+
+    def _work(self) -> None:
+        count = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping or self._newest is not None)
+                if self._stopping:
+                    return
+                message, self._newest = self._newest, None
+            self._publish(self._carry_out(message))
+            count += 1
+            if count == self.told.exit_after:
+                self._outcomes.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_S))
+                self.done.set_result(None)
+                return
+
+    def _carry_out(self, message: Any) -> dict[str, object]:
+        """The outcome of one plan; a plan that cannot be followed has one too."""
+        known: dict[str, object] = {"plan_id": str(message.plan_id), "plan_task": str(message.task)}
+        try:
+            motion, period_s = self._motion(message)
+            outcome = self.cell.execute(motion, frame_period_s=period_s)
+        except ValueError as error:
+            return known | {"success": False, "reason": f"no plan: {error}"}
+        except Exception as error:  # whatever the cell does, the next plan is heard
+            return known | {"success": False, "reason": f"the cell failed: {type(error).__name__}: {error}"}
+        return known | outcome.as_dict()
+
+    def _motion(self, message: Any) -> tuple[np.ndarray, float]:
+        if (frame := str(message.header.frame_id)) != self.told.world_frame:
+            raise ValueError(f"it is in frame {frame!r}, the cell in {self.told.world_frame!r}")
+        if self.told.follow == "trajectories":
+            return received_motion(message, BODY), float(message.frame_period_s)
+        body = fit_body(read_point_tracks(message).points, BODY)
+        return followable_motion(body.poses, body.valid, body.rotation_valid), body.frame_period_s
+
+    def _publish(self, outcome: dict[str, object]) -> None:
+        text = json.dumps(outcome, allow_nan=False)
+        self._outcomes.publish(String(data=text))
+        if self.told.outcome_file:
+            write_bytes(Path(self.told.outcome_file), (text + "\n").encode())
+        told = "done" if outcome["success"] else f"not done: {outcome['reason']}"
+        self.get_logger().info(f"{str(outcome['plan_task'])[:80]!r}: {told}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`ros2 run syncmv4d plan_follower_node`: until exit_after plans, SIGINT or SIGTERM. Exit status 1 where there is no cell."""
+    rclpy.init(args=arguments)
+    executor, node = SingleThreadedExecutor(), None
+    try:
+        node = PlanFollowerNode()
+        executor.add_node(node)
+        executor.spin_until_future_complete(node.done)
+    except (ValueError, OSError) as error:
+        print(f"plan_follower_node: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:
+        if rclpy.ok():  # else a callback met the end of its context, as SIGTERM leaves it
+            raise
+    finally:
+        if node is not None:
+            node.stop()
+        executor.shutdown(timeout_sec=2.0)
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Fitted poses become a motion without gaps that moves anything attached to the body; what cannot be followed is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from syncmv4d_ros import cell
+from syncmv4d_ros.cell import CellParameters
+from syncmv4d_ros.following import followable_motion
+from tests.ros.moving_bodies import random_path
+
+TRIVIAL = "tests.ros.trivial_cell:open_cell"
+FRAMES = 9
+EVERY = np.ones(FRAMES, bool)
+seeds = st.integers(0, 2**31)
+
+
+def placed(motion: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Poses of a body that starts anywhere, in any orientation, and moves so."""
+    start = np.eye(4)
+    start[:3, :3], start[:3, 3] = Rotation.random(random_state=rng).as_matrix(), rng.uniform(-1, 1, 3)
+    return motion @ start
+
+
+@given(seeds)
+def test_a_valid_path_is_followed_exactly_wherever_the_body_frame_is(seed):
+    rng = np.random.default_rng(seed)
+    motion = random_path(rng, FRAMES)
+    np.testing.assert_allclose(followable_motion(placed(motion, rng), EVERY, EVERY), motion, atol=1e-9)
+
+
+@given(seeds, st.sets(st.integers(1, FRAMES - 2)))
+def test_gaps_are_bridged_between_the_frames_that_are_valid(seed, gaps):
+    rng = np.random.default_rng(seed)
+    motion = random_path(rng, FRAMES)  # turns and moves evenly: what a bridge should do
+    poses, valid = motion.copy(), EVERY.copy()
+    for gap in gaps:
+        poses[gap], valid[gap] = np.eye(4) * 77, False
+    np.testing.assert_allclose(followable_motion(poses, valid, valid), motion, atol=1e-9)
+
+
+def test_after_the_last_valid_frame_the_body_stays():
+    motion, valid = random_path(np.random.default_rng(0), FRAMES), EVERY.copy()
+    valid[6:] = False
+    followed = followable_motion(motion, valid, valid)
+    np.testing.assert_allclose(followed[6:], np.stack([motion[5]] * 3), atol=1e-9)
+
+
+def test_where_only_the_turn_is_unsure_the_position_counts():
+    motion, turn_valid = random_path(np.random.default_rng(1), FRAMES), EVERY.copy()
+    poses = motion.copy()
+    poses[4, :3, :3], turn_valid[4] = np.eye(3), False
+    np.testing.assert_allclose(followable_motion(poses, EVERY, turn_valid), motion, atol=1e-9)
+
+
+def test_a_body_whose_turn_is_never_sure_is_turned_as_fitted():
+    motion = random_path(np.random.default_rng(2), FRAMES)
+    np.testing.assert_allclose(followable_motion(motion, EVERY, ~EVERY), motion, atol=1e-9)
+
+
+@pytest.mark.parametrize("known", [[], [0], [1, 2, 3]])
+def test_a_path_without_its_start_or_without_a_second_pose_is_refused(known):
+    valid = np.zeros(FRAMES, bool)
+    valid[known] = True
+    with pytest.raises(ValueError, match=f"{len(known)} of {FRAMES} poses are valid"):
+        followable_motion(random_path(np.random.default_rng(3), FRAMES), valid, valid)
+
+
+def test_a_cell_is_loaded_by_name_and_told_its_numbers():
+    opened = cell.open_cell(CellParameters(cell=TRIVIAL, scene=7, height=40, width=64))
+    assert opened.sequence.name == "000007" and opened.sequence.video.shape[2:4] == (40, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_module:open_cell", "cannot be imported"),
+        ("tests.ros.trivial_cell:no_such_name", "is not one"),
+        ("tests.ros.trivial_cell:NOT_A_CELL", "is not one"),
+        ("tests.ros.trivial_cell", "is not one"),
+    ],
+)
+def test_a_cell_that_is_not_there_is_named(name, message):
+    with pytest.raises(ValueError, match=f"parameter cell.*{message}"):
+        cell.open_cell(CellParameters(cell=name))
+
+
+def test_a_parameter_out_of_range_names_itself():
+    with pytest.raises(ValueError, match="parameter height must lie in"):
+        CellParameters(height=8)
