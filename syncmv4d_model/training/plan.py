@@ -65,9 +65,9 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 NANO_PLAN = TrainingPlan(
     (
         StagePlan("joint_denoiser", steps=4000, time_shift=3.0, gradient_clip=10.0),
-        StagePlan("point_aligner", steps=500, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
-        StagePlan("closed_loop", steps=200, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
-        StagePlan("heads", steps=200, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=96),
+        StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
+        StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
+        StagePlan("heads", steps=150, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=64),
     )
 )
 
