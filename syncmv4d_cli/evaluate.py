@@ -47,6 +47,8 @@ class Options:
     """Seed of noise, anchors and intervals."""
     html: Path | None = None
     """Also write a self-contained HTML page here."""
+    markdown: Path | None = None
+    """Also write the metrics as a Markdown table here."""
     baselines_only: bool = False
     """Score the static and text-mean rows only; needs no model."""
 
@@ -157,7 +159,8 @@ def load_text_mean(checkpoint: Path | None, data: Path) -> TextMean | None:
 
 def write(report: Report, options: Options, console: Console) -> None:
     """Print the table and write what was asked for."""
-    from syncmv4d_model.evaluation.report import terminal_table, write_html
+    from syncmv4d_model.data.atomic import write_bytes
+    from syncmv4d_model.evaluation.report import markdown_table, terminal_table, write_html
 
     console.print(terminal_table(report))
     if options.json is not None:
@@ -166,6 +169,8 @@ def write(report: Report, options: Options, console: Console) -> None:
     if options.html is not None:
         write_html(report, options.html)
         console.print(f"page: {options.html}")
+    if options.markdown is not None:
+        write_bytes(options.markdown, markdown_table(report).encode())
 
 
 def _progress(console: Console) -> Progress:

@@ -71,7 +71,7 @@ class Nano:
 
     work: Path = Path("out/train-nano")
     """Folder for data, run and checkpoint."""
-    sequences: int = 2000
+    sequences: int = 2400
     """Training sequences to simulate."""
     scale: float = 1.0
     """Multiplies the plan's steps."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from syncmv4d_model.config import ModelConfig, from_dict, to_dict
 from syncmv4d_model.data.atomic import atomic_directory, restore
+from syncmv4d_model.networks.initialisation import init_from_nothing
 from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.networks.latents import PcaCodec
 from syncmv4d_model.networks.point_aligner import PointAligner
@@ -93,11 +94,13 @@ def build_components(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        joint_denoiser = JointDenoiser(config)
+        init_from_nothing(joint_denoiser)
         return Components(
             config=config,
             codec=codec if codec is not None else PcaCodec(config.codec, config.motion),
             text_encoder=TextEncoder(config.text, tokenizer),
-            joint_denoiser=JointDenoiser(config),
+            joint_denoiser=joint_denoiser,
             preconditioner=_preconditioner(config),
             point_aligner=PointAligner(config) if config.switches.aligner and config.switches.motion else None,
             statistics=Statistics(),

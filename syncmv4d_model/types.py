@@ -121,3 +121,11 @@ class AlignedTracks:
 
 TRACK_UNIT_M = 0.25
 """Metres per unit of normalised track coordinates."""
+
+
+@dataclass(frozen=True)
+class ExpectedError:
+    """Mean squared velocity error, per sample, of knowing nothing but the latents' spread; terms are divided by it."""
+
+    video: Float[Any, "B"]
+    motion: Float[Any, "B"]

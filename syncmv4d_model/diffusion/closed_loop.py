@@ -12,7 +12,7 @@ from torch import Tensor
 
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse, euler_step
 from syncmv4d_model.diffusion.losses import AlignerLoss, JointLoss, aligner_loss, joint_loss
-from syncmv4d_model.types import AlignedTracks, Anchors, CoarseTracks, JointVelocity, State
+from syncmv4d_model.types import AlignedTracks, Anchors, CoarseTracks, ExpectedError, JointVelocity, State
 
 Guidance = Float[Tensor, "B V C F h w"] | None
 
@@ -124,6 +124,7 @@ def algorithm_1(
     t: Float[Tensor, "B"],
     make_guidance: Callable[[State], Guidance],
     detach_coarse: bool,
+    expected: ExpectedError | None = None,
 ) -> tuple[JointLoss, AlignerLoss]:
     """Lines 6 to 12 of Algorithm 1 on a batch whose lines 1 to 3 (scale, pseudo video, latents) are cached."""
     noisy = State(  # line 6
@@ -138,6 +139,6 @@ def algorithm_1(
         coarse = loop.decode_denormalise(clean_motion, velocity.depth_scale, anchors)
     aligned = loop.point_aligner(noisy.tracks, coarse, anchors, t)  # line 11
     return (  # line 12
-        joint_loss(velocity, clean, noise, depth_scale),
+        joint_loss(velocity, clean, noise, depth_scale, expected=expected),
         aligner_loss(aligned, clean.tracks, noise.tracks, t),
     )

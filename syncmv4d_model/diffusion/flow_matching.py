@@ -45,11 +45,17 @@ def sampling_times(steps: int, *, shift: float) -> Float[Tensor, "steps_plus_one
 
 
 def sample_training_times(
-    batch: int, *, generator: torch.Generator, high_noise_share: float = 0.55, high_noise_from: float = 0.88
+    batch: int,
+    *,
+    generator: torch.Generator,
+    high_noise_share: float = 0.55,
+    high_noise_from: float = 0.88,
+    shift: float = 1.0,
 ) -> Float[Tensor, "B"]:
-    """Training times: uniform on [0, 1], but a share of them on [high_noise_from, 1], where image and text must explain
-    the motion because the noisy latents cannot (docs/decisions.md). A share of 0 is the paper's uniform.
+    """Training times: on [0, 1], moved towards noise by `shift` as sampling_times are, but a share of them uniform on
+    [high_noise_from, 1], where image and text must explain the motion because the noisy latents cannot
+    (docs/decisions.md). A share of 0 and a shift of 1 are the paper's uniform.
     """
     u = torch.rand(batch, generator=generator)
     high = torch.rand(batch, generator=generator) < high_noise_share
-    return torch.where(high, high_noise_from + (1 - high_noise_from) * u, u)
+    return torch.where(high, high_noise_from + (1 - high_noise_from) * u, shift * u / (1 + (shift - 1) * u))

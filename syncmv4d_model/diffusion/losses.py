@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from syncmv4d_model.types import AlignedTracks, JointVelocity, State
+from syncmv4d_model.types import AlignedTracks, ExpectedError, JointVelocity, State
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,32 @@ class AlignerLoss:
         return self.velocity + self.chamfer
 
 
-def joint_loss(velocity: JointVelocity, clean: State, noise: State, depth_scale: Float[Tensor, "B V 2"]) -> JointLoss:
+def joint_loss(
+    velocity: JointVelocity,
+    clean: State,
+    noise: State,
+    depth_scale: Float[Tensor, "B V 2"],
+    *,
+    expected: ExpectedError | None = None,
+) -> JointLoss:
     """Eq. 3: velocity errors of video and motion, and the error of the standardised depth scale.
 
     The video's latent frame 0 is given (the reference), so it is masked out of its term. Without motion its two terms are 0.
+    With `expected` a term is 1 at every time for a network that knows nothing; without, it is the paper's.
     """
-    video = functional.mse_loss(velocity.video[:, :, :, 1:], (noise.video - clean.video)[:, :, :, 1:])
+    one = torch.ones(len(clean.video), device=clean.video.device)
+    expected = expected or ExpectedError(one, one)
+    video = _squared(velocity.video[:, :, :, 1:], (noise.video - clean.video)[:, :, :, 1:], expected.video)
     nothing = video.new_zeros(())
     if velocity.motion is None:
         return JointLoss(video, nothing, nothing)
-    motion = functional.mse_loss(velocity.motion, noise.motion - clean.motion)
+    motion = _squared(velocity.motion, noise.motion - clean.motion, expected.motion)
     scale = nothing if velocity.depth_scale is None else functional.mse_loss(velocity.depth_scale, depth_scale)
     return JointLoss(video, motion, scale)
+
+
+def _squared(predicted: Float[Tensor, "B *d"], target: Float[Tensor, "B *d"], expected: Float[Tensor, "B"]) -> Tensor:
+    return ((predicted - target).square().flatten(1).mean(1) / expected).mean()
 
 
 def aligner_loss(

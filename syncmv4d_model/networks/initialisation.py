@@ -82,6 +82,14 @@ def init_from_wan(model: Any) -> None:
             nn.init.normal_(parameter, std=0.02)
 
 
+@torch.no_grad()
+def init_from_nothing(model: Any) -> None:
+    """For training without Wan's weights, where nothing has to be kept: tokens see the first frame from the start."""
+    if model.config.joint_denoiser.first_frame_added:
+        embedding = model.first_frame_embedding
+        nn.init.normal_(embedding.weight, std=embedding.weight[0].numel() ** -0.5)
+
+
 def _init_motion_path(model: Any) -> None:
     model.motion_modulator.time_embedder.load_state_dict(model.condition_embedder.time_embedder.state_dict())
     model.motion_modulator.time_proj.load_state_dict(model.condition_embedder.time_proj.state_dict())

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from syncmv4d_model.types import JointVelocity, State
+from syncmv4d_model.types import ExpectedError, JointVelocity, State
 
 SMALLEST_MOMENT = 1e-3
 
@@ -38,6 +38,13 @@ class Preconditioner(nn.Module):
             later = square[:, 1:].mean(1) if square.shape[1] > 1 else square[:, 0]
             moment.copy_(torch.stack([square[:, 0], later], dim=1).clamp(min=SMALLEST_MOMENT))
 
+    def expected_error(self, t: Float[Tensor, "B"], *, frames: int) -> ExpectedError:
+        """The error of an output of zero at time t, for `frames` latent frames; the video's first is given."""
+        return ExpectedError(
+            unexplained(self.video_moment, t, frames=frames, first=False),
+            unexplained(self.motion_moment, t, frames=frames, first=True),
+        )
+
     def forward(
         self, output: JointVelocity, state: State, *, t: Float[Tensor, "B"], still: Float[Tensor, "B V C F h w"]
     ) -> JointVelocity:
@@ -48,6 +55,16 @@ class Preconditioner(nn.Module):
         nothing = torch.zeros_like(state.motion)
         motion = velocity_about(output.motion, state.motion, mean=nothing, moment=self.motion_moment, t=t)
         return replace(output, video=video, motion=motion)
+
+
+def unexplained(moment: Float[Tensor, "C 2"], t: Float[Tensor, "B"], *, frames: int, first: bool) -> Float[Tensor, "B"]:
+    """Var[z_1 - z_0 | z_t] averaged over channels and `frames` latent frames, with or without the first: the squared
+    error of an output of zero.
+    """
+    time = t[:, None, None]
+    per_frame = (moment / (time**2 + (1 - time) ** 2 * moment)).mean(1)  # [B 2]
+    later = frames - 1
+    return (first * per_frame[:, 0] + later * per_frame[:, 1]) / (first + later)
 
 
 def velocity_about(

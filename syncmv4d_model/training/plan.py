@@ -30,6 +30,7 @@ class StagePlan:
     gradient_clip: float = 1.0
     ema_decay: float = 0.998
     high_noise_share: float = 0.55  # of training times, see flow_matching.sample_training_times
+    time_shift: float = 1.0  # of the other training times towards noise, as sampling does
     text_dropout: float = 0.1
     guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
@@ -63,10 +64,10 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 
 NANO_PLAN = TrainingPlan(
     (
-        StagePlan("joint_denoiser", steps=4500),
-        StagePlan("point_aligner", steps=600, learning_rate=1e-3, warmup_steps=50),
-        StagePlan("closed_loop", steps=250, learning_rate=1.5e-4, warmup_steps=30),
-        StagePlan("heads", steps=300, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=160),
+        StagePlan("joint_denoiser", steps=4000, time_shift=3.0, gradient_clip=10.0),
+        StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
+        StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
+        StagePlan("heads", steps=150, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=64),
     )
 )
 

@@ -16,7 +16,7 @@ from syncmv4d_model.diffusion.closed_loop import Denoised, algorithm_1, clean_gu
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse, sample_training_times, sampling_times
 from syncmv4d_model.diffusion.losses import aligner_loss, heads_loss, joint_loss
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
-from syncmv4d_model.types import Anchors, CoarseTracks, State
+from syncmv4d_model.types import Anchors, CoarseTracks, ExpectedError, State
 
 Losses = dict[str, Tensor]
 
@@ -77,6 +77,12 @@ class Drawn:
         return world(tracks, self.binding.condition.centres)
 
     @property
+    def expected(self) -> ExpectedError | None:
+        """What the joint loss is divided by; None trains on the paper's plain velocity errors."""
+        preconditioner, frames = self.binding.components.preconditioner, self.clean.video.shape[3]
+        return None if preconditioner is None else preconditioner.expected_error(self.t, frames=frames)
+
+    @property
     def depth_scale(self) -> Tensor:
         return standardised_scale(self.binding.components, self.batch.depth_scale)
 
@@ -96,7 +102,9 @@ class _Draw:
     def draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
         components, plan, size = self.components, self.plan, len(batch.texts)
         batch = batch.to(components.device)
-        t = sample_training_times(size, generator=generator, high_noise_share=plan.high_noise_share)
+        t = sample_training_times(
+            size, generator=generator, high_noise_share=plan.high_noise_share, shift=plan.time_shift
+        )
         keep = torch.rand(size, generator=generator) >= plan.text_dropout
         texts = [text if kept else "" for text, kept in zip(batch.texts, keep.tolist(), strict=True)]
         # the codec is causal: the reference's latent is the first of the video's
@@ -114,7 +122,7 @@ class _Draw:
     def joint_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
         drawn = self.draw(batch, generator)
         velocity = drawn.binding.joint_denoiser(drawn.noisy, drawn.t, None)
-        return vars(joint_loss(velocity, drawn.clean, drawn.noise, drawn.depth_scale))
+        return vars(joint_loss(velocity, drawn.clean, drawn.noise, drawn.depth_scale, expected=drawn.expected))
 
     def aligner_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
         """Warm-up without the joint denoiser: coarse tracks are read off true motion latents that noise has blurred."""
@@ -140,7 +148,7 @@ class _Draw:
 
         joint, aligner = algorithm_1(
             loop, drawn.clean, noise=drawn.noise, depth_scale=drawn.depth_scale, anchors=drawn.anchors, t=drawn.t,
-            make_guidance=make_guidance, detach_coarse=switches.detach_coarse,
+            make_guidance=make_guidance, detach_coarse=switches.detach_coarse, expected=drawn.expected,
         )  # fmt: skip
         return vars(joint) | {f"aligner_{name}": value for name, value in vars(aligner).items()}
 

@@ -19,7 +19,20 @@ def data(tmp_path_factory):
 
 def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys):
     asked = ["evaluate", "--data", str(data), "--split", "test_1", "--baselines-only"]
-    assert main([*asked, "--json", str(tmp_path / "report.json"), "--html", str(tmp_path / "page.html")]) == 0
+    assert (
+        main(
+            [
+                *asked,
+                "--json",
+                str(tmp_path / "report.json"),
+                "--html",
+                str(tmp_path / "page.html"),
+                "--markdown",
+                str(tmp_path / "table.md"),
+            ]
+        )
+        == 0
+    )
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["sequences"] == 2
     assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
@@ -27,6 +40,7 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert report["settings"]["checkpoint"] is None
     assert "text_mean_ratio" in capsys.readouterr().out
     assert (tmp_path / "page.html").read_text().endswith("</html>\n")
+    assert "| metric | mean | 95 % interval |" in (tmp_path / "table.md").read_text()
 
 
 def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys):

@@ -59,5 +59,7 @@ def test_training_times_favour_noise_by_the_share_asked_for():
     times = sample_training_times(40_000, generator=torch.Generator().manual_seed(0), high_noise_share=0.55)
     expected = 0.55 + 0.45 * 0.12
     assert (times >= 0.88).float().mean().item() == pytest.approx(expected, abs=0.02)
+    shifted = sample_training_times(40_000, generator=torch.Generator().manual_seed(0), high_noise_share=0.0, shift=3.0)
+    assert (shifted < 0.25).float().mean().item() == pytest.approx(0.1, abs=0.01)  # u < 0.1
     uniform = sample_training_times(40_000, generator=torch.Generator().manual_seed(0), high_noise_share=0.0)
     assert uniform.mean().item() == pytest.approx(0.5, abs=0.01)

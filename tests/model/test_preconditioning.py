@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
+from syncmv4d_model.diffusion.losses import joint_loss
 from syncmv4d_model.networks.preconditioning import Preconditioner, velocity_about
 from syncmv4d_model.types import JointVelocity, State
 
@@ -43,6 +44,23 @@ def test_an_untrained_network_answers_with_the_still_reference_at_pure_noise():
     velocity = preconditioner(output, State(noise, noise, None), t=t, still=still)
     torch.testing.assert_close(clean_estimate(noise, velocity.video, t), still)
     torch.testing.assert_close(clean_estimate(noise, velocity.motion, t), nothing)
+
+
+@pytest.mark.parametrize("t", [0.05, 0.5, 0.9, 1.0])
+def test_knowing_nothing_has_a_loss_of_one_at_every_time(t):
+    moment, mean = torch.tensor([0.04, 1.0, 3.0]), torch.zeros(B, V, C, F, H, W)
+    velocity, noisy, clean = gaussian_latents(moment, mean, t=t)
+    preconditioner, time = Preconditioner(C, C), torch.full((B,), t)
+    for both in (preconditioner.video_moment, preconditioner.motion_moment):
+        both.copy_(torch.stack([moment, moment], dim=1))
+    nothing = torch.zeros_like(noisy)
+    answer = preconditioner(JointVelocity(nothing, nothing, None), State(noisy, noisy, None), t=time, still=mean)
+    noise = State(velocity + clean, velocity + clean, None)
+    expected = preconditioner.expected_error(time, frames=F)
+    loss = joint_loss(answer, State(clean, clean, None), noise, torch.zeros(B, V, 2), expected=expected)
+    assert loss.video.item() == pytest.approx(1, abs=0.03) and loss.motion.item() == pytest.approx(1, abs=0.03)
+    plain = joint_loss(answer, State(clean, clean, None), noise, torch.zeros(B, V, 2))
+    assert plain.video.item() == pytest.approx(expected.video.item(), rel=0.03)
 
 
 def test_moments_are_measured_apart_for_the_first_latent_frame():
