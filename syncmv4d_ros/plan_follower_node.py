@@ -29,7 +29,7 @@ from syncmv4d_ros.cell import Cell, CellParameters, open_cell
 from syncmv4d_ros.following import followable_motion, received_motion
 from syncmv4d_ros.parameters import LARGEST, parameter
 from syncmv4d_ros.planning import fit_body
-from syncmv4d_ros.result_messages import read_point_tracks
+from syncmv4d_ros.track_messages import read_point_tracks
 
 BODY = "tool"
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -23,8 +23,9 @@ from std_msgs.msg import String  # noqa: E402
 from syncmv4d.msg import PointTracks, RigidTrajectory  # noqa: E402
 from syncmv4d_ros.camera_info import read_camera_info  # noqa: E402
 from syncmv4d_ros.conversions import read_image  # noqa: E402
-from syncmv4d_ros.result_messages import read_point_tracks, trajectory_message  # noqa: E402
+from syncmv4d_ros.result_messages import trajectory_message  # noqa: E402
 from syncmv4d_ros.sent_messages import header_message  # noqa: E402
+from syncmv4d_ros.track_messages import read_point_tracks  # noqa: E402
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 TRIVIAL = {"cell": "tests.ros.trivial_cell:open_cell", "scene": 3, "height": 48, "width": 64}
