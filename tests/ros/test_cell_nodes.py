@@ -114,7 +114,7 @@ def test_the_truth_reaches_those_who_come_late(listener):
         listener.until(lambda: truth, "truth")
     received = read_point_tracks(truth[0])
     assert (received.task, received.frame_id) == (CELL.sequence.task, "world")
-    np.testing.assert_array_equal(received.by_view().tracks, CELL.sequence.positions)
+    np.testing.assert_array_equal(received.by_view().positions, CELL.sequence.positions)
 
 
 def test_a_true_plan_is_carried_out_and_the_follower_leaves_with_its_outcome_written(listener, tmp_path):
