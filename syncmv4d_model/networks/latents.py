@@ -13,7 +13,12 @@ from torch import nn
 
 from syncmv4d_model.config import CodecConfig, MotionConfig, check_num_frames
 from syncmv4d_model.motion.pseudo_video import EXACT, IdentityNoise
-from syncmv4d_model.networks.motion_channels import from_motion_channels, to_motion_channels, with_background_filled
+from syncmv4d_model.networks.motion_channels import (
+    ALPHA_FOREGROUND,
+    from_motion_channels,
+    to_motion_channels,
+    with_background_filled,
+)
 
 
 class Codec(Protocol):
@@ -81,7 +86,7 @@ class BlockCode(nn.Module):
 
     def blocks(self, video: Float[torch.Tensor, "N T H W Ci"]) -> tuple[torch.Tensor, torch.Tensor]:
         """Blocks of the first frame [N 1 h w P1] and of the groups after it [N F-1 h w P]."""
-        return self._cut(video[:, :1], 1), self._cut(video[:, 1:], self.group)
+        return self._filled(self._cut(video[:, :1], 1)), self._filled(self._cut(video[:, 1:], self.group))
 
     def encode(self, video: Float[torch.Tensor, "N T H W Ci"]) -> Float[torch.Tensor, "N C F h w"]:
         check_num_frames(video.shape[1], self.group)
@@ -89,20 +94,42 @@ class BlockCode(nn.Module):
             raise ValueError(
                 f"height and width must be multiples of {self.stride}, got {video.shape[2]} x {video.shape[3]}"
             )
-        first, later = self.blocks(video)
-        return torch.cat([self.first.encode(first), self.later.encode(later)], dim=1).movedim(-1, 1)
+        parts = ((video[:, :1], 1, self.first), (video[:, 1:], self.group, self.later))
+        codes = [self._encoded(self._cut(part, length), basis) for part, length, basis in parts]
+        return torch.cat(codes, dim=1).movedim(-1, 1)
 
     def decode(self, latents: Float[torch.Tensor, "N C F h w"]) -> Float[torch.Tensor, "N T H W Ci"]:
         blocks = latents.movedim(1, -1)
-        first, later = self.first.decode(blocks[:, :1]), self.later.decode(blocks[:, 1:])
+        first, later = self._decoded(blocks[:, :1], self.first), self._decoded(blocks[:, 1:], self.later)
         return torch.cat([self._join(first, 1), self._join(later, self.group)], dim=1)
+
+    def _encoded(self, blocks: torch.Tensor, basis: BlockBasis) -> torch.Tensor:
+        """Codes of blocks; of motion only those with foreground, for nothing drawn is the zero code."""
+        if not self.fill:
+            return basis.encode(blocks)
+        drawn = (blocks[..., self.image_channels - 1 :: self.image_channels] != 0).any(-1)  # alpha
+        codes = blocks.new_zeros(*drawn.shape, len(basis.basis))
+        codes[drawn] = basis.encode(with_background_filled(blocks[drawn]))
+        return codes
+
+    def _decoded(self, codes: torch.Tensor, basis: BlockBasis) -> torch.Tensor:
+        """Blocks of codes; of motion only those with foreground, found by their alpha alone, for the rest is background."""
+        if not self.fill:
+            return basis.decode(codes)
+        alpha = slice(self.image_channels - 1, None, self.image_channels)
+        drawn = (codes @ (basis.basis[:, alpha] * basis.scale[:, None]) + basis.mean[alpha] > ALPHA_FOREGROUND).any(-1)
+        blocks = codes.new_zeros(*drawn.shape, len(basis.mean))
+        blocks[drawn] = basis.decode(codes[drawn])
+        return blocks
+
+    def _filled(self, blocks: torch.Tensor) -> torch.Tensor:
+        return with_background_filled(blocks) if self.fill else blocks
 
     def _cut(self, video: torch.Tensor, length: int) -> torch.Tensor:
         stride = self.stride
         split = video.unflatten(3, (-1, stride)).unflatten(2, (-1, stride)).unflatten(1, (-1, length))
         # [N F t h s w s C] -> [N F h w t s s C]
-        blocks = split.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4)
-        return with_background_filled(blocks) if self.fill else blocks
+        return split.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4)
 
     def _join(self, blocks: torch.Tensor, length: int) -> torch.Tensor:
         split = blocks.unflatten(4, (length, self.stride, self.stride, self.image_channels))

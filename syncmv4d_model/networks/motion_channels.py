@@ -28,10 +28,9 @@ def to_motion_channels(
 ) -> Float[torch.Tensor, "N T H W 4"]:
     """(alpha du, alpha dv, alpha depth, alpha) of a pseudo video in [0, 1]."""
     alpha = foreground(pseudo_video, motion)[..., None].to(pseudo_video)
-    values = without_floor(pseudo_video, motion)
-    pixel, size = _pixel_grid(pseudo_video)
-    offset = (values[..., :2] * size - 0.5 - pixel) / OFFSET_PX
-    return torch.cat([offset * alpha, DEPTH_WEIGHT * values[..., 2:] * alpha, alpha], dim=-1)
+    scale, origin = _affine(pseudo_video)
+    values = torch.addcmul(origin, without_floor(pseudo_video, motion), scale)
+    return torch.cat([values * alpha, alpha], dim=-1)
 
 
 def with_background_filled(blocks: Float[torch.Tensor, "*n P"]) -> Float[torch.Tensor, "*n P"]:
@@ -47,17 +46,16 @@ def from_motion_channels(
     channels: Float[torch.Tensor, "N T H W 4"], motion: MotionConfig
 ) -> Float[torch.Tensor, "N T H W 3"]:
     """The pseudo video in [0, 1]; background, where alpha is at most a half, is exactly 0."""
-    pixel, size = _pixel_grid(channels)
-    identity = (channels[..., :2] * OFFSET_PX + pixel + 0.5) / size
-    plain = torch.cat([identity, channels[..., 2:3] / DEPTH_WEIGHT], dim=-1).clamp(0, 1)
+    scale, origin = _affine(channels)
+    plain = ((channels[..., :3] - origin) / scale).clamp(0, 1)
     drawn = motion.foreground_floor + (1 - motion.foreground_floor) * plain
-    return torch.where(channels[..., 3:] > ALPHA_FOREGROUND, drawn, 0)
+    return drawn * (channels[..., 3:] > ALPHA_FOREGROUND)
 
 
-def _pixel_grid(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every pixel's (u, v) [H W 2] and the image size (W, H)."""
+def _affine(frames: torch.Tensor) -> tuple[Float[torch.Tensor, "3"], Float[torch.Tensor, "H W 3"]]:
+    """(scale, origin) with channels = values * scale + origin, for values (u_0, v_0, depth) in [0, 1]."""
     height, width = frames.shape[2:4]
-    column = torch.arange(width, device=frames.device, dtype=frames.dtype)
-    row = torch.arange(height, device=frames.device, dtype=frames.dtype)
-    pixel = torch.stack([column.expand(height, width), row[:, None].expand(height, width)], dim=-1)
-    return pixel, torch.stack([frames.new_tensor(width), frames.new_tensor(height)])
+    column = torch.arange(width, device=frames.device, dtype=frames.dtype).expand(height, width)
+    row = torch.arange(height, device=frames.device, dtype=frames.dtype)[:, None].expand(height, width)
+    origin = torch.stack([-(column + 0.5) / OFFSET_PX, -(row + 0.5) / OFFSET_PX, torch.zeros_like(column)], dim=-1)
+    return frames.new_tensor([width / OFFSET_PX, height / OFFSET_PX, DEPTH_WEIGHT]), origin
