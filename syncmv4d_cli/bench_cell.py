@@ -157,10 +157,15 @@ def _scene_trials(index: int, built: Any, sources: dict[str, TracksOf]) -> Itera
 
 def _still_sources(methods: Iterable[str]) -> Iterator[tuple[str, TracksOf]]:
     """The methods that need no model."""
+    from syncmv4d_ros.planning import exact_points
+
     if "truth" in methods:
-        yield "truth", lambda sequence: _points(sequence, sequence.positions)
+        yield "truth", lambda sequence: exact_points(sequence, sequence.positions)
     if "static" in methods:
-        yield "static", lambda sequence: _points(sequence, np.repeat(sequence.positions[:, :1], _frames(sequence), 1))
+        yield (
+            "static",
+            lambda sequence: exact_points(sequence, np.repeat(sequence.positions[:, :1], _frames(sequence), 1)),
+        )
 
 
 def _generator(options: Cell) -> tuple[Any, TracksOf]:
@@ -173,13 +178,6 @@ def _generator(options: Cell) -> tuple[Any, TracksOf]:
     predictor = Predictor.load(options.checkpoint or BUNDLED_NANO, device=options.device)
     seed, steps = options.sample_seed, options.steps
     return predictor, lambda sequence: points_of(predictor.predict(observation_of(sequence), seed=seed, steps=steps))
-
-
-def _points(sequence: Sequence, positions: np.ndarray) -> TrackedPoints:
-    from syncmv4d_ros.planning import flattened
-
-    exact = np.zeros(sequence.visible.shape, np.float32)
-    return flattened(positions, sequence.visible, exact, sequence.label, frame_period_s=sequence.frame_period_s)
 
 
 def _frames(sequence: Sequence) -> int:

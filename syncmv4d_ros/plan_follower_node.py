@@ -18,7 +18,6 @@ import rclpy
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from std_msgs.msg import String
 
@@ -29,10 +28,10 @@ from syncmv4d_ros.cell import Cell, CellParameters, open_cell
 from syncmv4d_ros.following import followable_motion, received_motion
 from syncmv4d_ros.parameters import LARGEST, parameter
 from syncmv4d_ros.planning import fit_body
+from syncmv4d_ros.qos import LATCHED
 from syncmv4d_ros.track_messages import read_point_tracks
 
 BODY = "tool"
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ACKNOWLEDGED_S = 2.0
 SOURCES: dict[str, type] = {"trajectories": RigidTrajectory, "tracks": PointTracks}
 """Topics that plans come on; remap as you like."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
+from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.types import LABELS
 from syncmv4d_ros.procrustes import distances, robust_motion
 from syncmv4d_ros.symmetry import is_body_of_revolution
@@ -99,6 +100,12 @@ def flattened(
         label=label.reshape(-1),
         frame_period_s=frame_period_s,
     )
+
+
+def exact_points(sequence: Sequence, positions: Float[np.ndarray, "V T K 3"]) -> TrackedPoints:
+    """A sequence's points at `positions` (world, m) without any doubt about them: the truth's own, or what is made of it."""
+    exact = np.zeros(sequence.visible.shape, np.float32)
+    return flattened(positions, sequence.visible, exact, sequence.label, frame_period_s=sequence.frame_period_s)
 
 
 def body_trajectories(points: TrackedPoints, symmetric: Collection[str] = ()) -> list[BodyTrajectory]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
@@ -18,6 +18,7 @@ from syncmv4d_ros.camera_streams import Reference
 from syncmv4d_ros.hand_planning import hand_trajectory
 from syncmv4d_ros.parameters import GeneratorParameters
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, body_trajectories
+from syncmv4d_ros.qos import LATCHED
 from syncmv4d_ros.result_messages import (
     multi_view_video_message,
     parts_of,
@@ -30,9 +31,6 @@ from syncmv4d_ros.result_messages import (
 from syncmv4d_ros.sent_messages import header_message
 from syncmv4d_ros.viewer_messages import marker_array_message, point_cloud_message, replay_messages
 
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)  # a planner that starts later gets the newest result
 REPLAY_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 

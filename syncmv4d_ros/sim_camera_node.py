@@ -16,7 +16,7 @@ import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from syncmv4d.msg import PointTracks
@@ -26,12 +26,12 @@ from syncmv4d_model.geometry import inverse
 from syncmv4d_ros import parameters
 from syncmv4d_ros.cell import CellParameters, open_cell
 from syncmv4d_ros.parameters import parameter
-from syncmv4d_ros.planning import flattened
+from syncmv4d_ros.planning import exact_points
+from syncmv4d_ros.qos import LATCHED
 from syncmv4d_ros.recorder import optical_frame
 from syncmv4d_ros.result_messages import point_tracks_message, pose_messages
 from syncmv4d_ros.sent_messages import camera_info_message, header_message, image_message
 
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAMERA_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)  # heard by best-effort subscribers too
 
 
@@ -109,10 +109,7 @@ class SimCameraNode(Node):
 
 def truth_message(sequence: Sequence, header: Any) -> PointTracks:
     """A sequence's exact tracks; their deviation is 0 and their plan_id is the sequence's name."""
-    exact = np.zeros(sequence.visible.shape, np.float32)
-    points = flattened(
-        sequence.positions, sequence.visible, exact, sequence.label, frame_period_s=sequence.frame_period_s
-    )
+    points = exact_points(sequence, sequence.positions)
     return point_tracks_message(
         points, header, view_names=sequence.view_names, task=sequence.task, plan_id=sequence.name
     )
