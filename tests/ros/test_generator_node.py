@@ -46,11 +46,12 @@ def test_a_task_on_the_topic_is_answered_on_the_topics(client):
 def test_a_cancel_takes_effect_within_one_step(client):
     handle, feedback, future = client.ask("slow down", steps=50)
     client.until(lambda: any(f.stage == "denoise" for f in feedback), "first step")
-    handle.cancel_goal_async()
+    cancelled = handle.cancel_goal_async()
+    client.until(cancelled.done, "answer to the cancel")
+    steps_before = sum(f.stage == "denoise" for f in feedback)
     client.until(future.done, "result")
-    steps_at_cancel = sum(f.stage == "denoise" for f in feedback)
     assert future.result().status == CANCELED and not future.result().result.success
-    assert steps_at_cancel <= 4 and not client.heard["tracks"]
+    assert sum(f.stage == "denoise" for f in feedback) <= steps_before + 1 and not client.heard["tracks"]
     client.works()
 
 
@@ -79,7 +80,7 @@ def test_the_newest_request_wins_and_a_queued_one_waits(client):
 )
 def test_an_engine_that_fails_or_hangs_costs_its_request_only(client, task, message):
     goal = Generate.Goal()
-    goal.deadline.nanosec = 300_000_000
+    goal.deadline.sec = 2  # time enough for the images to arrive, so that the engine is what is late
     status, result = client.answer(task, deadline=goal.deadline)
     assert status == ABORTED and message in result.message
     client.says(message)
