@@ -1,4 +1,4 @@
-"""`syncmv4d demo`: one scene that the model has never seen, generated, compared with the truth, and shown."""
+"""`syncmv4d demo`: one scene that the model has never seen, generated, compared with the truth, and shown; or carried out by a robot arm."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ from rich.console import Console
 
 @dataclass(frozen=True)
 class Options:
-    """Simulate one unseen scene, generate its videos and tracks, score them, and say where to look."""
+    """Simulate one unseen scene, generate its videos and tracks, score them, and say where to look.
 
-    out: Path = Path("out/demo")
-    """Folder for the scene, the prediction and the report."""
+    With --cell, the whole line over ROS 2: simulated cameras, the generator node and an arm that carries out what was generated run as
+    processes of their own, in a DDS domain of their own. The arm holds the tool by friction only, and tells what came of it; a second
+    one is given the true motion. Everything is recorded as a bag. Needs the extras ros, sim and eval (and model, for the engines here).
+    """
+
+    cell: bool = False
+    """Over ROS 2, with an arm in a simulated robot cell."""
+    attach: bool = False
+    """With --cell: join nodes that run already in this ROS_DOMAIN_ID (launch/demo.launch.py starts them), whose cameras have written OUT/rig.yaml."""
+    out: Path | None = None
+    """Folder for everything that is made (default: out/demo, with --cell out/demo/cell)."""
+    engine: str = "eager"
+    """How the network runs; with --cell an engine of the generator node."""
     checkpoint: Path | None = None
     """Checkpoint folder (default: the bundled nano)."""
     split: str = "test_1"
@@ -33,7 +44,37 @@ class Options:
 
 def main(args: list[str]) -> int:
     """Entry of `syncmv4d demo`."""
-    options = tyro.cli(Options, args=args, prog="syncmv4d demo", description=__doc__)
+    options = tyro.cli(Options, args=args, prog="syncmv4d demo")
+    for name, least in {"scene": 0, "seed": 0, "sample_seed": 0, "steps": 1}.items():
+        if (value := getattr(options, name)) is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+    if options.cell:
+        return over_ros(options)
+    if options.attach:
+        raise ValueError("--attach is of --cell")
+    return offline(options, options.out or Path("out/demo"))
+
+
+def over_ros(options: Options) -> int:
+    """The run with nodes; errors as demo_cell."""
+    from syncmv4d_cli.demo_cell import demo_cell
+    from syncmv4d_ros.cell_run import CellNodes
+
+    scene = {"split": options.split, "scene": options.scene, "seed": options.seed}
+    checkpoint = str(options.checkpoint.resolve()) if options.checkpoint is not None else ""
+    nodes = CellNodes(scene, engine=options.engine, checkpoint=checkpoint)
+    out = options.out or Path("out/demo/cell")
+    return demo_cell(
+        None if options.attach else nodes,
+        out,
+        seed=options.sample_seed,
+        steps=options.steps or 0,
+        checkpoint=options.checkpoint,
+    )
+
+
+def offline(options: Options, out: Path) -> int:
+    """The run in this process. ValueError for an engine or split that is not known."""
     from syncmv4d_cli.evaluate import load_text_mean
     from syncmv4d_cli.generate import generate_for_sequence
     from syncmv4d_model.checkpoint import BUNDLED_NANO
@@ -44,21 +85,18 @@ def main(args: list[str]) -> int:
     from syncmv4d_sim.dataset import BuildOptions, make_sequence
 
     console, started = Console(), time.perf_counter()
-    for name in ("scene", "seed"):
-        if getattr(options, name) < 0:
-            raise ValueError(f"--{name} must be at least 0, got {getattr(options, name)}")
     data = (
-        options.out / "data" / f"seed_{options.seed}_scene_{options.scene}"
+        out / "data" / f"seed_{options.seed}_scene_{options.scene}"
     )  # another scene is not scored with this one
     truth, _ = make_sequence(options.scene, BuildOptions(split=options.split, seed=options.seed))
     sequence = data / options.split / truth.name
     write_sequence(sequence, truth)
     built = time.perf_counter()
     checkpoint = options.checkpoint or BUNDLED_NANO
-    predictor = Predictor.load(checkpoint)
+    predictor = Predictor.load(checkpoint, engine=options.engine)
     loaded = time.perf_counter()
     console.print(f"[bold]{truth.task}[/]")
-    generate_for_sequence(predictor, sequence, options.out, seed=options.sample_seed, steps=options.steps)
+    generate_for_sequence(predictor, sequence, out, seed=options.sample_seed, steps=options.steps)
     generated = time.perf_counter()
     report = evaluate(
         predictor,
@@ -68,8 +106,8 @@ def main(args: list[str]) -> int:
         steps=options.steps,
         text_mean=load_text_mean(checkpoint, data),
     )
-    report.write_json(options.out / "metrics.json")
-    write_html(report, options.out / "report.html")
+    report.write_json(out / "metrics.json")
+    write_html(report, out / "report.html")
     console.print(terminal_table(report))
     stages = {
         "simulate": built - started,
@@ -81,5 +119,5 @@ def main(args: list[str]) -> int:
     console.print(
         "  ".join(f"{name} {seconds:.1f} s" for name, seconds in stages.items()) + f"  memory {peak_gib:.2f} GiB"
     )
-    console.print(f"Look at [bold]{options.out}/preview.png[/], preview.mp4, report.html; tracks are in tracks.npz.")
+    console.print(f"Look at [bold]{out}/preview.png[/], preview.mp4, report.html; tracks are in tracks.npz.")
     return 0

@@ -90,7 +90,7 @@ def match_truth(prediction: Prediction, fit: Fit, sequence: Sequence) -> Truth:
 def prediction_overlays(prediction: Prediction, observation: Observation) -> list[Overlay]:
     """The generated tracks, each in its own view."""
     views, frames, count = prediction.tracks.shape[:3]
-    kept = _thinned(count)
+    kept = thinned(count)
     pixels = project_tracks(prediction.tracks, observation.intrinsics, observation.camera_from_world)
     return [
         Overlay(pixels[v][:, kept], prediction.visible[v][:, kept], prediction.label[v][kept]) for v in range(views)
@@ -102,7 +102,7 @@ def truth_overlays(truth: Truth) -> list[Overlay]:
     sequence, overlays = truth.sequence, []
     pixels = project_tracks(sequence.positions, sequence.intrinsics, sequence.camera_from_world)
     for view, (match, same) in enumerate(zip(truth.match, truth.same, strict=True)):
-        kept = _thinned(len(match))
+        kept = thinned(len(match))
         chosen = match[kept][same[kept]]
         overlays.append(
             Overlay(pixels[view][:, chosen], sequence.visible[view][:, chosen], sequence.label[view][chosen])
@@ -208,7 +208,7 @@ def _draw_point(draw: ImageDraw.ImageDraw, at: np.ndarray, colour: tuple[int, in
     draw.ellipse([at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius], fill=fill)
 
 
-def _thinned(count: int) -> np.ndarray:
+def thinned(count: int) -> np.ndarray:
     """At most MAX_POINTS indices, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, MAX_POINTS)).astype(int)) if count else np.zeros(0, int)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -82,7 +82,7 @@ def write_prediction(
         save_tracks(stage / TRACKS_FILE, tracks_of(prediction, observation, fit, checkpoint=checkpoint))
         if preview is not None:
             (stage / "preview.mp4").write_bytes(encode_video(preview.frames, frame_period_s=period, crf=20))
-            _save_png(stage / "preview.png", preview.still)
+            save_png(stage / "preview.png", preview.still)
         if rerun:
             save_rerun(stage / "prediction.rrd", prediction, observation)
         names = sorted(path.name for path in stage.iterdir())
@@ -110,7 +110,7 @@ def tracks_of(prediction: Prediction, observation: Observation, fit: Fit, *, che
     )
 
 
-def save_tracks(path: Path, tracks: Tracks) -> None:
+def save_tracks(path: Path | BinaryIO, tracks: Tracks) -> None:
     """Write tracks.npz. For a name that readers look at, write inside atomic.atomic_file."""
     np.savez_compressed(path, **vars(tracks))
 
@@ -198,7 +198,8 @@ def save_rerun(path: Path, prediction: Prediction, observation: Observation) -> 
     recording.disconnect()
 
 
-def _save_png(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
+def save_png(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Write a picture; OSError."""
     from PIL import Image
 
     Image.fromarray(image).save(path, format="PNG")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_ros.parameters import LARGEST, check_ranges, parameter
@@ -44,6 +44,15 @@ class Cell(Protocol):
 
     def execute(self, motion: Float[np.ndarray, "T 4 4"], *, frame_period_s: float) -> Outcome:
         """Move the tool by motion[n] = world_from_tool[n] @ inverse(world_from_tool[0]). ValueError for no such motion."""
+        ...
+
+
+@runtime_checkable
+class FilmingCell(Cell, Protocol):
+    """A cell whose cameras can be asked what they saw of the newest execution."""
+
+    def film(self) -> UInt8[np.ndarray, "V T H W 3"]:
+        """A picture per view of `sequence` and frame of the motion that was executed."""
         ...
 
 

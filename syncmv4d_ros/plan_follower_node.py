@@ -1,7 +1,7 @@
 """Carries plans out in the cell, as any planner would: hears `trajectories` (or `tracks`), moves the tool, says what came of it.
 
-Publishes `outcome` (std_msgs/String, JSON, for late subscribers too): plan_id, task, success, reason, and what was measured. One
-thread carries out; callbacks only store, and the newest plan wins.
+Publishes `outcome` (std_msgs/String, JSON, for late subscribers too): plan_id, task, success, reason, and what was measured; with
+`film_dir`, what the cameras saw of it is there before. One thread carries out; callbacks only store, and the newest plan wins.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from std_msgs.msg import String
 
 from syncmv4d.msg import PointTracks, RigidTrajectory
 from syncmv4d_model.data.atomic import write_bytes
+from syncmv4d_model.data.video import write_video
 from syncmv4d_ros import parameters
-from syncmv4d_ros.cell import Cell, CellParameters, open_cell
+from syncmv4d_ros.cell import Cell, CellParameters, FilmingCell, open_cell
 from syncmv4d_ros.following import followable_motion, received_motion
 from syncmv4d_ros.parameters import LARGEST, parameter
 from syncmv4d_ros.planning import fit_body
@@ -45,6 +46,7 @@ class FollowerParameters(CellParameters):
     world_frame: str = parameter("world", "The cell's own frame; a plan in another one is refused.")
     exit_after: int = parameter(0, "Exit after so many plans. 0: never.", low=0, high=LARGEST)
     outcome_file: str = parameter("", "Where to write the newest outcome as JSON. Empty: nowhere.")
+    film_dir: str = parameter("", "Folder for <camera>.mp4 of the newest execution. Empty: it is not filmed.")
 
     def __post_init__(self) -> None:
         """ValueError naming the parameter."""
@@ -61,6 +63,8 @@ class PlanFollowerNode(Node):
         parameters.declare(self, FollowerParameters)
         self.told = parameters.read(self, FollowerParameters)
         self.cell: Cell = open_cell(self.told)
+        if self.told.film_dir and not isinstance(self.cell, FilmingCell):
+            raise ValueError(f"parameter film_dir needs a cell with film(); {self.told.cell!r} makes one without")
         self.done: Future = Future()
         self._outcomes = self.create_publisher(String, "outcome", LATCHED)
         self._newest: Any = None
@@ -108,7 +112,20 @@ class PlanFollowerNode(Node):
             return known | {"success": False, "reason": f"no plan: {error}"}
         except Exception as error:  # whatever the cell does, the next plan is heard
             return known | {"success": False, "reason": f"the cell failed: {type(error).__name__}: {error}"}
-        return known | outcome.as_dict()
+        return known | outcome.as_dict() | self._film(period_s)
+
+    def _film(self, period_s: float) -> dict[str, object]:
+        """Write what the cameras saw, if that was asked for; a film that fails leaves the outcome as it is, and says so."""
+        if not self.told.film_dir:
+            return {}
+        assert isinstance(self.cell, FilmingCell)
+        try:
+            for name, video in zip(self.cell.sequence.view_names, self.cell.film(), strict=True):
+                write_video(Path(self.told.film_dir) / f"{name}.mp4", video, frame_period_s=period_s)
+        except Exception as error:
+            self.get_logger().error(f"no film: {error}")
+            return {"film": None, "why_no_film": f"{type(error).__name__}: {error}"}
+        return {"film": self.told.film_dir}
 
     def _motion(self, message: Any) -> tuple[np.ndarray, float]:
         if (frame := str(message.header.frame_id)) != self.told.world_frame:

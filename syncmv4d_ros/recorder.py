@@ -19,7 +19,7 @@ from syncmv4d_ros.planning import flattened
 from syncmv4d_ros.stamps import NS
 from syncmv4d_ros.track_messages import track_fields
 
-LATCHED = ("tf_static",)
+LATCHED = ("tf_static", "tracks", "tracks_truth", "trajectories", "videos", "outcome")
 """Last parts of topic names whose messages late subscribers get too: `ros2 bag play` needs to know."""
 
 Storage = Literal["mcap", "sqlite3"]

@@ -1,12 +1,13 @@
 """The cell's cameras on real topics: images and calibration at a steady rate, TF where tf2_msgs is installed, and the truth.
 
-Publishes `<camera>/image`, `<camera>/camera_info`, `tracks_truth` (once, for late subscribers too) and `/tf_static`. The arm
-stands still before the first frame, so the images are those of frame 0.
+Publishes `<camera>/image`, `<camera>/camera_info`, `tracks_truth` (once, or every `truth_period_s`, for late subscribers too) and
+`/tf_static`. The arm stands still before the first frame, so the images are those of frame 0, and any of them may be the truth's.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,9 @@ class CameraParameters(CellParameters):
 
     rate_hz: float = parameter(20.0, "Images per second and camera.", low=0.1, high=120.0)
     world_frame: str = parameter("world", "Frame of the truth, and TF's parent of the cameras.")
+    truth_period_s: float = parameter(
+        0.0, "Publish the truth again so often, stamped like images, for recorders that come late. 0: once.", low=0.0, high=3600.0
+    )
     rig_file: str = parameter(
         "", "Where to write the cameras' rig.yaml, for the generator's rig_files. Empty: nowhere."
     )
@@ -58,7 +62,9 @@ class SimCameraNode(Node):
             write_rig(Path(told.rig_file), rig_of_sequence(self.sequence))
         self._cameras = [self._camera(view, name) for view, name in enumerate(self.sequence.view_names)]
         self._truth = self.create_publisher(PointTracks, "tracks_truth", LATCHED)
-        self._truth.publish(truth_message(self.sequence, header_message(told.world_frame, self._now())))
+        self._message = truth_message(self.sequence, header_message(told.world_frame, self._now()))
+        self._truth.publish(self._message)
+        self._truth_shots, self._shots = math.ceil(told.truth_period_s * told.rate_hz), 0
         self._tf = self._publish_tf(told.world_frame)
         self.create_timer(1 / told.rate_hz, self._shoot)
         names = ", ".join(self.sequence.view_names)
@@ -83,6 +89,10 @@ class SimCameraNode(Node):
             image.header.stamp = info.header.stamp = stamp
             info_publisher.publish(info)
             image_publisher.publish(image)
+        self._shots += 1
+        if self._truth_shots and self._shots % self._truth_shots == 0:
+            self._message.header.stamp = stamp
+            self._truth.publish(self._message)
 
     def _publish_tf(self, world_frame: str) -> Any:
         if importlib.util.find_spec("tf2_msgs") is None:

@@ -21,12 +21,13 @@ from dataclasses import asdict, dataclass
 
 import mujoco
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.geometry import inverse, transform
+from syncmv4d_sim.cameras import SceneRig
 from syncmv4d_sim.dataset import BuildOptions, make_sequence
 from syncmv4d_sim.hand import PALM
 from syncmv4d_sim.physics import (
@@ -43,6 +44,7 @@ from syncmv4d_sim.physics import (
     follow,
     grasped,
 )
+from syncmv4d_sim.render import render
 from syncmv4d_sim.scene import LOWEST_POINT_MARGIN_M, Scene, sample_scene
 
 STIR_MIN_DEG = 180.0
@@ -99,10 +101,21 @@ class SimulatedCell:
         self.sequence: Sequence
         self.sequence, rejections = make_sequence(index, options)
         self.scene = sample_scene(options.split, index, options.seed, attempt=len(rejections))
+        self._newest: Rollout | None = None
 
     def execute(self, motion: Float[np.ndarray, "T 4 4"], *, frame_period_s: float) -> Outcome:
         """Carry out a tool motion; see `execute`. Every call starts at frame 0 again."""
-        return execute(self.scene, motion, frame_period_s=frame_period_s).outcome
+        done = execute(self.scene, motion, frame_period_s=frame_period_s)
+        self._newest = done.rollout
+        return done.outcome
+
+    def film(self) -> UInt8[np.ndarray, "V T H W 3"]:
+        """What the cameras saw of the newest execution, a picture per frame of its motion. ValueError before there was one."""
+        if self._newest is None:
+            raise ValueError("nothing was executed yet")
+        s, (height, width) = self.sequence, self.sequence.video.shape[2:4]
+        rig = SceneRig(s.view_names, s.intrinsics, s.camera_from_world, height=height, width=width)
+        return render(self._newest, rig).rgb
 
 
 def open_cell(*, split: str, scene: int, seed: int, height: int, width: int) -> SimulatedCell:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from syncmv4d_model.data.atomic import write_bytes
+from syncmv4d_model.evaluation.page import page, picture, table
 
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.harness import Report
@@ -36,32 +35,16 @@ RECORDED_COLUMNS = (
 )
 LINE_COLOURS = {"predicted": "#0b6e4f", "static": "#9a9a9a", "text_mean": "#c8553d"}
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>SyncMV4D: {title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-table {{ border-collapse: collapse; margin: 1rem 0; }}
-td, th {{ padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }}
-td:first-child, th:first-child {{ text-align: left; }}
-img {{ max-width: 100%; }}
-</style></head><body>
-<h1>{title}</h1>
-{pictures}
-<h2>Metrics</h2>{metrics}
-<h2>Sequences</h2>{sequences}
-{bag}</body></html>
-"""
-
 
 def terminal_table(report: Report) -> Table:
     """The metrics that were computed, with their intervals, and one line naming the others."""
-    table = Table(title=_title(report), caption=_missing(report))
+    made = Table(title=_title(report), caption=_missing(report))
     for heading in ("metric", "mean", "95 % interval"):
-        table.add_column(heading, justify="left" if heading == "metric" else "right")
+        made.add_column(heading, justify="left" if heading == "metric" else "right")
     for name, value, interval in _lines(report):
         if value != NOT_COMPUTED:
-            table.add_row(name, value, interval)
-    return table
+            made.add_row(name, value, interval)
+    return made
 
 
 def markdown_table(report: Report) -> str:
@@ -121,16 +104,16 @@ def mean_over_time(report: Report, name: str, *, key: str = "error_over_time_cm"
 
 def html_page(report: Report) -> str:
     """One page that needs no other file: the pictures, the metrics, a line per sequence, and what a bag was read as."""
-    metrics = _html_table(("metric", "mean", "95 % interval"), list(_lines(report)))
+    metrics = table(("metric", "mean", "95 % interval"), list(_lines(report)))
     columns = SEQUENCE_COLUMNS if report.bag is None else RECORDED_COLUMNS
     sequences = [tuple(_shown(row[column]) for column in columns) for row in report.rows]
-    return PAGE.format(
-        title=html.escape(_title(report)),
-        pictures="\n".join(_image(alt, picture(report)) for alt, picture in _pictures(report)),
-        metrics=metrics,
-        sequences=_html_table(columns, sequences),
-        bag="" if report.bag is None else f"<h2>Bag</h2>{_bag_tables(report.bag, report.not_computed)}",
-    )
+    parts = [
+        *(picture(alt, draw(report)) for alt, draw in _pictures(report)),
+        f"<h2>Metrics</h2>{metrics}",
+        f"<h2>Sequences</h2>{table(columns, sequences)}",
+        "" if report.bag is None else f"<h2>Bag</h2>{_bag_tables(report.bag, report.not_computed)}",
+    ]
+    return page(_title(report), "\n".join(parts))
 
 
 def _pictures(report: Report) -> list[tuple[str, Callable[[Report], bytes]]]:
@@ -143,16 +126,12 @@ def _pictures(report: Report) -> list[tuple[str, Callable[[Report], bytes]]]:
     return pictures
 
 
-def _image(alt: str, png: bytes) -> str:
-    return f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-
-
 def _bag_tables(bag: Mapping[str, Any], not_computed: Mapping[str, str]) -> str:
     """What was read as what, what the recording's own scores mean, and why others are missing."""
     facts = [(name, str(value)) for name, value in bag.items() if name not in ("cameras", "rules")]
     facts += [(f"camera {name}", str(value)) for name, value in bag.get("cameras", {}).items()]
-    tables = [_html_table(("bag", ""), facts), _html_table(("score", "meaning"), list(bag["rules"].items()))]
-    return "".join([*tables, _html_table((NOT_COMPUTED, "because"), list(not_computed.items()))])
+    tables = [table(("bag", ""), facts), table(("score", "meaning"), list(bag["rules"].items()))]
+    return "".join([*tables, table((NOT_COMPUTED, "because"), list(not_computed.items()))])
 
 
 def write_html(report: Report, path: Path) -> None:
@@ -182,9 +161,3 @@ def _shown(value: float | str | None) -> str:
         return NOT_COMPUTED
     return value if isinstance(value, str) else f"{value:.4g}"
 
-
-def _html_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    def line(cells: tuple[str, ...], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    return "<table>" + line(headings, "th") + "".join(line(row, "td") for row in rows) + "</table>"
