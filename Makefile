@@ -20,13 +20,15 @@ SYSTEM_STAMP := $(VENV)/.system-$(call key,$(PYTHON) $(SYSTEM_PACKAGES))
 TORCH_STAMP := $(VENV)/.torch-$(call key,$(TORCH))
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
+CELL_STAMP := $(VENV)/.ros
 ROS_STAMP := $(ROS_VENV)/.installed
+MESSAGES := pyproject.toml setup.py CMakeLists.txt $(wildcard msg/*.msg action/*.action ros_messages/*.*)
 
 .PHONY: help demo test format lint train-nano clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo        set up, then generate for one unseen scene and evaluate: out/demo/"
+	@echo "make demo        set up, generate for one unseen scene and evaluate, then the same over ROS 2 with a robot arm: out/demo/"
 	@echo "make test        set up, then run every test"
 	@echo "make format      rewrite the sources in the project's style"
 	@echo "make lint        style, likely mistakes and types"
@@ -36,6 +38,9 @@ help:
 
 demo: $(RUN_STAMP)
 	$(SYNCMV4D) demo
+	$(MAKE) $(CELL_STAMP)
+	@if [ -f $(VENV)/.why-not ]; then echo "The robot cell was not run: $$(cat $(VENV)/.why-not)"; \
+	else echo "$(SYNCMV4D) demo --cell"; $(SYNCMV4D) demo --cell; fi
 
 # The robot's side again where ROS 2 is installed and torch is not.
 test: $(DEV_STAMP) $(ROS_STAMP)
@@ -78,6 +83,11 @@ $(DEV_STAMP): $(TORCH_STAMP) pyproject.toml setup.py
 	$(PIP) install -e '.[all]'
 	touch $@ $(RUN_STAMP)
 
-$(ROS_STAMP): $(SYSTEM_STAMP) pyproject.toml setup.py CMakeLists.txt $(wildcard msg/*.msg action/*.action ros_messages/*.*)
-	scripts/ros_environment.sh '$(PYTHON)' $(ROS_VENV)
+# beside torch: one process generates, others carry it out
+$(CELL_STAMP): $(TORCH_STAMP) $(MESSAGES)
+	scripts/ros_environment.sh '$(PYTHON)' $(VENV) model,sim,eval,ros
+	touch $@
+
+$(ROS_STAMP): $(SYSTEM_STAMP) $(MESSAGES)
+	scripts/ros_environment.sh '$(PYTHON)' $(ROS_VENV) ros,sim,test
 	touch $@

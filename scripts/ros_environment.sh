@@ -1,10 +1,11 @@
 #!/bin/sh
-# Make an environment with ROS 2 and without torch, by the one command that users are told: pip install '.[ros]'.
-# Usage: ros_environment.sh PYTHON VENV
+# Make an environment with ROS 2, or add ROS 2 to one, by the one command that users are told: pip install '.[ros]'.
+# Usage: ros_environment.sh PYTHON VENV EXTRAS
 # Where that cannot work on this machine, VENV/.why-not holds the reason and the exit status is 0; a failed build is an error.
 set -eu
 python=$1
 venv=$2
+extras=$3
 here=$(dirname "$0")
 
 give_up() {
@@ -31,4 +32,4 @@ command -v c++ >/dev/null 2>&1 || needed="g++"
 [ -z "$needed" ] || "$here/system_packages.sh" "$python" $needed || give_up "the messages cannot be built without $needed"
 
 cd "$here/.."
-$pip install -e '.[ros,sim,test]'
+$pip install -e ".[$extras]"

@@ -21,6 +21,7 @@ MEASURED = {
     "path_error_m": "tool from its commanded path, mean, m",
     "path_error_max_m": "tool from its commanded path, most, m",
     "turn_error_deg": "tool from its commanded turn, mean, degrees",
+    "turn_error_max_deg": "tool from its commanded turn, most, degrees",
 }
 """What the simulated cell measures; another cell's own figures are shown under their own names."""
 NO_FIGURES = ("plan_id", "plan_task", "success", "reason", "film", "why_no_film", "verb", "task")
@@ -56,7 +57,7 @@ def cell_page(run: CellRun, still_png: bytes, film_mp4: bytes, scored: dict[str,
 def _summary(run: CellRun) -> str:
     """What happened, without mercy."""
     text = (
-        f"Three nodes, talking over DDS only: simulated cameras, the generator ({run.engine}), and an arm that holds the tool by friction."
+        f"Nodes that share nothing but DDS: simulated cameras, the generator ({run.engine}), and an arm that holds the tool by friction."
         f" The arm carried out the generated plan: {verdict(run.outcome)}. A second arm in the same scene was given the true motion:"
         f" {verdict(run.truth_outcome)}."
     )
@@ -108,4 +109,4 @@ def _shown(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{round(value, 4):g}" if isinstance(value, float) else str(value)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from syncmv4d_cli.contact_sheet import BACKGROUND, Sheet, fit_tile
+from syncmv4d_cli.contact_sheet import BACKGROUND, FAINT_INK, Sheet, fit_tile
 from syncmv4d_cli.preview import HOLD_FRAMES, TILE_PX, Overlay, draw_tracks, project_tracks, thinned
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.results import LABEL_COLOURS, Preview
@@ -83,9 +83,11 @@ def _film(outcome: dict[str, Any], names: tuple[str, ...]) -> list[np.ndarray] |
 
 
 def _tile(film: list[np.ndarray] | None, view: int, frame: int, like: Image.Image) -> Image.Image:
-    """A film's frame; where the arm did not move, an empty tile."""
+    """A film's frame; an empty tile where there is none, as of a plan that could not be followed."""
     if film is None:
-        return Image.new("RGB", like.size, tuple(channel + 14 for channel in BACKGROUND))
+        tile = Image.new("RGB", like.size, tuple(channel + 14 for channel in BACKGROUND))
+        ImageDraw.Draw(tile).text((12, 10), "not carried out", font=ImageFont.load_default(14), fill=FAINT_INK)
+        return tile
     return fit_tile(film[view][min(frame, len(film[view]) - 1)], TILE_PX)
 
 

@@ -91,7 +91,7 @@ def run_cell(
     each with the node's last lines.
     """
     shutil.rmtree(out / BAG, ignore_errors=True)
-    with _domain(nodes) as (environment, warnings), Recorder(out / BAG) as recorder:
+    with _domain(nodes) as (environment, warnings), Recorder(out / BAG, zstd=True) as recorder:
         processes = NodeProcesses(out / LOGS, environment)
         with processes, _client(recorder, processes, patience_s, progress) as client:
             return _asked(client, recorder, processes, nodes=nodes, out=out, seed=seed, steps=steps, warnings=warnings)

@@ -34,13 +34,19 @@ class Recorder:
     FileExistsError if the path is there already; after an error inside the block the unfinished folder is removed.
     """
 
-    def __init__(self, path: Path, *, storage: Storage = "mcap") -> None:
-        from rosbags.rosbag2 import StoragePlugin, Writer
+    def __init__(self, path: Path, *, storage: Storage = "mcap", zstd: bool = False) -> None:
+        """`zstd` compresses the chunks of an mcap file: images that hardly change take little room. ValueError for sqlite3."""
+        from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+        if zstd and storage != "mcap":
+            raise ValueError(f"only mcap has compressed chunks, not {storage}")
 
         if path.exists():
             raise FileExistsError(f"{path} is there already: a bag is never overwritten")
         self.path = path
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()])
+        if zstd:
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._connections: dict[str, Any] = {}
 
     def __enter__(self) -> Recorder:

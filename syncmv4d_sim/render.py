@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import mujoco
@@ -41,18 +41,22 @@ class Frames:
     depth_m: Float32[np.ndarray, "V T H W"]  # along the optical axis
 
 
-@lru_cache(maxsize=1)
-def _gl_context(width: int, height: int) -> object:
-    """The process's GL context, made current; it lives as long as the size stays."""
+_of_this_thread = threading.local()
+
+
+def _make_gl_context_current(width: int, height: int) -> None:
+    """This thread's GL context: it lives as long as the size stays, and is no other thread's, where it cannot be current too."""
+    if getattr(_of_this_thread, "size", None) == (width, height):
+        return
     context = mujoco.GLContext(width, height)
     context.make_current()
-    return context
+    _of_this_thread.size, _of_this_thread.context = (width, height), context
 
 
 def render(replay: Replay, rig: SceneRig, *, shadows: bool = True) -> Frames:
     """Render every recorded frame in every view."""
     model, (height, width) = replay.model, (rig.height * SUPERSAMPLE, rig.width * SUPERSAMPLE)
-    _gl_context(width, height)
+    _make_gl_context_current(width, height)
     model.vis.global_.offwidth, model.vis.global_.offheight, model.vis.quality.offsamples = width, height, 0
     data, option = mujoco.MjData(model), mujoco.MjvOption()
     option.geomgroup[COLLISION_GROUP] = 0

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-DOMAINS = range(1, 101)  # ports of higher ones may be in use: Linux gives ports from 32768 on to anybody
-
+from syncmv4d_ros.private_domain import private_domain
 
 @pytest.fixture(scope="session")
 def ros_domain() -> Iterator[int]:
     """A domain number that no other test process holds, in the environment of this process and its children."""
-    for domain in DOMAINS:
-        with closing(open(Path(tempfile.gettempdir()) / f"syncmv4d_ros_domain_{domain}.lock", "w")) as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            os.environ.update(ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
-            yield domain
-            return
-    raise RuntimeError(f"all of the DDS domains {DOMAINS.start} to {DOMAINS.stop - 1} are taken by other test runs")
+    with private_domain() as environment:
+        os.environ.update(environment)
+        yield int(environment["ROS_DOMAIN_ID"])
 
 
 @pytest.fixture

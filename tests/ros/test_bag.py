@@ -100,12 +100,27 @@ def test_a_bag_is_never_overwritten_and_an_unfinished_one_is_removed(tmp_path):
         Recorder(tmp_path / "run")
 
 
-def test_static_transforms_are_latched_for_players(bags):
+def test_a_compressed_bag_is_smaller_and_holds_the_same(tmp_path):
+    sizes = {}
+    for zstd in (False, True):
+        with Recorder(tmp_path / str(zstd), zstd=zstd) as recorder:
+            for n in range(8):
+                record_image(recorder, "left", np.full((64, 64, 3), n, np.uint8), n + 1)
+        with Bag(tmp_path / str(zstd)) as bag:
+            assert [message.data[0] for _, _, message in bag.messages(["/left/image"])] == list(range(8))
+        sizes[zstd] = storage_file(tmp_path / str(zstd)).stat().st_size
+    assert sizes[True] < sizes[False] / 10
+    with pytest.raises(ValueError, match="only mcap has compressed chunks, not sqlite3"):
+        Recorder(tmp_path / "no", storage="sqlite3", zstd=True)
+
+
+def test_what_players_must_latch_is_latched(bags):
     from rosbags.interfaces import QosDurability
 
     with Bag(bags[0] / "mcap") as bag:
         durable = {c.topic: c.ext.offered_qos_profiles[0].durability for c in bag._reader.connections}
     assert durable["/tf_static"] == QosDurability.TRANSIENT_LOCAL
+    assert durable["/tracks_truth"] == QosDurability.TRANSIENT_LOCAL
     assert durable["/left/image"] == QosDurability.VOLATILE
 
 

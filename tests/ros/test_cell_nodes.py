@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from syncmv4d_model.data.video import read_video
 from syncmv4d_model.types import LABELS
 from syncmv4d_ros.planning import fit_body, flattened
 from syncmv4d_ros.rig import read_rig_files
@@ -84,6 +85,20 @@ def following(listener, **parameters):
     with node_process(FOLLOWER, *told(**TRIVIAL, **parameters)):
         listener.until(lambda: plans.get_subscription_count() > 0, "follower")
         yield ask
+
+
+def test_a_recorder_that_comes_late_gets_the_truth_at_the_stamp_of_images_that_it_has(listener):
+    images = listener.hear(Image, "left/image", qos_profile_sensor_data)
+    truths = listener.hear(PointTracks, "tracks_truth")
+
+    def known():
+        return {(m.header.stamp.sec, m.header.stamp.nanosec) for m in images} & {
+            (m.header.stamp.sec, m.header.stamp.nanosec) for m in truths
+        }
+
+    with node_process(CAMERAS, *told(**TRIVIAL, rate_hz=20.0, truth_period_s=0.2)):
+        listener.until(lambda: len(known()) > 1, "truth with images")
+    np.testing.assert_array_equal(read_point_tracks(truths[-1]).by_view().positions, CELL.sequence.positions)
 
 
 def test_every_camera_shows_the_cell_with_its_calibration_at_the_same_stamps(listener, tmp_path):
@@ -186,6 +201,17 @@ def test_a_plan_that_cannot_be_followed_is_answered_why_and_the_next_good_one_wo
         assert ask(trajectory("good"))["success"]
 
 
+def test_what_the_cameras_saw_of_an_execution_is_there_with_its_outcome(listener, tmp_path):
+    with following(listener, film_dir=tmp_path / "film") as ask:
+        assert "film" not in ask(trajectory("no plan", change=no_tool)) and not (tmp_path / "film").exists()
+        assert ask(trajectory("good"))["film"] == str(tmp_path / "film")
+        assert read_video(tmp_path / "film" / "left.mp4").shape == (FRAMES, 48, 64, 3)
+        (tmp_path / "film" / "left.mp4").unlink()
+        (tmp_path / "film" / "left.mp4").mkdir()  # nothing can be written there
+        outcome = ask(trajectory("again"))
+    assert outcome["success"] and outcome["film"] is None and "left.mp4" in outcome["why_no_film"]
+
+
 def test_a_wrong_plan_is_carried_out_and_does_not_succeed(listener):
     def stand_still(message):
         message.bodies[0].poses = [message.bodies[0].poses[0]] * FRAMES
@@ -209,6 +235,14 @@ def test_a_cell_that_cannot_be_made_ends_the_node_with_one_line(ros_domain, modu
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert run.returncode == 1
     assert line in run.stderr and "Traceback" not in run.stderr
+
+
+def test_a_film_is_refused_of_a_cell_that_makes_none(ros_domain, tmp_path):
+    blind = TRIVIAL | {"cell": "tests.ros.trivial_cell:open_blind", "film_dir": tmp_path}
+    command = [sys.executable, "-m", FOLLOWER, *told(**blind)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert run.returncode == 1
+    assert "parameter film_dir needs a cell with film(); 'tests.ros.trivial_cell:open_blind' makes one without" in run.stderr
 
 
 def test_a_task_goes_from_the_cells_cameras_through_the_generator_to_its_arm(listener, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict, dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -44,6 +46,9 @@ class TrivialCell:
         success = error < 1e-3
         return Outcome(success, "" if success else "the box went elsewhere", error, frame_period_s)
 
+    def film(self):
+        return self.sequence.video if self.executed else self.sequence.video[:, :0]
+
 
 def open_cell(*, split, scene, seed, height, width):
     """One random path per scene and seed. ValueError for the split "nowhere"."""
@@ -69,6 +74,18 @@ def open_cell(*, split, scene, seed, height, width):
         frame_period_s=PERIOD_S,
     )
     return TrivialCell(sequence, motion)
+
+
+def open_never(**asked):
+    """A cell that takes for ever."""
+    print(f"opening {asked} ...", flush=True)
+    threading.Event().wait()
+
+
+def open_blind(**asked):
+    """A cell without a film."""
+    cell = open_cell(**asked)
+    return SimpleNamespace(sequence=cell.sequence, execute=cell.execute)
 
 
 NOT_A_CELL = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -39,6 +40,18 @@ def shifted(motion: np.ndarray, metres: tuple[float, float, float]) -> np.ndarra
     share = np.clip(np.arange(len(motion)) / (len(motion) // 2), 0, 1)
     result[:, :3, 3] += (share * share * (3 - 2 * share))[:, None] * np.array(metres)
     return result
+
+
+def test_the_film_of_an_execution_begins_with_the_cells_images_whatever_thread_renders():
+    made = open_cell(split="test_1", scene=1, seed=1, height=48, width=64)
+    with pytest.raises(ValueError, match="nothing was executed yet"):
+        made.film()
+    with ThreadPoolExecutor(1) as other:
+        assert not other.submit(made.execute, STILL, frame_period_s=PERIOD_S).result().success
+        film = other.submit(made.film).result()
+    assert film.shape == (3, 17, 48, 64, 3)
+    np.testing.assert_array_equal(film[:, 0], made.sequence.video[:, 0])
+    np.testing.assert_array_equal(film, made.film())
 
 
 @pytest.mark.parametrize("verb", VERBS)
