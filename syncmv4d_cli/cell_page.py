@@ -99,8 +99,12 @@ def _scores(scored: dict[str, Any] | str) -> list[str]:
     if isinstance(scored, str):
         return [paragraph(about), paragraph(f"Not evaluated: {scored}")]
     metrics, why = scored["metrics"], scored["not_computed"]
-    rows = [(name, _shown(metrics[name]) if metrics[name] is not None else f"not computed: {why[name]}") for name in SCORES]
-    asked = paragraph("syncmv4d evaluate --bag bag asked the checkpoint again, of the recorded images; evaluation.html has all of it.")
+    rows = [
+        (name, _shown(metrics[name]) if metrics[name] is not None else f"not computed: {why[name]}") for name in SCORES
+    ]
+    asked = paragraph(
+        "syncmv4d evaluate --bag bag asked the checkpoint again, of the recorded images; evaluation.html has all of it."
+    )
     return [paragraph(about), asked, table(("score", "value"), rows), paragraph(STILL)]
 
 

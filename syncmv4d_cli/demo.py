@@ -85,9 +85,7 @@ def offline(options: Options, out: Path) -> int:
     from syncmv4d_sim.dataset import BuildOptions, make_sequence
 
     console, started = Console(), time.perf_counter()
-    data = (
-        out / "data" / f"seed_{options.seed}_scene_{options.scene}"
-    )  # another scene is not scored with this one
+    data = out / "data" / f"seed_{options.seed}_scene_{options.scene}"  # another scene is not scored with this one
     truth, _ = make_sequence(options.scene, BuildOptions(split=options.split, seed=options.seed))
     sequence = data / options.split / truth.name
     write_sequence(sequence, truth)

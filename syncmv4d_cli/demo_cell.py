@@ -23,7 +23,13 @@ OUTCOME_FILE, PAGE_FILE, PICTURE, FILM = "outcome.json", "report.html", "preview
 
 
 def demo_cell(
-    nodes: CellNodes | None, out: Path, *, seed: int, steps: int, checkpoint: Path | None, patience_s: float | None = None
+    nodes: CellNodes | None,
+    out: Path,
+    *,
+    seed: int,
+    steps: int,
+    checkpoint: Path | None,
+    patience_s: float | None = None,
 ) -> int:
     """Run the cell (None: join nodes that run already), and write everything that came of it into `out`.
 
@@ -81,7 +87,9 @@ def write_run(run: CellRun, out: Path) -> None:
     write_bytes(out / FILM, encode_video(preview.frames, frame_period_s=view_tracks.frame_period_s, crf=20))
 
 
-def score_bag(run: CellRun, out: Path, console: Console, *, checkpoint: Path | None, steps: int) -> dict[str, Any] | str:
+def score_bag(
+    run: CellRun, out: Path, console: Console, *, checkpoint: Path | None, steps: int
+) -> dict[str, Any] | str:
     """The report of `syncmv4d evaluate --bag` on the run's own bag, or why there is none."""
     if importlib.util.find_spec("torch") is None:
         return "torch is not installed here; where it is: " + " ".join(evaluate_words(run, out, checkpoint, steps))
@@ -114,19 +122,27 @@ def report(run: CellRun, out: Path, console: Console) -> None:
     """What came of it, and where to look."""
     from syncmv4d_cli.cell_pictures import verdict
 
-    console.print(f"generated plan: {escape(verdict(run.outcome))}; the true plan in the same cell: {escape(verdict(run.truth_outcome))}")
+    console.print(
+        f"generated plan: {escape(verdict(run.outcome))}; the true plan in the same cell: {escape(verdict(run.truth_outcome))}"
+    )
     console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in run.seconds.items()))
-    console.print(f"Look at [bold]{escape(str(out / PAGE_FILE))}[/], {PICTURE}, {FILM}; tracks are in tracks.npz, all that was heard in bag/.")
+    console.print(
+        f"Look at [bold]{escape(str(out / PAGE_FILE))}[/], {PICTURE}, {FILM}; tracks are in tracks.npz, all that was heard in bag/."
+    )
 
 
 @contextmanager
 def _bar(console: Console) -> Iterator[Told]:
-    """The stage, and its steps where they are known."""
+    """The stage, and its steps where they are known; a line per stage where nobody watches a terminal."""
+    stages: list[str] = []
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as bar:
         task = bar.add_task("starting", total=None)
 
         def told(stage: str, done: int, total: int) -> None:
             steps = f" {done}/{total}" if total else ""
             bar.update(task, description=f"{stage}{steps}", completed=done, total=total or None)
+            if not console.is_terminal and stages[-1:] != [stage]:
+                stages.append(stage)
+                console.print(f"{stage} ...")
 
         yield told

@@ -27,7 +27,11 @@ COMMANDS = (
     Command("train", "syncmv4d_cli.train", "train a checkpoint"),
     Command("build-dataset", "syncmv4d_cli.build_dataset", "simulate a data set"),
     Command("bench", "syncmv4d_cli.bench", "measure speed, memory, and how often plans work in the simulated cell"),
-    Command("demo", "syncmv4d_cli.demo", "generate for one unseen scene and compare with the truth; --cell: carry it out by a robot arm, over ROS 2"),
+    Command(
+        "demo",
+        "syncmv4d_cli.demo",
+        "generate for one unseen scene and compare with the truth; --cell: carry it out by a robot arm, over ROS 2",
+    ),
     Command("doctor", "syncmv4d_cli.doctor", "what this machine has and lacks"),
 )
 

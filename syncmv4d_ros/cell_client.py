@@ -122,7 +122,9 @@ class CellClient:
         """Send a goal and follow it to its end. ValueError with the node's reason when it is refused or fails."""
         goal = Generate.Goal(task=task, seed=seed, steps=steps)
         self._recorder.write(
-            self.node.resolve_topic_name("task"), self._recorder.message("std_msgs/msg/String", data=task), self.now_ns()
+            self.node.resolve_topic_name("task"),
+            self._recorder.message("std_msgs/msg/String", data=task),
+            self.now_ns(),
         )  # the action's goal travels on no topic
         sent = self._generate.send_goal_async(goal, feedback_callback=self._feed)
         self.until(sent.done, what="an answer to the goal", node="syncmv4d")
@@ -144,7 +146,10 @@ class CellClient:
         self._progress(message.feedback.stage, message.feedback.step, message.feedback.steps)
 
     def _hear(self, topic: str, kind: type, qos: QoSProfile) -> None:
-        name, type_name = self.node.resolve_topic_name(topic), f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+        name, type_name = (
+            self.node.resolve_topic_name(topic),
+            f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}",
+        )
 
         def store(data: bytes) -> None:
             self._newest[topic] = (kind, data)

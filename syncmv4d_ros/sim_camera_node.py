@@ -43,7 +43,10 @@ class CameraParameters(CellParameters):
     rate_hz: float = parameter(20.0, "Images per second and camera.", low=0.1, high=120.0)
     world_frame: str = parameter("world", "Frame of the truth, and TF's parent of the cameras.")
     truth_period_s: float = parameter(
-        0.0, "Publish the truth again so often, stamped like images, for recorders that come late. 0: once.", low=0.0, high=3600.0
+        0.0,
+        "Publish the truth again so often, stamped like images, for recorders that come late. 0: once.",
+        low=0.0,
+        high=3600.0,
     )
     rig_file: str = parameter(
         "", "Where to write the cameras' rig.yaml, for the generator's rig_files. Empty: nowhere."

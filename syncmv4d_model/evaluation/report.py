@@ -160,4 +160,3 @@ def _shown(value: float | str | None) -> str:
     if value is None:
         return NOT_COMPUTED
     return value if isinstance(value, str) else f"{value:.4g}"
-

@@ -9,6 +9,7 @@ import pytest
 
 from syncmv4d_ros.private_domain import private_domain
 
+
 @pytest.fixture(scope="session")
 def ros_domain() -> Iterator[int]:
     """A domain number that no other test process holds, in the environment of this process and its children."""

@@ -242,7 +242,10 @@ def test_a_film_is_refused_of_a_cell_that_makes_none(ros_domain, tmp_path):
     command = [sys.executable, "-m", FOLLOWER, *told(**blind)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert run.returncode == 1
-    assert "parameter film_dir needs a cell with film(); 'tests.ros.trivial_cell:open_blind' makes one without" in run.stderr
+    assert (
+        "parameter film_dir needs a cell with film(); 'tests.ros.trivial_cell:open_blind' makes one without"
+        in run.stderr
+    )
 
 
 def test_a_task_goes_from_the_cells_cameras_through_the_generator_to_its_arm(listener, tmp_path):

@@ -114,7 +114,9 @@ def test_its_bag_is_one_task_with_synchronised_images_and_their_truth(run):
         for view, name in enumerate(recording.rig.view_names):
             np.testing.assert_array_equal(row[view], CELL.sequence.video[NAMES.index(name), 0])
     with Bag(run[0] / "bag") as bag:
-        assert all(bag.counts[f"/{topic}"] for topic in ("tracks", "trajectories", "videos", "outcome", "truth/outcome"))
+        assert all(
+            bag.counts[f"/{topic}"] for topic in ("tracks", "trajectories", "videos", "outcome", "truth/outcome")
+        )
         (plan,) = (message for _, _, message in bag.messages(["/tracks"]))
         assert plan.plan_id == json.loads((run[0] / "outcome.json").read_text())["this_plan"]["plan_id"]
 
