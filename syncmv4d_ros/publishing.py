@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
+from nav_msgs.msg import Path
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
@@ -22,6 +23,7 @@ from syncmv4d_ros.qos import LATCHED
 from syncmv4d_ros.result_messages import (
     multi_view_video_message,
     parts_of,
+    path_message,
     point_tracks_message,
     points_of,
     pose_array_message,
@@ -77,7 +79,7 @@ class ResultPublisher:
         self.videos = node.create_publisher(MultiViewVideo, "videos", LATCHED)
         self.points = node.create_publisher(PointCloud2, "points", LATCHED)
         self.markers = node.create_publisher(MarkerArray, "markers", LATCHED)
-        self.paths: dict[str, Any] = {}  # one PoseArray publisher per body that was seen
+        self.paths: dict[str, tuple[Any, Any]] = {}  # publishers of PoseArray and Path, per body that was seen
         self.replays = {
             name: (
                 node.create_publisher(Image, f"{name}/generated/image", REPLAY_QOS),
@@ -102,9 +104,9 @@ class ResultPublisher:
     def close(self) -> None:
         """Stop a replay and destroy the publishers."""
         self._stop_replay()
-        for publisher in (self.tracks, self.trajectories, self.videos, self.points, self.markers, *self.paths.values()):
+        for publisher in (self.tracks, self.trajectories, self.videos, self.points, self.markers):
             self.node.destroy_publisher(publisher)
-        for pair in self.replays.values():
+        for pair in (*self.replays.values(), *self.paths.values()):
             for publisher in pair:
                 self.node.destroy_publisher(publisher)
 
@@ -113,8 +115,13 @@ class ResultPublisher:
         self.markers.publish(marker_array_message(points, bodies, header))
         for body in bodies:
             if body.label not in self.paths:
-                self.paths[body.label] = self.node.create_publisher(PoseArray, f"paths/{body.label}", LATCHED)
-            self.paths[body.label].publish(pose_array_message(body, header))
+                self.paths[body.label] = (
+                    self.node.create_publisher(PoseArray, f"paths/{body.label}", LATCHED),
+                    self.node.create_publisher(Path, f"paths/{body.label}/path", LATCHED),
+                )
+            every, valid = self.paths[body.label]
+            every.publish(pose_array_message(body, header))
+            valid.publish(path_message(body, header, frame_period_s=points.frame_period_s))
 
     def _replay(self, prediction: Prediction, reference: Reference) -> None:
         """Show the generated frames at their own rate, once, by a timer; a newer result takes its place."""

@@ -14,6 +14,8 @@ from syncmv4d_model.types import LABELS, Observation, Prediction
 from syncmv4d_ros.conversions import byte_field, float_field
 from syncmv4d_ros.hand_planning import HandTrajectory
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, flattened
+from syncmv4d_ros.sent_messages import header_message
+from syncmv4d_ros.stamps import NS, nanoseconds
 from syncmv4d_ros.track_messages import track_fields
 
 
@@ -108,3 +110,17 @@ def pose_array_message(body: BodyTrajectory, header: Any) -> Any:
     from geometry_msgs.msg import PoseArray
 
     return PoseArray(header=header, poses=pose_messages(body.poses))
+
+
+def path_message(body: BodyTrajectory, header: Any, *, frame_period_s: float) -> Any:
+    """A standard mirror of one body: nav_msgs/Path of its valid frames, each pose stamped with its own moment."""
+    from builtin_interfaces.msg import Time
+    from geometry_msgs.msg import PoseStamped
+    from nav_msgs.msg import Path
+
+    start_ns, path = nanoseconds(header.stamp), Path(header=header)
+    for frame, pose in zip(np.flatnonzero(body.valid), pose_messages(body.poses[body.valid]), strict=True):
+        sec, nanosec = divmod(start_ns + round(int(frame) * frame_period_s * NS), NS)
+        stamped = header_message(header.frame_id, Time(sec=sec, nanosec=nanosec))
+        path.poses.append(PoseStamped(header=stamped, pose=pose))
+    return path

@@ -1,5 +1,7 @@
 """A prediction as messages: nothing is lost on the way to a planner, and a message that contradicts itself is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from syncmv4d_ros.planning import body_trajectories
 from syncmv4d_ros.result_messages import (
     multi_view_video_message,
     parts_of,
+    path_message,
     point_tracks_message,
     pose_array_message,
     pose_messages,
@@ -20,6 +23,7 @@ from syncmv4d_ros.result_messages import (
     view_videos,
 )
 from syncmv4d_ros.sent_messages import header_message
+from syncmv4d_ros.stamps import nanoseconds
 from syncmv4d_ros.track_messages import read_point_tracks
 from syncmv4d_ros.viewer_messages import (
     CLOUD,
@@ -138,6 +142,18 @@ def test_a_pose_array_has_a_pose_per_frame():
     assert len(message.poses) == 6 and message.header.frame_id == "table"
 
 
+def test_a_path_has_the_valid_poses_at_their_own_moments():
+    need("nav_msgs.msg")
+    body = body_trajectories(two_bodies())[0]
+    valid = np.array([True, True, False, True, False, True])
+    header = header_message("table", need("builtin_interfaces.msg").Time(sec=7, nanosec=900_000_000))
+    path = path_message(replace(body, valid=valid), header, frame_period_s=0.125)
+    assert path.header == header and {pose.header.frame_id for pose in path.poses} == {"table"}
+    moments = [nanoseconds(pose.header.stamp) - nanoseconds(header.stamp) for pose in path.poses]
+    assert moments == [0, 125_000_000, 375_000_000, 625_000_000]
+    assert [pose.pose for pose in path.poses] == pose_messages(body.poses[valid])
+
+
 def test_no_hand_has_no_parts():
     assert parts_of(None) == [] == parts_of(HandTrajectory(None, (), "no point is labelled tool"))
 
@@ -221,6 +237,7 @@ def test_every_message_survives_the_wire():
         point_cloud_message(points, header),
         marker_array_message(points, bodies, header),
         pose_array_message(bodies[0], header),
+        path_message(bodies[0], header, frame_period_s=points.frame_period_s),
         *replay_messages(prediction, observation, view=0, frame=0, frame_id="left", stamp=None),
     ]
     for message in messages:
