@@ -1,0 +1,33 @@
+"""`syncmv4d demo`: mistakes in what was asked, and a machine without ROS 2, are one line before any work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syncmv4d_cli.main import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--attach"], "--attach is of --cell"),
+        (["--scene=-1"], "--scene must be at least 0, got -1"),
+        (["--cell", "--sample-seed=-1"], "--sample-seed must be at least 0, got -1"),
+        (["--cell", "--steps", "0"], "--steps must be at least 1, got 0"),
+    ],
+)
+def test_a_mistake_is_said_before_any_work(capsys, args, said):
+    assert main(["demo", *args]) == 2
+    assert capsys.readouterr().err == f"syncmv4d: error: {said}\n"
+
+
+def test_without_ros_the_cell_says_what_to_install(tmp_path):
+    program = f"import sys; sys.modules['rclpy'] = None; from syncmv4d_cli.main import main; sys.exit(main(['demo', '--cell', '--out', {str(tmp_path)!r}]))"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "needs rclpy, which is not installed: pip install 'syncmv4d[ros]'" in run.stderr
+    assert list(tmp_path.iterdir()) == []
