@@ -86,11 +86,12 @@ def run_cell(
 ) -> CellRun:
     """Start the nodes in a private domain (None: they run already in this one), ask for a plan, and wait for its outcome.
 
-    Leaves rig.yaml, the bag, films and logs in `out`; a bag that is there goes. Whatever happens, no process is left.
+    Leaves rig.yaml, the bag, films and logs in `out`; what an earlier run left of them goes. Whatever happens, no process is left.
     ChildProcessError when a node dies, TimeoutError when nothing is heard for patience_s, ValueError when there is no plan;
     each with the node's last lines.
     """
-    shutil.rmtree(out / BAG, ignore_errors=True)
+    for folder in (BAG,) if nodes is None else (BAG, FILM, TRUTH_FILM):
+        shutil.rmtree(out / folder, ignore_errors=True)
     with _domain(nodes) as (environment, warnings), Recorder(out / BAG, zstd=True) as recorder:
         processes = NodeProcesses(out / LOGS, environment)
         with processes, _client(recorder, processes, patience_s, progress) as client:
