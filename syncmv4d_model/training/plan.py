@@ -34,6 +34,7 @@ class StagePlan:
     text_dropout: float = 0.1
     guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
+    attribute_weight: float = 0.3  # of visibility and label while the aligner learns; 0 = the paper's loss
     sampled_sequences: int = 256  # heads: how many training sequences the sampler is run on
 
 

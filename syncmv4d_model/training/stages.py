@@ -14,9 +14,9 @@ from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import Denoised, algorithm_1, clean_guidance, denoise, noisy_guidance
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse, sample_training_times, sampling_times
-from syncmv4d_model.diffusion.losses import aligner_loss, heads_loss, joint_loss
+from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, error_likelihood, joint_loss
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
-from syncmv4d_model.types import Anchors, CoarseTracks, ExpectedError, State
+from syncmv4d_model.types import AlignedTracks, Anchors, CoarseTracks, ExpectedError, State
 
 Losses = dict[str, Tensor]
 
@@ -132,7 +132,9 @@ class _Draw:
         with torch.no_grad():
             coarse = drawn.binding.decode_denormalise(blurred, drawn.depth_scale, drawn.anchors)
         aligned = drawn.binding.point_aligner(drawn.noisy.tracks, coarse, drawn.anchors, drawn.t)
-        return vars(aligner_loss(aligned, drawn.clean.tracks, drawn.noise.tracks, drawn.t))
+        return vars(aligner_loss(aligned, drawn.clean.tracks, drawn.noise.tracks, drawn.t)) | self.attributes(
+            aligned, drawn.batch
+        )
 
     def closed_loop_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
         drawn, plan = self.draw(batch, generator), self.plan
@@ -146,11 +148,17 @@ class _Draw:
                 return noisy_guidance(loop, noisy, drawn.depth_scale, drawn.anchors, drawn.t)
             return clean_guidance(loop, noisy, drawn.anchors, drawn.t) if fed else None
 
-        joint, aligner = algorithm_1(
+        joint, aligner, aligned = algorithm_1(
             loop, drawn.clean, noise=drawn.noise, depth_scale=drawn.depth_scale, anchors=drawn.anchors, t=drawn.t,
             make_guidance=make_guidance, detach_coarse=switches.detach_coarse, expected=drawn.expected,
         )  # fmt: skip
-        return vars(joint) | {f"aligner_{name}": value for name, value in vars(aligner).items()}
+        aligner_terms = {f"aligner_{name}": value for name, value in vars(aligner).items()}
+        return vars(joint) | aligner_terms | self.attributes(aligned, drawn.batch)
+
+    def attributes(self, aligned: AlignedTracks, batch: Batch) -> Losses:
+        """So that the features which the heads will read know what a point belongs to."""
+        terms = attribute_loss(aligned, visible=batch.visible, label=batch.label)
+        return {name: self.plan.attribute_weight * value for name, value in vars(terms).items()}
 
 
 def _noise_like(part: Tensor, generator: torch.Generator) -> Tensor:
@@ -190,12 +198,14 @@ class SampledOutputs:
 
     def losses(self, examples: list[SampledExample], generator: torch.Generator) -> Losses:
         del generator  # the sampler's noise is already drawn
-        terms = []
-        for example in examples:
-            aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
-            clean = normalised(example.batch.points_world, example.binding.condition.centres)
-            terms.append(heads_loss(aligned, clean, visible=example.batch.visible, label=example.batch.label))
-        return {"heads": torch.stack(terms).mean()}
+        rows = [self._losses_of(example) for example in examples]
+        return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
+
+    def _losses_of(self, example: SampledExample) -> Losses:
+        aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
+        clean = normalised(example.batch.points_world, example.binding.condition.centres)
+        attributes = attribute_loss(aligned, visible=example.batch.visible, label=example.batch.label)
+        return vars(attributes) | {"likelihood": error_likelihood(aligned, clean)}
 
 
 def draw_for_sampling(components: Components, batch: Batch, *, seed: int) -> Drawn:
