@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -249,8 +250,8 @@ def stddev_temperature(components: Components, cache: LatentCache, *, count: int
     for example in sample_outputs(components, cache, count=count, seed=seed).examples:
         aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
         error = aligned.clean - normalised(example.batch.points_world, example.binding.condition.centres)
-        ratios.append((error.abs() * torch.exp(-0.5 * aligned.log_variance)[..., None]).flatten()[::17])
-    return float(torch.quantile(torch.cat(ratios), 0.6827))
+        ratios.append((error.abs() * torch.exp(-0.5 * aligned.log_variance)[..., None]).flatten())
+    return float(np.quantile(torch.cat(ratios).cpu().numpy(), 0.6827))
 
 
 @torch.no_grad()

@@ -148,11 +148,12 @@ def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
 
 
 def schedule(step: int, plan: StagePlan) -> float:
-    """Learning-rate factor: linear warm-up, then cosine to zero."""
+    """Learning-rate factor: linear warm-up, one, then a half cosine to zero over the last `decay_share`."""
     if step < plan.warmup_steps:
         return (step + 1) / plan.warmup_steps
-    progress = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    decay = max(1.0, plan.decay_share * (plan.steps - plan.warmup_steps))
+    progress = 1 - (plan.steps - step) / decay
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
 
 
 class _Log:

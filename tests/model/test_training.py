@@ -165,7 +165,8 @@ def test_the_aligners_loss_reaches_the_joint_denoiser_only_where_coarse_tracks_a
         # Times near 0, where the decoded motion has a foreground: there is nothing to read tracks off elsewhere.
         times = {"high_noise_share": 0.0, "time_shift": 0.02}
         terms = closed_loop_losses(components, prepared[1], guidance_share=0.0, **times)
-        assert set(terms) == {"video", "motion", "depth_scale", "aligner_velocity", "aligner_chamfer"}
+        names = {"video", "motion", "depth_scale", "aligner_velocity", "aligner_chamfer", "visibility", "label"}
+        assert set(terms) == names
         (terms["aligner_velocity"] + terms["aligner_chamfer"]).backward()
         reached = components.joint_denoiser.motion_proj_out.weight.grad
         assert (reached is None) == detach
@@ -214,6 +215,12 @@ def test_the_learning_rate_warms_up_and_decays_to_zero():
     rates = [schedule(step, plan) for step in range(101)]
     assert rates[0] == pytest.approx(0.1) and rates[9] == 1 and rates[100] == pytest.approx(0)
     assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_the_learning_rate_may_stay_until_it_decays():
+    plan = StagePlan("joint_denoiser", steps=110, warmup_steps=10, decay_share=0.3)
+    rates = [schedule(step, plan) for step in range(111)]
+    assert rates[10:81] == [1.0] * 71 and 0 < rates[100] < rates[90] < 1 and rates[110] == pytest.approx(0)
 
 
 def test_a_scaled_plan_keeps_its_stages():
