@@ -16,7 +16,7 @@ from syncmv4d_model.diffusion.closed_loop import LoopFunctions
 from syncmv4d_model.motion.anchors import point_colours, stratified_anchors
 from syncmv4d_model.motion.projection import depth_min_max
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
-from syncmv4d_model.networks.camera_rays import camera_positions, view_centres
+from syncmv4d_model.networks.camera_rays import view_centres
 from syncmv4d_model.networks.text import TokenizedText
 from syncmv4d_model.types import (
     TRACK_UNIT_M,
@@ -133,8 +133,7 @@ class Binding:
         size = anchors.pixels.new_tensor([cameras.width, cameras.height])
         return self.components.point_aligner(
             tracks, normalised(coarse.points_world, self.condition.centres), coarse.valid, t=t,
-            anchor_pixels=(anchors.pixels + 0.5) / size, anchor_colours=anchors.colours, images=self.images,
-            camera_positions=(camera_positions(cameras) - self.condition.centres) / TRACK_UNIT_M,
+            anchor_pixels=(anchors.pixels + 0.5) / size, anchor_colours=anchors.colours,
         )  # fmt: skip
 
     def project_encode(self, clean: Tensor, anchors: Anchors) -> Tensor:

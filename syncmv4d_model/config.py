@@ -87,9 +87,6 @@ class PointAlignerConfig:
     heads: int = 2
     patch_points: int = 64
     voxel_m: float = 0.02
-    image_features: bool = (
-        True  # what the reference images show around the anchors; False = their colour alone, as in the paper
-    )
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,6 @@ def view_centres(cameras: Cameras, *, mean_depth_m: float, multi_view: bool) -> 
     return scene_centre(alone, mean_depth_m=mean_depth_m).unflatten(0, (batch, views))
 
 
-def camera_positions(cameras: Cameras) -> Float[Tensor, "B V 3"]:
-    """World positions (m) of the cameras' optical centres."""
-    rotation = cameras.camera_from_world[..., :3, :3]
-    return -(rotation * cameras.camera_from_world[..., :3, 3:]).sum(-2)
-
-
 def _rays(cameras: Cameras, pixels: Float[Tensor, "P 2"]) -> tuple[Tensor, Tensor, Tensor]:
     """Camera centres [B V 3], unit ray directions [B V P 3] in world axes, and their camera-frame z [B V P 1]."""
     intrinsics, rotation = cameras.intrinsics, cameras.camera_from_world[..., :3, :3]
@@ -95,7 +89,8 @@ def _rays(cameras: Cameras, pixels: Float[Tensor, "P 2"]) -> tuple[Tensor, Tenso
     in_camera = torch.stack([x, y, torch.ones_like(x)], dim=-1)
     in_camera = in_camera / in_camera.norm(dim=-1, keepdim=True)
     directions = (in_camera[..., :, None] * rotation[:, :, None]).sum(-2)
-    return camera_positions(cameras), directions, in_camera[..., 2:]
+    origins = -(rotation * cameras.camera_from_world[..., :3, 3:]).sum(-2)
+    return origins, directions, in_camera[..., 2:]
 
 
 def ray_features(
@@ -120,7 +115,7 @@ def pose_features(cameras: Cameras, centres: Float[Tensor, "B V 3"]) -> Float[Te
     point as fractions of the image.
     """
     rotation = cameras.camera_from_world[..., :3, :3]
-    origins = camera_positions(cameras) - centres
+    origins = -(rotation * cameras.camera_from_world[..., :3, 3:]).sum(-2) - centres
     depth = -(rotation[..., 2, :] * origins).sum(-1, keepdim=True)
     size = cameras.intrinsics.new_tensor([cameras.width, cameras.height])
     focal = torch.diagonal(cameras.intrinsics, dim1=-2, dim2=-1)[..., :2] / size

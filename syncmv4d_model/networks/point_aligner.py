@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import nn
-from torch.nn import functional
 
 from syncmv4d_model.config import ModelConfig
-from syncmv4d_model.networks.anchor_features import AnchorFeatures
 from syncmv4d_model.networks.point_transformer import (
     Modulation,
     PointTransformerBlock,
@@ -101,9 +100,8 @@ class PointAligner(nn.Module):
         self.width = width
 
         self.embed_state = nn.Linear(6, width)
-        self.embed_coarse = nn.Linear(7 + 6 * COORDINATE_OCTAVES, width)
+        self.embed_coarse = nn.Linear(4 + 6 * COORDINATE_OCTAVES, width)
         self.embed_anchor = nn.Linear(5 + 4 * COORDINATE_OCTAVES, width)
-        self.embed_image = AnchorFeatures(width) if aligner.image_features else None
         self.embed_frame = nn.Linear(width, width)
         self.embed_t = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(PointTransformerBlock(width, aligner.heads) for _ in range(aligner.blocks))
@@ -123,47 +121,36 @@ class PointAligner(nn.Module):
         t: Float[torch.Tensor, "B"],
         anchor_pixels: Float[torch.Tensor, "B V K 2"],
         anchor_colours: Float[torch.Tensor, "B V K 3"],
-        images: Float[torch.Tensor, "B V H W 3"],
-        camera_positions: Float[torch.Tensor, "B V 3"],
     ) -> AlignedTracks:
-        """Clean tracks and their velocity; pixels are scaled to [0, 1], colours and images to [-1, 1]. The reference images
-        are read where `image_features` is on; camera positions are normalised like the tracks.
-        """
+        """Clean tracks and their velocity; pixels are scaled to [0, 1], colours to [-1, 1]."""
         views = tracks.shape[1]
-        arrays = (tracks, coarse, valid, anchor_pixels, anchor_colours, images, camera_positions)
+        arrays = (tracks, coarse, valid, anchor_pixels, anchor_colours)
         if not self.multi_view and views > 1:
             arrays = tuple(array.flatten(0, 1)[:, None] for array in arrays)
             t = t.repeat_interleave(views)
-        tracks, coarse, valid, anchor_pixels, anchor_colours, images, camera_positions = arrays
+        tracks, coarse, valid, anchor_pixels, anchor_colours = arrays
         filled = fill_coarse(coarse.float(), valid)
-        towards_camera = functional.normalize(camera_positions.float()[:, :, None, None] - filled, dim=-1)
         features, innovation = self._features(
             _frames_first(tracks.float()),
             _frames_first(filled),
-            _frames_first(torch.cat([valid[..., None].float(), towards_camera], dim=-1)),
+            _frames_first(valid[..., None]),
             t=t,
-            anchor=self._anchor(anchor_pixels, anchor_colours, images),
+            anchors=torch.cat([anchor_pixels, anchor_colours], dim=-1).flatten(1, 2),
         )
         aligned = self._read_out(features, innovation, tracks=tracks.float(), filled=filled, t=t)
         if views == aligned.clean.shape[1]:
             return aligned
         return AlignedTracks(**{name: value.view(-1, views, *value.shape[2:]) for name, value in vars(aligned).items()})
 
-    def _anchor(self, pixels: torch.Tensor, colours: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        """What is known of every anchor, the same at all times: [B V K C] arrays -> [B 1 N D]."""
-        anchor = self.embed_anchor(torch.cat([pixels, colours, _fourier(pixels)], dim=-1))
-        if self.embed_image is not None:
-            anchor = anchor + self.embed_image(images, pixels)
-        return anchor.flatten(1, 2)[:, None]
-
     def _features(
-        self, tracks: torch.Tensor, filled: torch.Tensor, seen: torch.Tensor, *, t: torch.Tensor, anchor: torch.Tensor
+        self, tracks: torch.Tensor, filled: torch.Tensor, valid: torch.Tensor, *, t: torch.Tensor, anchors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """[B T N 3] points of all views -> features [B T N D] and the innovation M_t - (1 - t) coarse [B T N 3]."""
         t_each = t.float()[:, None, None, None]
         innovation = tracks - (1 - t_each) * filled
         frame = self.embed_frame(_sinusoid(torch.arange(tracks.shape[1], device=t.device), self.width))[:, None]
-        coarse = self.embed_coarse(torch.cat([filled, seen, _fourier(filled)], dim=-1)) + anchor
+        anchor = self.embed_anchor(torch.cat([anchors, _fourier(anchors[..., :2])], dim=-1))[:, None]
+        coarse = self.embed_coarse(torch.cat([filled, valid.float(), _fourier(filled)], dim=-1)) + anchor
         points = self.embed_state(torch.cat([tracks, innovation], dim=-1)) + coarse + frame
         timestep = self.embed_t(_sinusoid(1000 * t, self.width))
         # Noise has no neighbours: once it exceeds a voxel, neighbourhoods are those of the coarse points.
@@ -241,4 +228,4 @@ def _sinusoid(values: torch.Tensor, width: int) -> torch.Tensor:
     """Sinusoidal embedding with wavelengths from 2 pi to 2 pi * 10^4: [n] -> [n width]."""
     rates = torch.exp(-math.log(1e4) / (width // 2) * torch.arange(width // 2, device=values.device))
     angles = values.float()[:, None] * rates
-    return functional.pad(torch.cat([angles.cos(), angles.sin()], dim=-1), (0, width % 2))
+    return F.pad(torch.cat([angles.cos(), angles.sin()], dim=-1), (0, width % 2))

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from syncmv4d_model.config import WAN5B, ModelConfig, PointAlignerConfig, SwitchConfig
-from syncmv4d_model.networks.anchor_features import AnchorFeatures
 from syncmv4d_model.networks.point_aligner import PointAligner, fill_coarse
 
 SMALL = PointAlignerConfig(width=32, blocks=3, heads=4, patch_points=16, voxel_m=0.02)
@@ -34,8 +33,6 @@ def inputs(
         "t": torch.full((B,), t),
         "anchor_pixels": torch.rand(B, V, K, 2, generator=generator),
         "anchor_colours": torch.rand(B, V, K, 3, generator=generator) * 2 - 1,
-        "images": torch.rand(B, V, 32, 48, 3, generator=generator) * 2 - 1,
-        "camera_positions": torch.randn(B, V, 3, generator=generator) * 3,
     }
 
 
@@ -105,42 +102,6 @@ def test_views_talk_exactly_when_the_switch_says_so(multi_view):
     with torch.no_grad():
         change = (aligner(**given).clean - aligner(**moved).clean)[:, 1:].abs().max()
     assert (change > 1e-5) == multi_view
-
-
-@pytest.mark.parametrize("name", ["images", "camera_positions"])
-@pytest.mark.parametrize("multi_view", [True, False])
-def test_what_a_view_sees_reaches_its_own_points_and_the_others_only_where_views_talk(name, multi_view):
-    aligner, given = small_aligner(multi_view=multi_view), inputs()
-    moved = {**given, name: given[name].clone()}
-    moved[name][:, 0] = -moved[name][:, 0]
-    with torch.no_grad():
-        change = (aligner(**given).visible_logit - aligner(**moved).visible_logit).abs()
-    assert change[:, 0].max() > 1e-5 and (change[:, 1:].max() > 1e-5) == multi_view
-
-
-def test_without_image_features_only_the_anchors_colours_are_seen():
-    torch.manual_seed(0)
-    aligner = PointAligner(ModelConfig(point_aligner=dataclasses.replace(SMALL, image_features=False)))
-    given = inputs()
-    with torch.no_grad():
-        blind = aligner(**{**given, "images": -given["images"]})
-        assert torch.equal(aligner(**given).label_logits, blind.label_logits)
-    assert not [name for name, _ in aligner.named_parameters() if "image" in name]
-
-
-def test_features_are_those_of_the_anchor_s_place_and_move_with_it():
-    torch.manual_seed(0)
-    features = AnchorFeatures(8)
-    images = torch.zeros(1, 1, 96, 96, 3)
-    images[0, 0, 30:34, 46:50] = 1.0
-    shifted = images.roll((16, -16), dims=(2, 3))  # as far as the coarsest level strides
-    pixels = (torch.tensor([[[[47.0, 31.0], [80.0, 70.0]]]]) + 0.5) / 96
-    step = torch.tensor([-16.0, 16.0]) / 96
-    with torch.no_grad():
-        at_blob, elsewhere = features(images, pixels)[0, 0]
-        moved = features(shifted, pixels + step)[0, 0, 0]
-    torch.testing.assert_close(moved, at_blob, atol=1e-5, rtol=1e-4)
-    assert (at_blob - elsewhere).abs().max() > 1e-3
 
 
 def test_one_frame_s_coarse_points_reach_the_other_frames_of_the_track():
