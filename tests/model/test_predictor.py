@@ -107,6 +107,18 @@ def test_a_feedback_interval_below_one_is_refused(predictor, observation):
         predictor.predict(observation, feedback_interval=0)
 
 
+@pytest.mark.parametrize("name", ["text_guidance", "guidance_strength"])
+@pytest.mark.parametrize("strength", [float("nan"), float("inf")])
+def test_a_strength_that_is_not_finite_is_refused(predictor, observation, name, strength):
+    with pytest.raises(ValueError, match=f"{name} must be finite, got {strength}"):
+        predictor.predict(observation, **{name: strength})
+
+
+def test_networks_that_overflow_predict_nothing(predictor, observation):
+    with pytest.raises(ValueError, match="numbers of video that are not finite: nothing is predicted"):
+        predictor.predict(observation, text_guidance=1e39)
+
+
 def test_coarse_tracks_lie_in_front_of_their_cameras(predictor, observation):
     prediction = predictor.predict(observation)
     coarse = np.swapaxes(prediction.coarse_tracks, 0, 1)
