@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,8 +114,11 @@ def _preconditioner(config: ModelConfig) -> Preconditioner | None:
     return Preconditioner(codec.video_channels, codec.motion_channels) if config.joint_denoiser.precondition else None
 
 
-def save_components(directory: Path, components: Components, *, dtype: torch.dtype = torch.float16) -> None:
-    """Write the folder whole or not at all; files there that are not ours are kept. Floats are stored as `dtype`.
+def save_components(
+    directory: Path, components: Components, *, dtype: torch.dtype = torch.float16, beside: Sequence[Path] = ()
+) -> None:
+    """Write the folder whole or not at all, with copies of the files `beside`; files there that are not ours are kept.
+    Floats are stored as `dtype`.
 
     Raises ValueError, and writes nothing, if a weight is not finite or does not fit `dtype`.
     """
@@ -133,6 +136,8 @@ def save_components(directory: Path, components: Components, *, dtype: torch.dty
         components.text_encoder.tokenizer.save(partial / "text_encoder")
         index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
         (partial / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
+        for extra in beside:
+            shutil.copy2(extra, partial)
         for extra in directory.glob("*") if directory.exists() else ():
             if extra.is_file() and not (partial / extra.name).exists():
                 shutil.copy2(extra, partial / extra.name)

@@ -95,6 +95,20 @@ def test_every_stage_that_a_switch_leaves_runs_and_ends_in_a_checkpoint(tmp_path
     assert load_components(tmp_path / "run" / "checkpoint").config == config
 
 
+def test_a_run_stopped_before_its_deviations_are_calibrated_leaves_no_checkpoint(prepared, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    run, short = tmp_path / "run", ("--scale", "0.0004", "--save-every", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr("syncmv4d_model.training.stages.stddev_temperature", stopped)
+        assert train_run(*prepared, run, *short) == 130
+    assert not (run / "checkpoint").exists()
+    assert train_run(*prepared, run, *short) == 0
+    assert load_components(run / "checkpoint").statistics.stddev_temperature != 1
+    assert (run / "checkpoint" / "text_mean.safetensors").is_file()
+
+
 def test_a_run_folder_is_not_taken_over_by_another_plan_or_without_its_note(prepared, tmp_path, capsys):
     run = tmp_path / "run"
     assert train_run(*prepared, run, "--minutes", "0") == 0
