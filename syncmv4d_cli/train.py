@@ -182,6 +182,10 @@ def check_run(options: Run) -> None:
 
     if not options.scale > 0:
         raise ValueError(f"--scale must be positive, got {options.scale:g}")
+    if not options.minutes >= 0:
+        raise ValueError(f"--minutes must be at least 0, got {options.minutes:g}")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be at least 0, got {options.seed}")
     if options.save_every < 1:
         raise ValueError(f"--save-every must be at least 1, got {options.save_every}")
     try:
