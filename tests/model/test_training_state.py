@@ -1,17 +1,19 @@
 """What a run keeps besides weights: the average that is shipped, groups with their own pace, and steps that are skipped."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from syncmv4d_model.binding import Binding
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.data.loader import LatentCache, build_cache
 from syncmv4d_model.data.sequence import list_sequences, read_sequence
 from syncmv4d_model.training.average import MovingAverage
 from syncmv4d_model.training.plan import StagePlan, TrainingPlan
-from syncmv4d_model.training.stages import make_stage
+from syncmv4d_model.training.stages import make_stage, standardised_scale
 from syncmv4d_model.training.state import StageState
 from syncmv4d_model.training.train import MAX_BAD_STEPS, RunOptions, train
 from tests.model.tiny_model import tiny_checkpoint
@@ -109,3 +111,17 @@ def test_only_what_wan_has_learns_at_the_slow_rate(prepared):
     new = (denoiser.motion_proj_out.weight, denoiser.scale_tokens, *aligner.parameters())
     assert {peak[id(p)] for p in new} == {1e-4}
     assert len(peak) == len(state.parameters)
+
+
+def test_a_standardised_depth_scale_comes_back_in_metres(prepared):
+    components = load_components(prepared[0])
+    metres = torch.tensor([[[0.5, 0.9], [0.7, 1.3]]])
+    standardised = standardised_scale(components, metres)
+    assert Binding.metric_scale(SimpleNamespace(components=components), standardised) == pytest.approx(metres)
+    mean = torch.tensor(components.statistics.depth_scale_mean_m)[None, None]
+    assert not standardised_scale(components, mean).any()
+
+
+def test_without_wans_weights_every_token_sees_the_first_frame_from_the_start(prepared):
+    weight = load_components(prepared[0]).joint_denoiser.first_frame_embedding.weight
+    assert weight.std().item() == pytest.approx(weight[0].numel() ** -0.5, rel=0.1)
