@@ -73,7 +73,7 @@ class JointDenoiserConfig:
     camera_rays: bool = True  # per-token Pluecker rays and camera pose on the scale tokens; False = the literal paper
     first_frame_added: bool = True  # reference latent added to every token at its place
     precondition: bool = True  # network predicts around a still video and no motion; False = the literal paper
-    qk_norm: str = "rms_norm_across_heads"
+    qk_norm: Literal["rms_norm_across_heads"] = "rms_norm_across_heads"  # Wan's, and the only one there is
     cross_attn_norm: bool = True
     eps: float = 1e-6
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncmv4d_model.checkpoint import Components, save_components
+from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import LatentCache
 from syncmv4d_model.training.plan import StagePlan, TrainingPlan
 from syncmv4d_model.training.stages import Stage, make_stage
@@ -60,7 +60,8 @@ def train(
     report: Report,
     validate: Validate | None = None,
 ) -> bool:
-    """Run the plan's stages in order, continuing a run that `run_dir` holds; True when all are done.
+    """Run the plan's stages in order, continuing a run that `run_dir` holds; True when all are done, and then
+    `components` hold the averaged weights.
 
     Every step's data and noise depend on (seed, step) alone: stopping and resuming changes nothing.
     Raises FloatingPointError after MAX_BAD_STEPS steps in a row whose loss or gradient is not finite.
@@ -88,7 +89,6 @@ def train(
         components.eval()
         if index + 1 < len(plan.stages):
             save_start(state_path, components, index + 1)
-    save_components(run_dir / "checkpoint", components)
     return True
 
 
