@@ -42,14 +42,17 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
             batch_size=plan.batch_size, num_points=components.config.num_points, seed=seed, first_step=first_step
         )
 
-    text, denoiser, aligner = components.text_encoder, components.joint_denoiser, components.point_aligner
+    denoiser, aligner = components.joint_denoiser, components.point_aligner
+    text = (
+        [components.text_encoder] if components.config.text.kind == "scratch" else []
+    )  # a pretrained one stays as it is
     if plan.stage == "joint_denoiser":
-        return Stage(plan, [denoiser, text], batches, _Draw(components, plan).joint_losses)
+        return Stage(plan, [denoiser, *text], batches, _Draw(components, plan).joint_losses)
     assert aligner is not None
     if plan.stage == "point_aligner":
         return Stage(plan, [aligner], batches, _Draw(components, plan).aligner_losses)
     if plan.stage == "closed_loop":
-        return Stage(plan, [denoiser, text, aligner], batches, _Draw(components, plan).closed_loop_losses)
+        return Stage(plan, [denoiser, *text, aligner], batches, _Draw(components, plan).closed_loop_losses)
     samples = sample_outputs(components, cache, count=plan.sampled_sequences, seed=seed)
     return Stage(plan, [aligner.heads], samples.batches(plan.batch_size, seed), samples.losses)
 
