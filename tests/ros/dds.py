@@ -25,9 +25,10 @@ def require_ros() -> None:
 
 @contextmanager
 def node_process(module: str, *args: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen]:
-    """`python -m module args` in a process of its own, until the block ends; it must still run then, and end by SIGTERM.
+    """`python -m module args` in a process of its own, until the block ends; it must still run then, and end well by SIGTERM.
 
-    Raises AssertionError when it ended before or does not end; what it wrote is printed, so that pytest shows it.
+    Raises AssertionError when it ended before, or by SIGTERM with another status than 0, TimeoutExpired when it does not end;
+    what it wrote is printed, so that pytest shows it.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", module, *args],
@@ -42,6 +43,7 @@ def node_process(module: str, *args: str, environment: Mapping[str, str] | None 
         assert process.poll() is None, f"{module} ended by itself with {process.returncode}"
         process.terminate()
         output, _ = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0, f"{module} ended by SIGTERM with {process.returncode}"
     except BaseException:
         process.kill()
         output, _ = process.communicate()

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import GetState
 from rclpy.action import ActionClient
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -12,43 +13,39 @@ from visualization_msgs.msg import MarkerArray
 from syncmv4d.action import Generate
 from syncmv4d.msg import MultiViewVideo, PointTracks, RigidTrajectory
 from tests.ros.camera_rig import Cameras
-from tests.ros.dds import node_process, spin_until
+from tests.ros.dds import node_process, reaches, spin_until
 
 OUT = {
     "tracks": PointTracks, "trajectories": RigidTrajectory, "videos": MultiViewVideo, "points": PointCloud2,
     "markers": MarkerArray, "left/generated/image": Image, "left/generated/camera_info": CameraInfo,
     "/diagnostics": DiagnosticArray,
 }  # fmt: skip
-SUCCEEDED, CANCELED, ABORTED = 4, 5, 6  # action_msgs/GoalStatus
+UNKNOWN, SUCCEEDED, CANCELED, ABORTED = 0, 4, 5, 6  # action_msgs/GoalStatus
+HANDSHAKE_S = 0.5
 
 
-class Client:
-    """A planner, the cameras, and what they have heard."""
+class Planner:
+    """Asks the generator by its action."""
 
     def __init__(self, node, executor):
         self.node, self.executor = node, executor
-        self.cameras = Cameras(node)
-        self.heard = {topic: [] for topic in OUT}
-        for topic, kind in OUT.items():
-            node.create_subscription(kind, topic, self.heard[topic].append, QoSProfile(depth=100))
-        self.task = node.create_publisher(String, "task", 10)
         self.generate = ActionClient(node, Generate, "generate")
-        self.change = lambda name, image, info: None
-        self.only = ("left", "right")
-        self.stamp = lambda: None
-        self.shooting = True
-        node.create_timer(0.05, self.shoot)
-
-    def shoot(self):
-        if self.shooting:
-            self.cameras.shoot(only=self.only, stamp=self.stamp(), change=self.change)
 
     def until(self, reached, what):
         spin_until(self.executor, reached, what=what)
 
     def ready(self):
-        self.until(lambda: self.generate.server_is_ready(), "action server")
-        self.until(lambda: self.task.get_subscription_count() > 0, "task subscription")
+        """Wait until each side has found the other.
+
+        A client sees when it has found a server, never when that has found the client: until then Fast DDS drops feedback and
+        answers. It announces what a process made in the order of making: who is answered by one more service has been found.
+        """
+        self.until(self.generate.server_is_ready, "action server")
+        service = self.node.create_client(GetState, "syncmv4d/get_state")
+        self.until(service.service_is_ready, "lifecycle service")
+        while not reaches(self.executor, service.call_async(GetState.Request()).done, HANDSHAKE_S):
+            pass
+        self.node.destroy_client(service)
 
     def ask(self, task="use a hammer to hit a box", **goal):
         """(goal handle, feedback so far, result future)."""
@@ -65,6 +62,35 @@ class Client:
         assert future is not None, "the goal was rejected"
         self.until(future.done, f"result of {task!r}")
         return future.result().status, future.result().result
+
+    def works(self):
+        status, result = self.answer()
+        assert status == SUCCEEDED and result.success, result.message
+
+
+class Client(Planner):
+    """A planner, the cameras, and what they have heard."""
+
+    def __init__(self, node, executor):
+        self.cameras = Cameras(node)
+        self.heard = {topic: [] for topic in OUT}
+        for topic, kind in OUT.items():
+            node.create_subscription(kind, topic, self.heard[topic].append, QoSProfile(depth=100))
+        self.task = node.create_publisher(String, "task", 10)
+        super().__init__(node, executor)
+        self.change = lambda name, image, info: None
+        self.only = ("left", "right")
+        self.stamp = lambda: None
+        self.shooting, self.calibrated = True, True
+        node.create_timer(0.05, self.shoot)
+
+    def shoot(self):
+        if self.shooting:
+            self.cameras.shoot(only=self.only, stamp=self.stamp(), change=self.change, calibrated=self.calibrated)
+
+    def ready(self):
+        self.until(lambda: self.task.get_subscription_count() > 0, "task subscription")
+        super().ready()
 
     def says(self, text):
         """Wait until /diagnostics carries a text."""
@@ -91,14 +117,15 @@ class Client:
 
         self.until(said, f"{text!r} in /diagnostics")
 
-    def works(self):
-        status, result = self.answer()
-        assert status == SUCCEEDED and result.success, result.message
-
 
 @contextmanager
 def generator(ros_node, parameters):
     """A client of the generator node, which runs with these parameters in a process of its own."""
-    told = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    with node_process("tests.ros.trivial_generator", "--ros-args", *told):
+    with node_process(*generator_command(parameters)):
         yield Client(*ros_node)
+
+
+def generator_command(parameters):
+    """Module and arguments of the generator node with the trivial engine."""
+    told = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    return ["tests.ros.trivial_generator", "--ros-args", *told]

@@ -201,8 +201,9 @@ def test_a_wrong_plan_is_carried_out_and_does_not_succeed(listener):
     [
         ({"cell": "no_such_module:cell"}, "parameter cell names 'no_such_module:cell', which cannot be imported"),
         (TRIVIAL | {"split": "nowhere"}, "unknown split 'nowhere'"),
+        (TRIVIAL | {"scene": "soon"}, "Trying to set parameter 'scene' to 'soon'"),
     ],
-    ids=["no module", "no split"],
+    ids=["no module", "no split", "no number"],
 )
 def test_a_cell_that_cannot_be_made_ends_the_node_with_one_line(ros_domain, module, parameters, line):
     command = [sys.executable, "-m", module, *told(**parameters)]

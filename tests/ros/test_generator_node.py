@@ -115,6 +115,11 @@ def no_calibration(name, image, info):
     info.k, info.p = [0.0] * 9, [0.0] * 12
 
 
+def nothing_set(name, image, info):
+    info.width = info.height = 0
+    info.k, info.r, info.p, info.d, info.distortion_model = [0.0] * 9, [0.0] * 9, [0.0] * 12, [], ""
+
+
 def not_finite(name, image, info):
     info.k[0] = float("nan")
 
@@ -125,7 +130,7 @@ def other_size(name, image, info):
 
 FAULTS = {
     spoil_step: "step is 7", truncate: "data has 100 bytes", unknown_encoding: "bayer_rggb8", no_size: "0 x 0",
-    no_calibration: "all zeros", not_finite: "not finite", other_size: "8 x 6",
+    no_calibration: "all zeros", nothing_set: "CameraInfo is of a 0 x 0 image", not_finite: "not finite", other_size: "8 x 6",
 }  # fmt: skip
 
 
