@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,6 +17,7 @@ UPWARDS, LEVEL = 0.55, 0.35
 """A body frame's z is above 0.55 until its camera looks 56 degrees down; an optical frame's only when it looks 33 up."""
 
 
+@runtime_checkable
 class Extrinsics(Protocol):
     """camera_from_world of a camera's optical frame at a time."""
 

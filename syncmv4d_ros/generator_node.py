@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,7 @@ class GeneratorNode(LifecycleNode):
         self._results: ResultPublisher | None = None
         self._server: ActionServer | None = None
         self._subscription: Any = None
+        self._started = datetime.now(timezone.utc).isoformat()  # of this process: another one knows none of its goals
         self._last_error = ""
         self._stages: dict[str, float] = {}
         self._extrinsics: Extrinsics | None = None
@@ -281,7 +283,9 @@ class GeneratorNode(LifecycleNode):
     def _diagnose(self) -> None:
         engine = self._engine.name if self._engine is not None else ""
         statuses = [
-            diagnostics.worker_status(self._worker, engine=engine, last_error=self._last_error, stages=self._stages)
+            diagnostics.worker_status(
+                self._worker, engine=engine, started=self._started, last_error=self._last_error, stages=self._stages
+            )
         ]
         if self._streams is not None:
             statuses += diagnostics.camera_statuses(self, self._streams)

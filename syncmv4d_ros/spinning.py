@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -14,6 +14,7 @@ WAKE_S = 0.2
 SHUTDOWN_S = 2.0
 
 
+@runtime_checkable
 class Stoppable(Protocol):
     """A node with something to end before its topics go."""
 

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60.0
+HANDSHAKE_S = 0.5
 NOT_HERE = "is not installed here; `make test` runs this in .venv-ros, where pip install '.[ros]' has put it"
 
 
@@ -60,6 +61,22 @@ def reaches(executor, reached: Callable[[], bool], timeout_s: float) -> bool:
             return False
         executor.spin_once(timeout_sec=0.1)
     return True
+
+
+def found_by(node, executor, name: str) -> None:
+    """Wait until the node `name` has found all that `node` has made so far.
+
+    A client sees when it has found a server, never when that has found the client: until then Fast DDS drops what is sent to it.
+    A process announces what it makes in the order of making, so that who is answered by one more service has been found.
+    """
+    from rcl_interfaces.srv import GetParameters
+
+    service = node.create_client(GetParameters, f"{name}/get_parameters")
+    spin_until(executor, service.service_is_ready, what=f"node {name}")
+    end = time.monotonic() + TIMEOUT_S
+    while not reaches(executor, service.call_async(GetParameters.Request()).done, HANDSHAKE_S):
+        assert time.monotonic() < end, f"{name} has not found {node.get_name()} within {TIMEOUT_S:.0f} s"
+    node.destroy_client(service)
 
 
 def spin_until(executor, reached: Callable[[], bool], *, what: str) -> None:

@@ -3,7 +3,6 @@
 from contextlib import contextmanager
 
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import GetState
 from rclpy.action import ActionClient
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -13,7 +12,7 @@ from visualization_msgs.msg import MarkerArray
 from syncmv4d.action import Generate
 from syncmv4d.msg import MultiViewVideo, PointTracks, RigidTrajectory
 from tests.ros.camera_rig import Cameras
-from tests.ros.dds import node_process, reaches, spin_until
+from tests.ros.dds import found_by, node_process, spin_until
 
 OUT = {
     "tracks": PointTracks, "trajectories": RigidTrajectory, "videos": MultiViewVideo, "points": PointCloud2,
@@ -21,7 +20,6 @@ OUT = {
     "/diagnostics": DiagnosticArray,
 }  # fmt: skip
 UNKNOWN, SUCCEEDED, CANCELED, ABORTED = 0, 4, 5, 6  # action_msgs/GoalStatus
-HANDSHAKE_S = 0.5
 
 
 class Planner:
@@ -35,17 +33,9 @@ class Planner:
         spin_until(self.executor, reached, what=what)
 
     def ready(self):
-        """Wait until each side has found the other.
-
-        A client sees when it has found a server, never when that has found the client: until then Fast DDS drops feedback and
-        answers. It announces what a process made in the order of making: who is answered by one more service has been found.
-        """
+        """Wait until each side has found the other."""
         self.until(self.generate.server_is_ready, "action server")
-        service = self.node.create_client(GetState, "syncmv4d/get_state")
-        self.until(service.service_is_ready, "lifecycle service")
-        while not reaches(self.executor, service.call_async(GetState.Request()).done, HANDSHAKE_S):
-            pass
-        self.node.destroy_client(service)
+        found_by(self.node, self.executor, "syncmv4d")
 
     def ask(self, task="use a hammer to hit a box", **goal):
         """(goal handle, feedback so far, result future)."""
@@ -66,6 +56,10 @@ class Planner:
     def works(self):
         status, result = self.answer()
         assert status == SUCCEEDED and result.success, result.message
+
+    def recovers(self):
+        """Wait until a request succeeds."""
+        self.until(lambda: self.answer()[0] == SUCCEEDED, "a good result")
 
 
 class Client(Planner):
@@ -92,14 +86,21 @@ class Client(Planner):
         self.until(lambda: self.task.get_subscription_count() > 0, "task subscription")
         super().ready()
 
+    def statuses(self):
+        """Every status that was heard on /diagnostics."""
+        return [status for array in self.heard["/diagnostics"] for status in array.status]
+
+    def values(self, key):
+        """All that /diagnostics has said by this name."""
+        return [pair.value for status in self.statuses() for pair in status.values if pair.key == key]
+
     def says(self, text):
         """Wait until /diagnostics carries a text."""
 
         def said():
             return any(
                 text in status.message or any(text in pair.value for pair in status.values)
-                for array in self.heard["/diagnostics"]
-                for status in array.status
+                for status in self.statuses()
             )
 
         self.until(said, f"{text!r} in /diagnostics")
@@ -108,12 +109,7 @@ class Client(Planner):
         """Wait until /diagnostics counts something of this name."""
 
         def said():
-            return any(
-                text in pair.key and pair.value != "0"
-                for array in self.heard["/diagnostics"]
-                for status in array.status
-                for pair in status.values
-            )
+            return any(text in pair.key and pair.value != "0" for status in self.statuses() for pair in status.values)
 
         self.until(said, f"{text!r} in /diagnostics")
 
