@@ -47,7 +47,7 @@ def run_node(
             return 1
         executor.add_node(node)
         if not start(node):
-            return 1
+            return 1 if rclpy.ok() else 0  # a signal ends a start, too
         while rclpy.ok() and not finished(node):
             executor.spin_once(timeout_sec=WAKE_S)
     except (KeyboardInterrupt, ExternalShutdownException):

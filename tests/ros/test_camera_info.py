@@ -88,6 +88,16 @@ def test_a_rectified_topic_uses_p_without_distortion_and_turns_the_camera_by_r()
     )
 
 
+def test_a_planner_projects_into_a_rectified_cameras_video_by_k_and_r_and_the_pose_of_its_frame():
+    pose = look_at(np.array([0.3, -0.6, 0.5]), np.zeros(3), np.array([0.0, 0, 1]))
+    rig = rig_of(("left",), [read_camera_info(camera_info(d=PLUMB), rectified=True)], pose[None])
+    seen, _ = observe(rig, [np.zeros((480, 640, 3), np.uint8)], "push", height=96, width=96, max_views=4)
+    video_k, in_frame = seen.intrinsics[0], transform(pose, np.array([[0.02, 0.01, 0.03]]))
+    in_video = project(video_k, transform(seen.camera_from_world[0], np.array([[0.02, 0.01, 0.03]])))
+    assert np.allclose(project(video_k, in_frame @ TURN.T), in_video)
+    assert np.linalg.norm(project(video_k, in_frame) - in_video) > 1, "K alone is off by pixels"
+
+
 def test_raw_and_rectified_topics_of_a_camera_agree_about_the_world():
     """The same scene point, found in both images as ROS defines them, lies on the same ray of our two rigs."""
     pose = look_at(np.array([0.3, -0.6, 0.5]), np.zeros(3), np.array([0.0, 0, 1]))[None]

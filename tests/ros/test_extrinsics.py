@@ -1,5 +1,7 @@
 """Poses by frame: a body frame that passes for an optical one is noticed, an optical one is not accused, whichever way it looks."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,6 +50,6 @@ def test_a_rig_files_poses_are_by_camera_and_need_no_frame(tmp_path):
 
 
 def test_without_files_and_without_tf2_ros_it_says_what_to_do(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "tf2_ros", None)
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
     with pytest.raises(ValueError, match="no rig_files are given, and TF needs tf2_ros, which is not installed"):
         TfExtrinsics(None, "world")
