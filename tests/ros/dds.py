@@ -73,9 +73,11 @@ def found_by(node, executor, name: str) -> None:
 
     service = node.create_client(GetParameters, f"{name}/get_parameters")
     spin_until(executor, service.service_is_ready, what=f"node {name}")
-    end = time.monotonic() + TIMEOUT_S
-    while not reaches(executor, service.call_async(GetParameters.Request()).done, HANDSHAKE_S):
+    calls, end = [], time.monotonic() + TIMEOUT_S
+    while not any(call.done() for call in calls):
         assert time.monotonic() < end, f"{name} has not found {node.get_name()} within {TIMEOUT_S:.0f} s"
+        calls.append(service.call_async(GetParameters.Request()))
+        reaches(executor, calls[-1].done, HANDSHAKE_S)
     node.destroy_client(service)
 
 

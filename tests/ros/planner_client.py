@@ -58,8 +58,16 @@ class Planner:
         assert status == SUCCEEDED and result.success, result.message
 
     def recovers(self):
-        """Wait until a request succeeds."""
-        self.until(lambda: self.answer()[0] == SUCCEEDED, "a good result")
+        """The result of the first request that succeeds."""
+        results = []
+
+        def succeeded():
+            status, result = self.answer()
+            results.append(result)
+            return status == SUCCEEDED
+
+        self.until(succeeded, "a good result")
+        return results[-1]
 
 
 class Client(Planner):

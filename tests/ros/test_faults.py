@@ -120,15 +120,13 @@ def larger(name, image, info):
 @pytest.mark.usefixtures("impatient")
 def test_a_camera_that_changes_its_resolution_is_used_at_the_new_one_once_it_is_calibrated(client):
     """The larger images show the same, so that the intrinsics of what is generated stay as they were."""
-    client.recovers()
-    _, before = client.answer()
+    before = client.recovers()
     client.change = larger_image
     refusal = "its image is 160 x 120 px, its CameraInfo is of 80 x 60"
     client.until(lambda: refusal in client.answer()[1].message, "refusal")
     client.says(refusal)
     client.change = larger
-    client.recovers()
-    _, after = client.answer()
+    after = client.recovers()
     for one, other in zip(before.videos.videos, after.videos.videos, strict=True):
         assert (other.width, other.height) == (64, 48)
         np.testing.assert_allclose(one.k, other.k, atol=1e-9)
