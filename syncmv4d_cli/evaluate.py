@@ -50,7 +50,7 @@ class Options:
     markdown: Path | None = None
     """Also write the metrics as a Markdown table here."""
     baselines_only: bool = False
-    """Score the static and text-mean rows only; needs no model."""
+    """Score the static and text-mean rows only; needs no model, but takes the text mean of --checkpoint where one is given."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -69,7 +69,11 @@ def main(args: Sequence[str]) -> int:
 def _on_data(data: Path, split: str, options: Options, *, console: Console) -> Report:
     from syncmv4d_model.evaluation.harness import evaluate
 
-    predictor, folder = None, None
+    predictor, folder = None, options.checkpoint
+    if options.baselines_only and folder is not None:
+        from syncmv4d_model.checkpoint import read_index
+
+        read_index(folder)  # of a checkpoint that is there, the text mean is taken
     if not options.baselines_only:
         from syncmv4d_model.checkpoint import BUNDLED_NANO
         from syncmv4d_model.predictor import Predictor

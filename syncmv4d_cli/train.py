@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -173,8 +172,7 @@ def run(options: Run) -> None:
         temperature = stddev_temperature(components, caches["val"], count=count, seed=options.seed)
         components = replace(components, statistics=replace(components.statistics, stddev_temperature=temperature))
     finished = options.out / "checkpoint"
-    save_components(finished, components)
-    shutil.copy2(options.checkpoint / TEXT_MEAN, finished)
+    save_components(finished, components, beside=[options.checkpoint / TEXT_MEAN])
     console.print(f"trained checkpoint: {finished}")
 
 
@@ -184,6 +182,10 @@ def check_run(options: Run) -> None:
 
     if not options.scale > 0:
         raise ValueError(f"--scale must be positive, got {options.scale:g}")
+    if not options.minutes >= 0:
+        raise ValueError(f"--minutes must be at least 0, got {options.minutes:g}")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be at least 0, got {options.seed}")
     if options.save_every < 1:
         raise ValueError(f"--save-every must be at least 1, got {options.save_every}")
     try:

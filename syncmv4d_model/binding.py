@@ -98,7 +98,10 @@ class Binding:
     def preconditioned(self, output: JointVelocity, state: State, t: Tensor) -> JointVelocity:
         """The network's output as velocities, where it is trained to predict around an expectation."""
         preconditioner, still = self.components.preconditioner, self.condition.still
-        return output if preconditioner is None or still is None else preconditioner(output, state, t=t, still=still)
+        if preconditioner is None:
+            return output
+        assert still is not None
+        return preconditioner(output, state, t=t, still=still)
 
     def hold_reference(self, video: Tensor) -> Tensor:
         return torch.cat([self.condition.reference, video[:, :, :, 1:]], dim=3)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,8 +114,11 @@ def _preconditioner(config: ModelConfig) -> Preconditioner | None:
     return Preconditioner(codec.video_channels, codec.motion_channels) if config.joint_denoiser.precondition else None
 
 
-def save_components(directory: Path, components: Components, *, dtype: torch.dtype = torch.float16) -> None:
-    """Write the folder whole or not at all; files there that are not ours are kept. Floats are stored as `dtype`.
+def save_components(
+    directory: Path, components: Components, *, dtype: torch.dtype = torch.float16, beside: Sequence[Path] = ()
+) -> None:
+    """Write the folder whole or not at all, with copies of the files `beside`; files there that are not ours are kept.
+    Floats are stored as `dtype`.
 
     Raises ValueError, and writes nothing, if a weight is not finite or does not fit `dtype`.
     """
@@ -131,6 +136,8 @@ def save_components(directory: Path, components: Components, *, dtype: torch.dty
         components.text_encoder.tokenizer.save(partial / "text_encoder")
         index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
         (partial / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
+        for extra in beside:
+            shutil.copy2(extra, partial)
         for extra in directory.glob("*") if directory.exists() else ():
             if extra.is_file() and not (partial / extra.name).exists():
                 shutil.copy2(extra, partial / extra.name)
@@ -144,7 +151,13 @@ def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelCon
     index = read_index(directory)
     config = from_dict(index["config"])
     config = change(config) if change is not None else config
-    components = build_components(config, seed=0, tokenizer=TaskTokenizer.load(directory / "text_encoder"))
+    tokenizer = TaskTokenizer.load(directory / "text_encoder")
+    for name, layers in _layers(config).items():
+        _check_layers(directory / name, layers)
+    with torch.device("meta"):  # shapes alone: a foreign configuration may ask for more memory than there is
+        for name, part in build_components(config, seed=0, tokenizer=tokenizer).networks().items():
+            _check_shapes(part, directory / name)
+    components = build_components(config, seed=0, tokenizer=tokenizer)
     for name, part in components.networks().items():
         _load_part(part, directory / name)
     return replace(components, statistics=_statistics(index["statistics"], directory)).eval()
@@ -158,7 +171,7 @@ def read_index(directory: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no checkpoint at {directory}: {path.name} is missing")
     try:
         index = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(index, dict) or not {"format", "config", "statistics"} <= set(index):
         raise ValueError(f"{path} is not a SyncMV4D checkpoint: it needs format, config and statistics")
@@ -169,10 +182,13 @@ def read_index(directory: Path) -> dict[str, Any]:
 
 def _statistics(values: dict[str, Any], directory: Path) -> Statistics:
     try:
-        mean, std = values["depth_scale_mean_m"], values["depth_scale_std_m"]
-        return Statistics((mean[0], mean[1]), (std[0], std[1]), float(values["stddev_temperature"]))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        (near, far), (near_std, far_std) = values["depth_scale_mean_m"], values["depth_scale_std_m"]
+        numbers = [float(value) for value in (near, far, near_std, far_std, values["stddev_temperature"])]
+        if not all(0 < number < math.inf for number in numbers):
+            raise ValueError(f"each must be positive and finite, got {numbers}")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{directory / 'model_index.json'} has unusable statistics: {error!r}") from error
+    return Statistics((numbers[0], numbers[1]), (numbers[2], numbers[3]), numbers[4])
 
 
 def checkpoint_hash(directory: Path) -> str:
@@ -185,25 +201,75 @@ def checkpoint_hash(directory: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def _layers(config: ModelConfig) -> dict[str, int]:
+    """How often a part repeats its block, by folder name."""
+    layers = {"text_encoder": config.text.layers, "joint_denoiser": config.joint_denoiser.layers}
+    if config.switches.aligner and config.switches.motion:
+        layers["point_aligner"] = config.point_aligner.blocks
+    return layers
+
+
+def _check_layers(folder: Path, layers: int) -> None:
+    """ValueError for more blocks than stored tensors, before anything is built from that number."""
+    stored = len(_stored_shapes(folder))
+    if layers > stored:
+        raise ValueError(f"{folder}: the configuration has {layers} blocks, the weights only {stored} tensors")
+
+
+def _check_shapes(part: nn.Module, folder: Path) -> None:
+    """ValueError naming the first weight that is missing or of another shape; a tied one is stored under one name only."""
+    expected, stored = part.state_dict(keep_vars=True), _stored_shapes(folder)
+    tied = {id(expected[key]) for key in stored if key in expected}
+    for key, value in expected.items():
+        found = stored.get(key, tuple(value.shape) if id(value) in tied else "nothing")
+        if found != tuple(value.shape):
+            raise ValueError(f"{folder}: {key} should have shape {tuple(value.shape)}, found {found}")
+
+
+def _stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in _weight_files(folder):
+        with _opened(path) as shard:
+            shapes.update({key: tuple(shard.get_slice(key).get_shape()) for key in shard.keys()})  # noqa: SIM118
+    return shapes
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """model.safetensors, or the shards that its index names; ValueError for a file there that belongs to neither."""
+    index, names = folder / "model.safetensors.index.json", {"model.safetensors"}
+    if index.is_file():
+        try:
+            names = set(json.loads(index.read_text())["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{index} is not an index of weights: {error!r}") from error
+    found = {path.name for path in folder.glob("*.safetensors") if path.is_file()}
+    if missing := sorted(map(str, names - found)):
+        raise FileNotFoundError(f"checkpoint lacks weights in {folder}: no {missing[0]}")
+    if found - names:
+        raise ValueError(f"{folder} holds weights of two checkpoints: {min(found - names)} beside {min(names)}")
+    return [folder / name for name in sorted(names)]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as shard:
+            yield shard
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or not safetensors: {error}") from error
+
+
 def _load_part(part: nn.Module, folder: Path) -> None:
+    """Fill a part from files whose shapes `_check_shapes` has found right."""
     expected = part.state_dict()
     found: dict[str, Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="pt") as shard:
-                found.update({key: shard.get_tensor(key) for key in shard.keys()})  # noqa: SIM118  (not a dict)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is truncated or not safetensors: {error}") from error
-    if not found and expected:
-        raise FileNotFoundError(f"checkpoint lacks weights in {folder}")
-    stored_once = {expected[key].data_ptr(): key for key in found if key in expected and expected[key].numel()}
+    for path in _weight_files(folder):
+        with _opened(path) as shard:
+            found.update({key: shard.get_tensor(key) for key in shard.keys() if key in expected})  # noqa: SIM118
+    stored_once = {expected[key].data_ptr(): key for key in found if expected[key].numel()}
     for key, value in expected.items():  # tied parameters are stored under one of their names
-        if key not in found and value.data_ptr() in stored_once:
+        if key not in found:
             found[key] = found[stored_once[value.data_ptr()]]
-    problem = next((key for key in expected if key not in found or found[key].shape != expected[key].shape), None)
-    if problem is not None:
-        got = tuple(found[problem].shape) if problem in found else "nothing"
-        raise ValueError(f"{folder}: {problem} should have shape {tuple(expected[problem].shape)}, found {got}")
     _check_finite(found, folder)
     part.load_state_dict({key: found[key].to(value.dtype) for key, value in expected.items()})
 

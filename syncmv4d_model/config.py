@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+import sys
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -73,7 +75,7 @@ class JointDenoiserConfig:
     camera_rays: bool = True  # per-token Pluecker rays and camera pose on the scale tokens; False = the literal paper
     first_frame_added: bool = True  # reference latent added to every token at its place
     precondition: bool = True  # network predicts around a still video and no motion; False = the literal paper
-    qk_norm: str = "rms_norm_across_heads"
+    qk_norm: Literal["rms_norm_across_heads"] = "rms_norm_across_heads"  # Wan's, and the only one there is
     cross_attn_norm: bool = True
     eps: float = 1e-6
 
@@ -121,13 +123,13 @@ class ModelConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
+        _check_ranges(self)
         check_num_frames(self.num_frames, self.codec.temporal_stride)
         rows, columns = (self.codec.spatial_stride * patch for patch in self.joint_denoiser.patch_size[1:])
         if self.height % rows or self.width % columns:
             raise ValueError(
                 f"height and width must be multiples of {rows} and {columns}, got {self.height} x {self.width}"
             )
-        _check_ranges(self)
 
     @property
     def latent_frames(self) -> int:
@@ -138,34 +140,50 @@ class ModelConfig:
         return self.height // self.codec.spatial_stride, self.width // self.codec.spatial_stride
 
 
+MOST = 1_000_000
+"""Of any count: more is a mistake, not a model."""
+
 COUNTS = (
     "max_views", "num_frames", "height", "width", "num_points",
     "codec.video_channels", "codec.motion_channels", "codec.spatial_stride", "codec.temporal_stride",
     "text.width", "text.layers", "text.heads", "text.max_tokens", "text.vocabulary",
     "joint_denoiser.layers", "joint_denoiser.heads", "joint_denoiser.head_dim", "joint_denoiser.ffn_dim",
+    "joint_denoiser.freq_dim",
     "point_aligner.width", "point_aligner.blocks", "point_aligner.heads", "point_aligner.patch_points",
     "loop.steps", "loop.feedback_interval",
 )  # fmt: skip
-LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift")
-UNIT_INTERVAL = ("codec.whitening", "motion.foreground_floor")
+COUNTS_OR_NONE = ("joint_denoiser.scale_tokens", "joint_denoiser.register_tokens")
+LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift", "joint_denoiser.eps")
+STRENGTHS = ("loop.text_guidance", "loop.guidance_strength")
+
+RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (COUNTS, lambda x: 1 <= x <= MOST, f"must be at least 1 and at most {MOST}"),
+    (COUNTS_OR_NONE, lambda x: 0 <= x <= MOST, f"must be at least 0 and at most {MOST}"),
+    (LENGTHS, lambda x: 0 < x < math.inf, "must be positive and finite"),
+    (STRENGTHS, lambda x: 0 <= x < math.inf, "must be a finite number, not negative"),
+    (("codec.whitening",), lambda x: 0 <= x <= 1, "must lie in [0, 1]"),
+    (("motion.foreground_floor",), lambda x: 0 <= x < 1, "must lie in [0, 1)"),
+    (
+        ("motion.dense_splat_px", "motion.sparse_splat_px"),
+        lambda x: 1 <= x <= MOST and x % 2 == 1,
+        "must be odd and positive",
+    ),
+    (("joint_denoiser.head_dim", "joint_denoiser.freq_dim"), lambda x: x % 2 == 0, "must be even"),
+)
+"""Fields, what their values must satisfy, and that in words."""
 
 
 def _check_ranges(config: ModelConfig) -> None:
-    def value(name: str) -> float:
-        return operator.attrgetter(name)(config)
-
-    for name in COUNTS:
-        if value(name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {value(name)}")
-    for name in LENGTHS:
-        if not 0 < value(name) < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value(name)}")
-    for name in UNIT_INTERVAL:
-        if not 0 <= value(name) <= 1:
-            raise ValueError(f"{name} must lie in [0, 1], got {value(name)}")
-    for name in ("motion.dense_splat_px", "motion.sparse_splat_px"):
-        if value(name) < 1 or value(name) % 2 == 0:
-            raise ValueError(f"{name} must be odd and positive, got {value(name)}")
+    for names, allowed, words in RANGES:
+        for name in names:
+            value = operator.attrgetter(name)(config)
+            if not allowed(value):
+                raise ValueError(f"{name} {words}, got {value}")
+    denoiser = config.joint_denoiser
+    if min(denoiser.patch_size) < 1:
+        raise ValueError(f"joint_denoiser.patch_size must be at least 1 each way, got {denoiser.patch_size}")
+    if config.switches.motion and not denoiser.scale_tokens:
+        raise ValueError("joint_denoiser.scale_tokens must be at least 1 where motion is on, got 0")
 
 
 def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
@@ -230,6 +248,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where} must be a list of {len(kinds)}, got {value!r}")
         return tuple(_coerce(kind, item, where) for kind, item in zip(kinds, value, strict=True))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > sys.float_info.max:
+            raise ValueError(f"{where} must be a finite number, got one of {len(str(abs(value)))} digits")
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ValueError(f"{where} must be {hint.__name__}, got {value!r}")

@@ -6,6 +6,7 @@ prediction = predictor.predict(observation, seed=0)
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from syncmv4d_model.binding import Binding, images_to_unit, make_condition, stack_cameras, task_warnings, world
 from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
-from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.config import LoopConfig, ModelConfig
 from syncmv4d_model.diffusion.closed_loop import Cancelled as Cancelled  # part of the door: predict raises it
 from syncmv4d_model.diffusion.closed_loop import Denoised, denoise
 from syncmv4d_model.diffusion.flow_matching import sampling_times
@@ -80,18 +81,18 @@ class Predictor:
         """Generate videos and tracks. Options that are None take the checkpoint's defaults (config.LoopConfig).
 
         anchors_px are frame-0 pixels of `observation.images` to track. Raises ValueError for an observation of the wrong
-        size, too many views or a calibration that is not finite, for anchors outside the images and for an option out of
-        its range; Cancelled when cancelled() says so.
+        size, too many views or a calibration that is not finite, for anchors outside the images, for an option out of
+        its range and where the networks' answer is not finite; Cancelled when cancelled() says so.
         """
         self._check(observation)
         if anchors_px is not None:
             _check_anchors(anchors_px, observation)
-        interval = _given(feedback_interval, self.config.loop.feedback_interval)
+        config, defaults = self.config, self.config.loop
+        interval = _given(feedback_interval, defaults.feedback_interval)
         if interval < 1:
             raise ValueError(f"feedback_interval must be at least 1, got {interval}")
-        config, defaults = self.config, self.config.loop
         started = time.perf_counter()
-        binding, warnings = self.bind(observation, seed, _given(text_guidance, defaults.text_guidance))
+        binding, warnings = self.bind(observation, seed, _strength("text_guidance", text_guidance, defaults))
         conditioned = time.perf_counter()
         anchors = None
         if anchors_px is not None:
@@ -102,12 +103,13 @@ class Predictor:
             times=sampling_times(_given(steps, defaults.steps), shift=defaults.shift),
             anchors=anchors,
             cycle=config.switches.cycle,
-            guidance_strength=_given(guidance_strength, defaults.guidance_strength),
+            guidance_strength=_strength("guidance_strength", guidance_strength, defaults),
             feedback_interval=interval,
             progress=progress,
             cancelled=cancelled,
         )
         denoised = time.perf_counter()
+        _check_finite(result)
         arrays = self._decode(result, binding)
         timings = {
             "condition": conditioned - started,
@@ -237,8 +239,27 @@ def _check_anchors(anchors_px: Float[np.ndarray, "V K 2"], observation: Observat
         raise ValueError(f"anchor {point} of view {view} lies outside the image: {anchors_px[view, point].tolist()}")
 
 
+def _check_finite(result: Denoised) -> None:
+    """ValueError where a network overflowed: decoding would hide it behind plausible pixels and tracks."""
+    parts = {name: value for name, value in vars(result.state).items() if value is not None}
+    parts |= {} if result.depth_scale is None else {"depth_scale": result.depth_scale}
+    for name, value in parts.items():
+        if not torch.isfinite(value).all():
+            count = int((~torch.isfinite(value)).sum())
+            raise ValueError(
+                f"the model answered with {count} numbers of {name} that are not finite: nothing is predicted"
+            )
+
+
 def _given(value: _Value | None, default: _Value) -> _Value:
     return default if value is None else value
+
+
+def _strength(name: str, value: float | None, defaults: LoopConfig) -> float:
+    strength = _given(value, getattr(defaults, name))
+    if not math.isfinite(strength):
+        raise ValueError(f"{name} must be finite, got {strength}")
+    return strength
 
 
 def _no_tracks(video: np.ndarray) -> dict[str, np.ndarray]:

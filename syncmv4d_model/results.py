@@ -116,18 +116,25 @@ def save_tracks(path: Path | BinaryIO, tracks: Tracks) -> None:
 
 
 def read_tracks(path: Path) -> Tracks:
-    """Read tracks.npz. FileNotFoundError; ValueError if it is broken, lacks a key or has the wrong shapes."""
+    """Read tracks.npz. FileNotFoundError; ValueError if it is broken, lacks a key, has the wrong shapes or holds a position,
+    an anchor or a calibration that is not finite.
+    """
     arrays: dict[str, Any] = dict(read_npz(path, tuple(Tracks.__annotations__)))
     shape = arrays["positions"].shape
     if len(shape) != 4 or shape[3] != 3:
         raise ValueError(f"{path}: positions must be [V T K 3], got {list(shape)}")
     expected = {"visible": shape[:3], "stddev": shape[:3], "label": (shape[0], shape[2])}
     expected |= {"anchors_px": (shape[0], shape[2], 2), "video_size": (shape[0], 2)}
+    expected |= {"intrinsics": (shape[0], 3, 3), "camera_from_world": (shape[0], 4, 4)}
+    expected |= dict.fromkeys(("frame_period_s", "seed", "task", "checkpoint"), ())
     for key, wanted in expected.items():
         if arrays[key].shape != wanted:
             raise ValueError(
                 f"{path}: {key} must be {list(wanted)} beside positions {list(shape)}, got {list(arrays[key].shape)}"
             )
+    for key in ("positions", "anchors_px", "intrinsics", "camera_from_world", "frame_period_s"):
+        if arrays[key].dtype.kind not in "fiu" or not np.isfinite(arrays[key]).all():
+            raise ValueError(f"{path}: {key} holds something that is not a finite number")
     for key, kind in {"frame_period_s": float, "seed": int, "task": str, "checkpoint": str}.items():
         arrays[key] = kind(arrays[key].item())
     return Tracks(**arrays)

@@ -92,32 +92,26 @@ class CameraStreams:
         max_views: int,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Reference:
-        """The newest synchronised images, once they are there. ValueError saying which camera lacks what; Cancelled when
-        `stopped` answers True while there are none.
+        """The newest synchronised images that can be used, once they are there.
+
+        A spoilt set, and one that came before its calibration, costs nothing but the wait for the next. ValueError saying which
+        camera lacks what after image_wait_s; Cancelled when `stopped` answers True before.
         """
-        taken = self._take(stopped)
-        names = self.parameters.camera_names
-        calibrations, images = [], []
-        for name, message in zip(names, taken.items, strict=True):
-            try:
-                calibrations.append(self._calibration(name))
-                images.append(self._image(name, message))
-            except ValueError as error:
-                self.states[name].last_error = str(error)
-                raise ValueError(f"camera {name}: {error}") from error
-            self.states[name].last_error = ""
-        frame_ids = tuple(message.header.frame_id for message in taken.items)
-        stamps = [message.header.stamp for message in taken.items]
-        poses = [self.extrinsics.camera_from_world(*each) for each in zip(names, frame_ids, stamps, strict=True)]
-        rig = rig_of(names, calibrations, np.stack(poses))
-        newest = int(np.argmax(taken.stamps_ns))
-        observation, _ = observe(
-            rig, images, task, height=height, width=width, max_views=max_views, stamp_s=taken.stamps_ns[newest] / NS
-        )
-        doubts = [self.extrinsics.doubt(*each) for each in zip(frame_ids, poses, strict=True)]
-        warnings = (*rig_warnings(observation), *(doubt for doubt in doubts if doubt))
-        rectifications = tuple(calibration.rectification for calibration in calibrations)
-        return Reference(observation, stamps[newest], frame_ids, rectifications, warnings)
+        deadline = time.monotonic() + self.parameters.image_wait_s
+        problem: ValueError | None = None
+        while True:
+            taken = self._take()
+            if taken is not None:
+                try:
+                    return self._reference(taken, task, height=height, width=width, max_views=max_views)
+                except ValueError as error:
+                    problem = error
+            if time.monotonic() >= deadline:
+                raise problem or ValueError(self._what_is_missing())
+            if stopped():
+                raise Cancelled("stopped while it waited for images")
+            with self.arrived:
+                self.arrived.wait(POLL_S)
 
     def counts(self) -> dict[str, StreamCounts]:
         return self.synchronizer.counts()
@@ -149,20 +143,40 @@ class CameraStreams:
             with self.arrived:
                 self.arrived.notify_all()
 
-    def _take(self, stopped: Callable[[], bool]) -> SyncedSet:
-        """A set that is young enough, waiting for one if need be."""
-        deadline = time.monotonic() + self.parameters.image_wait_s
-        while True:
-            oldest_ns = self.node.get_clock().now().nanoseconds - round(self.parameters.max_age_s * NS)
-            taken = self.synchronizer.take(oldest_ns=oldest_ns)
-            if taken is not None:
-                return taken
-            if time.monotonic() >= deadline:
-                raise ValueError(self._what_is_missing())
-            if stopped():
-                raise Cancelled("stopped while it waited for images")
-            with self.arrived:
-                self.arrived.wait(POLL_S)
+    def _take(self) -> SyncedSet | None:
+        """A set that is young enough."""
+        oldest_ns = self.node.get_clock().now().nanoseconds - round(self.parameters.max_age_s * NS)
+        return self.synchronizer.take(oldest_ns=oldest_ns)
+
+    def _reference(self, taken: SyncedSet, task: str, *, height: int, width: int, max_views: int) -> Reference:
+        """ValueError saying what is wrong with which camera; its status says so too."""
+        names = self.parameters.camera_names
+        calibrations, images, poses = [], [], []
+        for name, message in zip(names, taken.items, strict=True):
+            try:
+                calibrations.append(self._calibration(name))
+                images.append(self._image(name, message))
+                _require_size(images[-1], calibrations[-1])
+                header = message.header
+                poses.append(self.extrinsics.camera_from_world(name, header.frame_id, header.stamp))
+            except ValueError as error:
+                self.states[name].last_error = str(error)
+                raise ValueError(f"camera {name}: {error}") from error
+            self.states[name].last_error = ""
+        rig = rig_of(names, calibrations, np.stack(poses))
+        newest = int(np.argmax(taken.stamps_ns))
+        observation, _ = observe(
+            rig, images, task, height=height, width=width, max_views=max_views, stamp_s=taken.stamps_ns[newest] / NS
+        )
+        frame_ids = tuple(message.header.frame_id for message in taken.items)
+        doubts = [self.extrinsics.doubt(*each) for each in zip(frame_ids, poses, strict=True)]
+        return Reference(
+            observation,
+            stamp=taken.items[newest].header.stamp,
+            frame_ids=frame_ids,
+            rectifications=tuple(calibration.rectification for calibration in calibrations),
+            warnings=(*rig_warnings(observation), *(doubt for doubt in doubts if doubt)),
+        )
 
     def _what_is_missing(self) -> str:
         waited = self.parameters.image_wait_s
@@ -186,3 +200,10 @@ class CameraStreams:
 
     def _image(self, name: str, message: Any) -> np.ndarray:
         return read_compressed_image(message) if name in self.parameters.compressed else read_image(message)
+
+
+def _require_size(image: np.ndarray, calibration: Calibration) -> None:
+    """ValueError for an image of another resolution than its calibration."""
+    (height, width), size = image.shape[:2], calibration.size
+    if (width, height) != size:
+        raise ValueError(f"its image is {width} x {height} px, its CameraInfo is of {size[0]} x {size[1]}")

@@ -44,12 +44,13 @@ def camera_statuses(node: Any, streams: CameraStreams) -> Iterable[DiagnosticSta
 
 
 def worker_status(
-    worker: Worker | None, *, engine: str, last_error: str, stages: Mapping[str, float]
+    worker: Worker | None, *, engine: str, started: str, last_error: str, stages: Mapping[str, float]
 ) -> DiagnosticStatus:
-    """The engine: how requests ended, what failed last, how long the stages of the last result took."""
+    """The engine: since when the node has run, how requests ended, what failed last, how long the last result's stages took."""
+    values: dict[str, object] = {"engine": engine, "started": started}
     if worker is None:
-        return status("syncmv4d: engine", "not loaded", {"engine": engine, "last_error": last_error}, fatal=True)
-    values: dict[str, object] = {"engine": engine, "busy": worker.busy, "abandoned_engines": worker.abandoned}
+        return status("syncmv4d: engine", "not loaded", values | {"last_error": last_error}, fatal=True)
+    values |= {"busy": worker.busy, "abandoned_engines": worker.abandoned}
     values |= {f"requests {outcome.name.lower()}": count for outcome, count in worker.counts.items()}
     values |= {f"last_{name}_s": f"{seconds:.3f}" for name, seconds in stages.items()}
     values |= {"last_error": last_error or worker.last_error, **device_memory()}

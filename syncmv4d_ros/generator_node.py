@@ -10,15 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 from std_msgs.msg import String
@@ -32,9 +30,12 @@ from syncmv4d_ros.extrinsics import Extrinsics, RigExtrinsics, TfExtrinsics
 from syncmv4d_ros.goals import Job, finish_goal, until_marked
 from syncmv4d_ros.parameters import MAX_STEPS, GeneratorParameters
 from syncmv4d_ros.publishing import ResultPublisher, make_messages
+from syncmv4d_ros.spinning import run_node
 from syncmv4d_ros.worker import Outcome, Request, Result, Worker
 
 MAX_TASK_CHARACTERS = 4096
+NOT_TEXT = "\N{REPLACEMENT CHARACTER}"
+"""What rclpy puts in place of bytes that are not UTF-8."""
 EXECUTOR_THREADS = 4
 ANSWERING_S = 1.0
 POLL_S = 0.01
@@ -60,6 +61,7 @@ class GeneratorNode(LifecycleNode):
         self._results: ResultPublisher | None = None
         self._server: ActionServer | None = None
         self._subscription: Any = None
+        self._started = datetime.now(timezone.utc).isoformat()  # of this process: another one knows none of its goals
         self._last_error = ""
         self._stages: dict[str, float] = {}
         self._extrinsics: Extrinsics | None = None
@@ -252,6 +254,8 @@ class GeneratorNode(LifecycleNode):
             return f"a task of {len(task)} characters was refused; at most {MAX_TASK_CHARACTERS}"
         if not task.strip():
             return "an empty task was refused"
+        if NOT_TEXT in task:
+            return f"a task with bytes that are not UTF-8 was refused: {task[:80]!r}"
         return ""
 
     # Parts
@@ -279,7 +283,9 @@ class GeneratorNode(LifecycleNode):
     def _diagnose(self) -> None:
         engine = self._engine.name if self._engine is not None else ""
         statuses = [
-            diagnostics.worker_status(self._worker, engine=engine, last_error=self._last_error, stages=self._stages)
+            diagnostics.worker_status(
+                self._worker, engine=engine, started=self._started, last_error=self._last_error, stages=self._stages
+            )
         ]
         if self._streams is not None:
             statuses += diagnostics.camera_statuses(self, self._streams)
@@ -314,34 +320,23 @@ class GeneratorNode(LifecycleNode):
             self._server.destroy()
         if self._results is not None:
             self._results.close()
+        if self._extrinsics is not None:
+            self._extrinsics.close()
         self._worker = self._server = self._results = self._engine = self._extrinsics = None
 
 
 def main(arguments: list[str] | None = None, *, load: Callable[[GeneratorParameters], Engine] | None = None) -> int:
     """`ros2 run syncmv4d generator_node`: until SIGINT or SIGTERM. Exit status 1, and one line, where it cannot start."""
-    rclpy.init(args=arguments)
-    try:
-        node = GeneratorNode(load=load)
-    except ParameterException as error:
-        rclpy.logging.get_logger("syncmv4d").fatal(f"cannot start: {error}")
-        rclpy.try_shutdown()
-        return 1
-    executor = MultiThreadedExecutor(num_threads=EXECUTOR_THREADS)
-    executor.add_node(node)
-    try:
-        if node.get_parameter("autostart").value:
-            for transition in (node.trigger_configure, node.trigger_activate):
-                if transition() is not TransitionCallbackReturn.SUCCESS:
-                    return 1
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.stop()
-        executor.shutdown(timeout_sec=2.0)
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_node(
+        "syncmv4d", partial(GeneratorNode, load=load), arguments=arguments, threads=EXECUTOR_THREADS, start=_autostart
+    )
+
+
+def _autostart(node: GeneratorNode) -> bool:
+    if not node.get_parameter("autostart").value:
+        return True
+    transitions = (node.trigger_configure, node.trigger_activate)
+    return all(transition() is TransitionCallbackReturn.SUCCESS for transition in transitions)
 
 
 if __name__ == "__main__":

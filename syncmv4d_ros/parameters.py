@@ -40,6 +40,7 @@ class GeneratorParameters:
     checkpoint: str = parameter("", "Checkpoint folder. Empty: the bundled nano checkpoint.")
     steps: int = parameter(0, "Denoising steps. 0: the checkpoint's own.", low=0, high=MAX_STEPS)
     seed: int = parameter(0, "Seed of requests by topic.", low=0, high=LARGEST)
+    # Less than a frame period of 30 Hz: an image's neighbour in time, which may be there before its partner, is no partner.
     slop_s: float = parameter(0.03, "Images of one set are taken within this time, seconds.", low=0.0, high=10.0)
     max_age_s: float = parameter(1.0, "Older images are not used, seconds.", low=0.01, high=3600.0)
     image_wait_s: float = parameter(2.0, "A request waits this long for a set of images, seconds.", low=0.0, high=60.0)

@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.task import Future
 from std_msgs.msg import String
 
 from syncmv4d.msg import PointTracks, RigidTrajectory
@@ -30,6 +27,7 @@ from syncmv4d_ros.following import followable_motion, received_motion
 from syncmv4d_ros.parameters import LARGEST, parameter
 from syncmv4d_ros.planning import fit_body
 from syncmv4d_ros.qos import LATCHED
+from syncmv4d_ros.spinning import run_node
 from syncmv4d_ros.track_messages import read_point_tracks
 
 BODY = "tool"
@@ -65,7 +63,7 @@ class PlanFollowerNode(Node):
         self.cell: Cell = open_cell(self.told)
         if self.told.film_dir and not isinstance(self.cell, FilmingCell):
             raise ValueError(f"parameter film_dir needs a cell with film(); {self.told.cell!r} makes one without")
-        self.done: Future = Future()
+        self.done = threading.Event()
         self._outcomes = self.create_publisher(String, "outcome", LATCHED)
         self._newest: Any = None
         self._stopping = False
@@ -99,7 +97,7 @@ class PlanFollowerNode(Node):
             count += 1
             if count == self.told.exit_after:
                 self._outcomes.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_S))
-                self.done.set_result(None)
+                self.done.set()
                 return
 
     def _carry_out(self, message: Any) -> dict[str, object]:
@@ -146,26 +144,7 @@ class PlanFollowerNode(Node):
 
 def main(arguments: list[str] | None = None) -> int:
     """`ros2 run syncmv4d plan_follower_node`: until exit_after plans, SIGINT or SIGTERM. Exit status 1 where there is no cell."""
-    rclpy.init(args=arguments)
-    executor, node = SingleThreadedExecutor(), None
-    try:
-        node = PlanFollowerNode()
-        executor.add_node(node)
-        executor.spin_until_future_complete(node.done)
-    except (ValueError, OSError) as error:
-        print(f"plan_follower_node: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        if rclpy.ok():  # else a callback met the end of its context, as SIGTERM leaves it
-            raise
-    finally:
-        if node is not None:
-            node.stop()
-        executor.shutdown(timeout_sec=2.0)
-        rclpy.try_shutdown()
-    return 0
+    return run_node("plan_follower", PlanFollowerNode, arguments=arguments, finished=lambda node: node.done.is_set())
 
 
 if __name__ == "__main__":

@@ -46,7 +46,9 @@ class BagOptions:
     """The bag's task topic (std_msgs/String); any topic called `task` when not given."""
     truth_topic: str | None = None
     """The bag's ground-truth tracks (PointTracks); any topic called `tracks_truth` when not given."""
-    slop_s: float = 0.05
+    slop_s: float = (
+        0.05  # half a period of 10 Hz, more than the node's: where all stamps are known, the nearest are taken
+    )
     """How far apart the stamps of images that belong together may be, seconds."""
 
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -32,6 +30,7 @@ from syncmv4d_ros.qos import LATCHED
 from syncmv4d_ros.recorder import optical_frame
 from syncmv4d_ros.result_messages import point_tracks_message, pose_messages
 from syncmv4d_ros.sent_messages import camera_info_message, header_message, image_message
+from syncmv4d_ros.spinning import run_node
 
 CAMERA_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)  # heard by best-effort subscribers too
 
@@ -69,9 +68,13 @@ class SimCameraNode(Node):
         self._truth.publish(self._message)
         self._truth_shots, self._shots = math.ceil(told.truth_period_s * told.rate_hz), 0
         self._tf = self._publish_tf(told.world_frame)
-        self.create_timer(1 / told.rate_hz, self._shoot)
+        self._timer = self.create_timer(1 / told.rate_hz, self._shoot)
         names = ", ".join(self.sequence.view_names)
         self.get_logger().info(f"{self.sequence.task!r}: cameras {names} at {told.rate_hz:g} Hz")
+
+    def stop(self) -> None:
+        """Show nothing more."""
+        self._timer.cancel()
 
     def _camera(self, view: int, name: str) -> tuple[Any, Any, Image, CameraInfo]:
         """A camera's publishers and the messages that they send, but for their stamps."""
@@ -130,23 +133,7 @@ def truth_message(sequence: Sequence, header: Any) -> PointTracks:
 
 def main(arguments: list[str] | None = None) -> int:
     """`ros2 run syncmv4d sim_camera_node`: until SIGINT or SIGTERM. Exit status 1, with one line, where there is no cell."""
-    rclpy.init(args=arguments)
-    executor = SingleThreadedExecutor()
-    try:
-        executor.add_node(SimCameraNode())
-        executor.spin()
-    except (ValueError, OSError) as error:
-        print(f"sim_camera_node: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        if rclpy.ok():  # else a callback met the end of its context, as SIGTERM leaves it
-            raise
-    finally:
-        executor.shutdown(timeout_sec=2.0)
-        rclpy.try_shutdown()
-    return 0
+    return run_node("sim_camera", SimCameraNode, arguments=arguments)
 
 
 if __name__ == "__main__":

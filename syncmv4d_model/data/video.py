@@ -56,7 +56,9 @@ def encode_video(
 
 
 def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray, "T H W 3"]:
-    """All frames of a video, or the first `max_frames`. FileNotFoundError if it is missing, ValueError if it cannot be read."""
+    """All frames of a video, or the first `max_frames`. FileNotFoundError if it is missing, ValueError if it cannot be read or
+    is damaged.
+    """
     import av
     from av.error import FFmpegError
 
@@ -65,12 +67,14 @@ def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray
     frames = []
     try:
         with av.open(str(path)) as container:
+            # by default FFmpeg paints over what it cannot decode
+            container.streams.video[0].codec_context.options = {"err_detect": "explode"}
             for frame in container.decode(video=0):
                 frames.append(frame.to_ndarray(format="rgb24"))
                 if len(frames) == max_frames:
                     break
     except (FFmpegError, IndexError) as error:
-        raise ValueError(f"{path} is truncated or not a video: {error}") from error
+        raise ValueError(f"{path} is truncated, damaged or not a video: {error}") from error
     if not frames:
         raise ValueError(f"{path} holds no frame")
     return np.stack(frames)

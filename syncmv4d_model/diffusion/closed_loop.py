@@ -125,8 +125,10 @@ def algorithm_1(
     make_guidance: Callable[[State], Guidance],
     detach_coarse: bool,
     expected: ExpectedError | None = None,
-) -> tuple[JointLoss, AlignerLoss]:
-    """Lines 6 to 12 of Algorithm 1 on a batch whose lines 1 to 3 (scale, pseudo video, latents) are cached."""
+) -> tuple[JointLoss, AlignerLoss, AlignedTracks]:
+    """Lines 6 to 12 of Algorithm 1 on a batch whose lines 1 to 3 (scale, pseudo video, latents) are cached; the aligned
+    tracks are returned beside their loss.
+    """
     noisy = State(  # line 6
         loop.hold_reference(diffuse(clean.video, noise.video, t)),
         diffuse(clean.motion, noise.motion, t),
@@ -141,4 +143,5 @@ def algorithm_1(
     return (  # line 12
         joint_loss(velocity, clean, noise, depth_scale, expected=expected),
         aligner_loss(aligned, clean.tracks, noise.tracks, t),
+        aligned,
     )

@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from syncmv4d_model.types import AlignedTracks, ExpectedError, JointVelocity, State
 
+MIN_SHARE = 0.02
+"""Of the points; a class with fewer weighs as if it had so many."""
+
 
 @dataclass(frozen=True)
 class JointLoss:
@@ -36,6 +39,14 @@ class AlignerLoss:
     @property
     def total(self) -> Tensor:
         return self.velocity + self.chamfer
+
+
+@dataclass(frozen=True)
+class AttributeLoss:
+    """What is learned of the points beside their motion, each a scalar; an addition to the paper."""
+
+    visibility: Tensor
+    label: Tensor
 
 
 def joint_loss(
@@ -93,21 +104,29 @@ def _take(points: Float[Tensor, "N P 3"], index: Int[Tensor, "N Q"]) -> Float[Te
     return points.gather(1, index[..., None].expand(-1, -1, 3))
 
 
-def heads_loss(
-    aligned: AlignedTracks,
-    clean: Float[Tensor, "B V T K 3"],
-    *,
-    visible: Bool[Tensor, "B V T K"],
-    label: Int[Tensor, "B V K"],
-) -> Tensor:
-    """Visibility and label cross-entropy and per-axis Gaussian negative log-likelihood, for the heads alone.
+def attribute_loss(
+    aligned: AlignedTracks, *, visible: Bool[Tensor, "B V T K"], label: Int[Tensor, "B V K"]
+) -> AttributeLoss:
+    """Cross-entropy of visibility and label.
 
-    The visibility term weighs occluded points up to parity: they are rare, and the ones that matter.
+    Classes weigh alike however many points they have: few points are occluded, few are a tool's, and they are the ones that matter.
     """
-    occluded_share = 1 - visible.float().mean().clamp(0.02, 0.98)
-    weight = torch.where(visible, 0.5 / (1 - occluded_share), 0.5 / occluded_share)
-    visibility = functional.binary_cross_entropy_with_logits(aligned.visible_logit, visible.float(), weight=weight)
-    labels = functional.cross_entropy(aligned.label_logits.flatten(0, -2), label.flatten())
+    visibility = functional.binary_cross_entropy_with_logits(
+        aligned.visible_logit, visible.float(), weight=_parity(visible.long(), 2)
+    )
+    logits = rearrange(aligned.label_logits, "b v k c -> b c v k")
+    labels = functional.cross_entropy(logits, label, reduction="none") * _parity(label, aligned.label_logits.shape[-1])
+    return AttributeLoss(visibility, labels.mean())
+
+
+def _parity(classes: Int[Tensor, "*n"], count: int) -> Float[Tensor, "*n"]:
+    """Weights of mean about 1 that give every class which is there the same sum; a rare one at most as if it had MIN_SHARE."""
+    shares = torch.bincount(classes.flatten(), minlength=count) / classes.numel()
+    present = (shares > 0).sum()
+    return (1 / (present * shares.clamp_min(MIN_SHARE)))[classes]
+
+
+def error_likelihood(aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"]) -> Tensor:
+    """Per-axis Gaussian negative log-likelihood of the clean estimate's error, for the log-variance alone."""
     squared_error = (aligned.clean.detach() - clean).square().mean(-1)
-    likelihood = 0.5 * (aligned.log_variance + squared_error * torch.exp(-aligned.log_variance)).mean()
-    return visibility + labels + likelihood
+    return 0.5 * (aligned.log_variance + squared_error * torch.exp(-aligned.log_variance)).mean()

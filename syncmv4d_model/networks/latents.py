@@ -104,20 +104,23 @@ class BlockCode(nn.Module):
         return torch.cat([self._join(first, 1), self._join(later, self.group)], dim=1)
 
     def _encoded(self, blocks: torch.Tensor, basis: BlockBasis) -> torch.Tensor:
-        """Codes of blocks; of motion only those with foreground, for nothing drawn is the zero code."""
+        """Codes of blocks; of motion only those with foreground, for nothing drawn is the zero code. NaN stays NaN."""
         if not self.fill:
             return basis.encode(blocks)
-        drawn = (blocks[..., self.image_channels - 1 :: self.image_channels] != 0).any(-1)  # alpha
+        drawn = (blocks != 0).any(-1)
         codes = blocks.new_zeros(*drawn.shape, len(basis.basis))
         codes[drawn] = basis.encode(with_background_filled(blocks[drawn]))
         return codes
 
     def _decoded(self, codes: torch.Tensor, basis: BlockBasis) -> torch.Tensor:
-        """Blocks of codes; of motion only those with foreground, found by their alpha alone, for the rest is background."""
+        """Blocks of codes; of motion only those with foreground, found by their alpha alone, for the rest is background.
+        NaN stays NaN.
+        """
         if not self.fill:
             return basis.decode(codes)
         alpha = slice(self.image_channels - 1, None, self.image_channels)
-        drawn = (codes @ (basis.basis[:, alpha] * basis.scale[:, None]) + basis.mean[alpha] > ALPHA_FOREGROUND).any(-1)
+        shares = codes @ (basis.basis[:, alpha] * basis.scale[:, None]) + basis.mean[alpha]
+        drawn = ~(shares <= ALPHA_FOREGROUND).all(-1)
         blocks = codes.new_zeros(*drawn.shape, len(basis.mean))
         blocks[drawn] = basis.decode(codes[drawn])
         return blocks

@@ -18,7 +18,7 @@ Algorithm 1's letter."""
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage: AdamW with linear warm-up and cosine decay to zero."""
+    """One stage: AdamW with linear warm-up, a constant rate, and a cosine decay to zero."""
 
     stage: StageName
     steps: int
@@ -26,6 +26,7 @@ class StagePlan:
     learning_rate: float = 6e-4
     new_module_learning_rate: float | None = None  # None: the same; the paper scale gives new modules ten times more
     warmup_steps: int = 100
+    decay_share: float = 1.0  # of the steps after warm-up; 1 = the rate falls from the peak on
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     ema_decay: float = 0.998
@@ -34,6 +35,7 @@ class StagePlan:
     text_dropout: float = 0.1
     guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
+    attribute_weight: float = 0.3  # of visibility and label while the aligner learns; 0 = the paper's loss
     sampled_sequences: int = 256  # heads: how many training sequences the sampler is run on
 
 
@@ -64,10 +66,10 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 
 NANO_PLAN = TrainingPlan(
     (
-        StagePlan("joint_denoiser", steps=4000, time_shift=3.0, gradient_clip=10.0),
-        StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
-        StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
-        StagePlan("heads", steps=150, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=64),
+        StagePlan("joint_denoiser", steps=4000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
+        StagePlan("point_aligner", steps=600, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
+        StagePlan("closed_loop", steps=200, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
+        StagePlan("heads", steps=240, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=192),
     )
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,9 +15,9 @@ from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import Denoised, algorithm_1, clean_guidance, denoise, noisy_guidance
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse, sample_training_times, sampling_times
-from syncmv4d_model.diffusion.losses import aligner_loss, heads_loss, joint_loss
+from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, error_likelihood, joint_loss
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
-from syncmv4d_model.types import Anchors, CoarseTracks, ExpectedError, State
+from syncmv4d_model.types import AlignedTracks, Anchors, CoarseTracks, ExpectedError, State
 
 Losses = dict[str, Tensor]
 
@@ -41,14 +42,17 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
             batch_size=plan.batch_size, num_points=components.config.num_points, seed=seed, first_step=first_step
         )
 
-    text, denoiser, aligner = components.text_encoder, components.joint_denoiser, components.point_aligner
+    denoiser, aligner = components.joint_denoiser, components.point_aligner
+    text = (
+        [components.text_encoder] if components.config.text.kind == "scratch" else []
+    )  # a pretrained one stays as it is
     if plan.stage == "joint_denoiser":
-        return Stage(plan, [denoiser, text], batches, _Draw(components, plan).joint_losses)
+        return Stage(plan, [denoiser, *text], batches, _Draw(components, plan).joint_losses)
     assert aligner is not None
     if plan.stage == "point_aligner":
         return Stage(plan, [aligner], batches, _Draw(components, plan).aligner_losses)
     if plan.stage == "closed_loop":
-        return Stage(plan, [denoiser, text, aligner], batches, _Draw(components, plan).closed_loop_losses)
+        return Stage(plan, [denoiser, *text, aligner], batches, _Draw(components, plan).closed_loop_losses)
     samples = sample_outputs(components, cache, count=plan.sampled_sequences, seed=seed)
     return Stage(plan, [aligner.heads], samples.batches(plan.batch_size, seed), samples.losses)
 
@@ -132,7 +136,9 @@ class _Draw:
         with torch.no_grad():
             coarse = drawn.binding.decode_denormalise(blurred, drawn.depth_scale, drawn.anchors)
         aligned = drawn.binding.point_aligner(drawn.noisy.tracks, coarse, drawn.anchors, drawn.t)
-        return vars(aligner_loss(aligned, drawn.clean.tracks, drawn.noise.tracks, drawn.t))
+        return vars(aligner_loss(aligned, drawn.clean.tracks, drawn.noise.tracks, drawn.t)) | self.attributes(
+            aligned, drawn.batch
+        )
 
     def closed_loop_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
         drawn, plan = self.draw(batch, generator), self.plan
@@ -146,11 +152,17 @@ class _Draw:
                 return noisy_guidance(loop, noisy, drawn.depth_scale, drawn.anchors, drawn.t)
             return clean_guidance(loop, noisy, drawn.anchors, drawn.t) if fed else None
 
-        joint, aligner = algorithm_1(
+        joint, aligner, aligned = algorithm_1(
             loop, drawn.clean, noise=drawn.noise, depth_scale=drawn.depth_scale, anchors=drawn.anchors, t=drawn.t,
             make_guidance=make_guidance, detach_coarse=switches.detach_coarse, expected=drawn.expected,
         )  # fmt: skip
-        return vars(joint) | {f"aligner_{name}": value for name, value in vars(aligner).items()}
+        aligner_terms = {f"aligner_{name}": value for name, value in vars(aligner).items()}
+        return vars(joint) | aligner_terms | self.attributes(aligned, drawn.batch)
+
+    def attributes(self, aligned: AlignedTracks, batch: Batch) -> Losses:
+        """So that the features which the heads will read know what a point belongs to."""
+        terms = attribute_loss(aligned, visible=batch.visible, label=batch.label)
+        return {name: self.plan.attribute_weight * value for name, value in vars(terms).items()}
 
 
 def _noise_like(part: Tensor, generator: torch.Generator) -> Tensor:
@@ -190,12 +202,14 @@ class SampledOutputs:
 
     def losses(self, examples: list[SampledExample], generator: torch.Generator) -> Losses:
         del generator  # the sampler's noise is already drawn
-        terms = []
-        for example in examples:
-            aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
-            clean = normalised(example.batch.points_world, example.binding.condition.centres)
-            terms.append(heads_loss(aligned, clean, visible=example.batch.visible, label=example.batch.label))
-        return {"heads": torch.stack(terms).mean()}
+        rows = [self._losses_of(example) for example in examples]
+        return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
+
+    def _losses_of(self, example: SampledExample) -> Losses:
+        aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
+        clean = normalised(example.batch.points_world, example.binding.condition.centres)
+        attributes = attribute_loss(aligned, visible=example.batch.visible, label=example.batch.label)
+        return vars(attributes) | {"likelihood": error_likelihood(aligned, clean)}
 
 
 def draw_for_sampling(components: Components, batch: Batch, *, seed: int) -> Drawn:
@@ -239,8 +253,8 @@ def stddev_temperature(components: Components, cache: LatentCache, *, count: int
     for example in sample_outputs(components, cache, count=count, seed=seed).examples:
         aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
         error = aligned.clean - normalised(example.batch.points_world, example.binding.condition.centres)
-        ratios.append((error.abs() * torch.exp(-0.5 * aligned.log_variance)[..., None]).flatten()[::17])
-    return float(torch.quantile(torch.cat(ratios), 0.6827))
+        ratios.append((error.abs() * torch.exp(-0.5 * aligned.log_variance)[..., None]).flatten())
+    return float(np.quantile(torch.cat(ratios).cpu().numpy(), 0.6827))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncmv4d_model.checkpoint import Components, save_components
+from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import LatentCache
 from syncmv4d_model.training.plan import StagePlan, TrainingPlan
 from syncmv4d_model.training.stages import Stage, make_stage
@@ -60,7 +60,8 @@ def train(
     report: Report,
     validate: Validate | None = None,
 ) -> bool:
-    """Run the plan's stages in order, continuing a run that `run_dir` holds; True when all are done.
+    """Run the plan's stages in order, continuing a run that `run_dir` holds; True when all are done, and then
+    `components` hold the averaged weights.
 
     Every step's data and noise depend on (seed, step) alone: stopping and resuming changes nothing.
     Raises FloatingPointError after MAX_BAD_STEPS steps in a row whose loss or gradient is not finite.
@@ -88,7 +89,6 @@ def train(
         components.eval()
         if index + 1 < len(plan.stages):
             save_start(state_path, components, index + 1)
-    save_components(run_dir / "checkpoint", components)
     return True
 
 
@@ -148,11 +148,12 @@ def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
 
 
 def schedule(step: int, plan: StagePlan) -> float:
-    """Learning-rate factor: linear warm-up, then cosine to zero."""
+    """Learning-rate factor: linear warm-up, one, then a half cosine to zero over the last `decay_share`."""
     if step < plan.warmup_steps:
         return (step + 1) / plan.warmup_steps
-    progress = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    decay = max(1.0, plan.decay_share * (plan.steps - plan.warmup_steps))
+    progress = 1 - (plan.steps - step) / decay
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
 
 
 class _Log:

@@ -30,7 +30,7 @@ def latent_errors(components: Components, cache: LatentCache, *, sequences: int,
 @torch.no_grad()
 def track_errors(components: Components, cache: LatentCache, *, sequences: int, seed: int) -> dict[str, float]:
     """End-point and displacement error (cm) of sampled tracks on moving points, beside a static prediction's: means over
-    sequences, as `syncmv4d evaluate` takes them.
+    sequences, as `syncmv4d evaluate` takes them. Sequences where nothing moves in sight are left out; empty if all are.
     """
     num_points = components.config.num_points
     batches = cache.batches(batch_size=1, num_points=num_points, seed=seed, first_step=0, augment=False)
@@ -46,13 +46,14 @@ def track_errors(components: Components, cache: LatentCache, *, sequences: int, 
             coarse, valid = result.coarse.points_world[0].cpu().numpy(), result.coarse.valid[0].cpu().numpy()
             tracks = metrics.filled_in_time(coarse, valid, first_frame=truth[:, 0])
         still = np.broadcast_to(truth[:, :1], truth.shape)
-        rows.append(
-            (
-                metrics.end_point_error(tracks, truth, visible),
-                metrics.displacement_error(tracks, truth, visible),
-                metrics.end_point_error(still, truth, visible),
-            )
-        )
+        try:
+            static = metrics.end_point_error(still, truth, visible)
+        except ValueError:  # nothing moves in sight
+            continue
+        error = metrics.end_point_error(tracks, truth, visible)
+        rows.append((error, metrics.displacement_error(tracks, truth, visible), static))
+    if not rows:
+        return {}
     error, displacement, static = (float(value) for value in np.mean(rows, axis=0))
     return {
         "end_point_error_cm": 100 * error,

@@ -1,11 +1,13 @@
 """`syncmv4d evaluate` without a model: the reference rows of a data set."""
 
 import json
+import shutil
 
 import pytest
 
 from syncmv4d_cli.main import main
 from syncmv4d_model.data.sequence import write_sequence
+from syncmv4d_model.evaluation.baselines import TextMean
 from tests.model.sliding_points import sliding_sequence
 
 
@@ -41,6 +43,21 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert "text_mean_ratio" in capsys.readouterr().out
     assert (tmp_path / "page.html").read_text().endswith("</html>\n")
     assert "| metric | mean | 95 % interval |" in (tmp_path / "table.md").read_text()
+
+
+def test_baselines_take_the_text_mean_of_a_checkpoint_that_is_given(data, tmp_path, capsys):
+    asked = ["evaluate", "--data", str(tmp_path / "data"), "--split", "test_1", "--baselines-only"]
+    shutil.copytree(data / "test_1", tmp_path / "data" / "test_1")
+    assert main([*asked, "--checkpoint", str(tmp_path / "nowhere")]) == 2
+    assert "no checkpoint at" in capsys.readouterr().err
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "model_index.json").write_text('{"format": 1, "config": {}, "statistics": {}}')
+    TextMean.fit([sliding_sequence("c")]).save(checkpoint / "text_mean.safetensors")
+    assert main([*asked, "--checkpoint", str(checkpoint), "--json", str(tmp_path / "report.json")]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
+    assert report["settings"]["checkpoint"].startswith("checkpoint@")
 
 
 def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys):

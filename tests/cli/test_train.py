@@ -30,6 +30,8 @@ def test_a_run_out_of_time_keeps_its_state_and_says_how_to_go_on(prepared, tmp_p
 
 MISASKED = {
     "no steps": (("--scale", "0"), "--scale must be positive, got 0"),
+    "no time": (("--minutes", "nan"), "--minutes must be at least 0, got nan"),
+    "no such seed": (("--seed", "-1"), "--seed must be at least 0, got -1"),
     "nothing saved": (("--save-every", "0"), "--save-every must be at least 1, got 0"),
     "no such device": (("--device", "toaster"), "--device toaster cannot be used"),
 }
@@ -93,6 +95,20 @@ def test_every_stage_that_a_switch_leaves_runs_and_ends_in_a_checkpoint(tmp_path
     assert stages == {"joint_denoiser"} | (set() if switches else set(NEED_ALIGNER))
     assert list((tmp_path / "run" / "pictures").glob("*.png"))
     assert load_components(tmp_path / "run" / "checkpoint").config == config
+
+
+def test_a_run_stopped_before_its_deviations_are_calibrated_leaves_no_checkpoint(prepared, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    run, short = tmp_path / "run", ("--scale", "0.0004", "--save-every", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr("syncmv4d_model.training.stages.stddev_temperature", stopped)
+        assert train_run(*prepared, run, *short) == 130
+    assert not (run / "checkpoint").exists()
+    assert train_run(*prepared, run, *short) == 0
+    assert load_components(run / "checkpoint").statistics.stddev_temperature != 1
+    assert (run / "checkpoint" / "text_mean.safetensors").is_file()
 
 
 def test_a_run_folder_is_not_taken_over_by_another_plan_or_without_its_note(prepared, tmp_path, capsys):

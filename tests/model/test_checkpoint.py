@@ -84,6 +84,7 @@ def test_weights_of_another_size_are_refused_with_both_shapes(copy):
     ("text", "message"),
     [
         ("{", "is not JSON"),
+        ("[" * 200_000, "is not JSON"),
         ("[]", "is not a SyncMV4D checkpoint"),
         ('{"_class_name": "WanPipeline"}', "is not a SyncMV4D checkpoint"),
         ('{"format": 99, "config": {}, "statistics": {}}', "has format 99, this version reads 1"),
@@ -110,12 +111,22 @@ def test_a_preset_survives_json(name):
         ({"codec": {"kind": "jpeg"}}, "config.codec.kind must be one of"),
         ({"joint_denoiser": {"patch_size": [1, 1]}}, "patch_size must be a list of 3"),
         ({"width": 100}, "multiples of 16 and 16, got 96 x 100"),
-        ({"num_points": 0}, "num_points must be at least 1, got 0"),
+        ({"num_points": 0}, "num_points must be at least 1 and at most 1000000, got 0"),
         ({"frame_period_s": float("nan")}, "frame_period_s must be positive and finite, got nan"),
         ({"codec": {"whitening": 1.5}}, "codec.whitening must lie in \\[0, 1\\], got 1.5"),
         ({"motion": {"dense_splat_px": 4}}, "motion.dense_splat_px must be odd and positive, got 4"),
         ({"point_aligner": {"voxel_m": 0.0}}, "point_aligner.voxel_m must be positive and finite, got 0.0"),
-        ({"loop": {"feedback_interval": 0}}, "loop.feedback_interval must be at least 1, got 0"),
+        ({"num_points": 10**30}, "num_points must be at least 1 and at most 1000000"),
+        ({"mean_depth_m": 10**400}, "mean_depth_m must be a finite number, got one of 401 digits"),
+        ({"motion": {"foreground_floor": 1.0}}, "foreground_floor must lie in \\[0, 1\\), got 1.0"),
+        ({"joint_denoiser": {"register_tokens": -3}}, "register_tokens must be at least 0"),
+        ({"joint_denoiser": {"scale_tokens": 0}}, "scale_tokens must be at least 1 where motion is on"),
+        ({"joint_denoiser": {"head_dim": 63}}, "head_dim must be even, got 63"),
+        ({"joint_denoiser": {"eps": float("nan")}}, "eps must be positive and finite, got nan"),
+        ({"joint_denoiser": {"patch_size": [1, 0, 1]}}, "patch_size must be at least 1 each way"),
+        ({"joint_denoiser": {"qk_norm": "nonsense"}}, "qk_norm must be one of"),
+        ({"loop": {"text_guidance": float("nan")}}, "text_guidance must be a finite number"),
+        ({"loop": {"feedback_interval": 0}}, "loop.feedback_interval must be at least 1 and"),
         ({"switches": 3}, "config.switches must be an object, got int"),
     ],
 )
@@ -178,4 +189,84 @@ def test_a_preset_with_pretrained_parts_is_refused_with_the_way_to_build_them(sa
 def test_a_foreign_tokenizer_is_named(copy, file, content):
     (copy / "text_encoder" / file).write_text(content)
     with pytest.raises(ValueError, match=file):
+        load_components(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("depth_scale_mean_m", [float("nan"), 1.0]),
+        ("depth_scale_mean_m", [0.5, 1.0, 2.0]),
+        ("depth_scale_std_m", [0.1, 0.0]),
+        ("depth_scale_std_m", ["a", 0.1]),
+        ("stddev_temperature", -1.0),
+        ("stddev_temperature", float("inf")),
+    ],
+)
+def test_statistics_that_would_spoil_every_depth_are_refused(copy, name, value):
+    index = json.loads((copy / "model_index.json").read_text())
+    index["statistics"][name] = value
+    (copy / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="model_index.json has unusable statistics"):
+        load_components(copy)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("joint_denoiser", "ffn_dim", 10**12, r"should have shape \(1000000000000, 48\), found \(64, 48\)"),
+        ("joint_denoiser", "layers", 10**12, "has 1000000000000 blocks, the weights only"),
+        ("text", "layers", 10**12, "has 1000000000000 blocks, the weights only"),
+        ("point_aligner", "blocks", 10**12, "has 1000000000000 blocks, the weights only"),
+        ("codec", "motion_channels", 10**12, r"should have shape \(1000000000000,"),
+    ],
+)
+def test_a_configuration_larger_than_the_weights_is_refused_before_memory_is_taken(copy, part, name, value, message):
+    index = json.loads((copy / "model_index.json").read_text())
+    index["config"][part][name] = value
+    (copy / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=message):
+        load_components(copy)
+
+
+def sharded(folder):
+    """Split a part's single weight file in two, as large parts are stored."""
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    path.unlink()
+    names = sorted(weights)
+    shards = {"model-00001-of-00002.safetensors": names[:3], "model-00002-of-00002.safetensors": names[3:]}
+    for file, keys in shards.items():
+        save_file({key: weights[key] for key in keys}, folder / file)
+    weight_map = {key: file for file, keys in shards.items() for key in keys}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return weights
+
+
+def test_of_weights_in_shards_exactly_those_that_the_index_names_are_read(copy):
+    folder = copy / "joint_denoiser"
+    weights = sharded(folder)
+    assert torch.equal(load_components(copy).joint_denoiser.proj_out.bias, weights["proj_out.bias"])
+    left = folder / "model.safetensors"
+    save_file({key: value + 1 for key, value in weights.items()}, left)
+    with pytest.raises(ValueError, match="joint_denoiser holds weights of two checkpoints: model.safetensors beside"):
+        load_components(copy)
+    left.unlink()
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="joint_denoiser: no model-00002-of-00002.safetensors"):
+        load_components(copy)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ('{"weight_map": {"proj_out.bias": "../../elsewhere.safetensors"}}', FileNotFoundError, "no ../../elsewhere"),
+        ('{"weight_map": {"proj_out.bias": ["model.safetensors"]}}', ValueError, "is not an index of weights"),
+        ("[]", ValueError, "is not an index of weights"),
+        ("{", ValueError, "is not an index of weights"),
+    ],
+)
+def test_an_index_of_weights_never_leads_out_of_its_folder(copy, text, error, message):
+    (copy / "joint_denoiser" / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(error, match=message):
         load_components(copy)

@@ -133,6 +133,29 @@ def test_a_perfect_predictor_errs_nowhere(data):
     assert values["video_mse_ratio"] == 0
 
 
+def test_relative_errors_are_relative_to_the_distance_from_the_camera(data):
+    directory, sequences = data
+
+    def farther(truth: Sequence, seed: int) -> dict:
+        in_camera = 1.1 * in_cameras(truth, truth.positions.astype(np.float64))
+        world_from_camera = geometry.inverse(truth.camera_from_world)
+        return {"tracks": geometry.transform(world_from_camera[:, None], in_camera).astype(np.float32)}
+
+    values = evaluate(KnownError(sequences, farther), directory, "test_1").metrics
+    assert values["rpe"] == pytest.approx(0.1, rel=1e-4)
+    assert values["multi_view_rpe_a"] == pytest.approx(0.1, rel=0.05)
+
+
+def test_visibility_is_judged_after_the_first_frame_where_every_anchor_is_seen(data):
+    directory, sequences = data
+
+    def blind_at_first(truth: Sequence, seed: int) -> dict:
+        return {"visible": truth.visible & (np.arange(T) > 0)[None, :, None]}
+
+    values = evaluate(KnownError(sequences, blind_at_first), directory, "test_1").metrics
+    assert values["visibility_f1_occluded"] == values["visibility_balanced_accuracy"] == 1
+
+
 def test_a_static_predictor_has_ratio_one(data):
     directory, sequences = data
     report = evaluate(KnownError(sequences, frozen), directory, "test_1")

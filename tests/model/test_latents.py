@@ -4,7 +4,7 @@ from diffusers import AutoencoderKLWan
 
 from syncmv4d_model.config import CodecConfig, MotionConfig
 from syncmv4d_model.motion.pseudo_video import IdentityNoise, decode_denormalise, foreground, project_normalise
-from syncmv4d_model.networks.latents import PcaCodec, WanCodec
+from syncmv4d_model.networks.latents import BlockCode, PcaCodec, WanCodec
 from syncmv4d_model.networks.motion_channels import OFFSET_PX, from_motion_channels, to_motion_channels
 from syncmv4d_model.networks.pca_fit import fit_pca_codec
 from tests.model.moving_ellipsoids import MovingScene, moving_scene
@@ -102,6 +102,43 @@ def test_background_decodes_to_exact_black(codec):
     empty = codec.decode_motion(codec.encode_motion(torch.zeros(1, 5, 32, 48, 3)))
     assert empty.shape == (1, 5, 32, 48, 3)
     assert not empty.any()
+
+
+def whole(code: BlockCode, video: torch.Tensor) -> torch.Tensor:
+    """Encode with no block left out."""
+    first, later = code.blocks(video)
+    return torch.cat([code.first.encode(first), code.later.encode(later)], dim=1).movedim(-1, 1)
+
+
+def whole_back(code: BlockCode, latents: torch.Tensor) -> torch.Tensor:
+    """Decode with no block left out."""
+    blocks = latents.movedim(1, -1)
+    parts = (blocks[:, :1], code.first, 1), (blocks[:, 1:], code.later, code.group)
+    return torch.cat([code._join(basis.decode(codes), length) for codes, basis, length in parts], dim=1)
+
+
+def test_leaving_blocks_without_foreground_out_changes_neither_codes_nor_pixels_nor_gradients(codec, examples):
+    code, pseudo_video = codec.motion_code, examples[0][1]
+    latents = codec.encode_motion(pseudo_video)
+    torch.testing.assert_close(latents, whole(code, codec.to_channels(pseudo_video)), atol=1e-4, rtol=1e-4)
+    noisy = [(latents + torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))) for _ in range(2)]
+    for one in noisy:
+        one.requires_grad_()
+    decoded = codec.decode_motion(noisy[0]), from_motion_channels(whole_back(code, noisy[1]), MOTION)
+    assert (decoded[0] == 0).any() and (decoded[0] > 0).any()
+    torch.testing.assert_close(*decoded, atol=1e-5, rtol=1e-5)
+    for one in decoded:
+        one.square().sum().backward()
+    torch.testing.assert_close(noisy[0].grad, noisy[1].grad, atol=1e-3, rtol=1e-4)
+
+
+def test_what_is_not_a_number_is_not_taken_for_background(codec, examples):
+    latents = codec.encode_motion(torch.zeros_like(examples[0][1]))
+    latents[0, 0, 1, 2, 2] = float("nan")
+    assert codec.decode_motion(latents).isnan().any()
+    pseudo_video = torch.zeros_like(examples[0][1])
+    pseudo_video[0, 3, 40:50, 40:50] = float("nan")
+    assert codec.encode_motion(pseudo_video).isnan().any()
 
 
 def test_the_papers_literal_channels_are_selectable(examples):

@@ -3,10 +3,15 @@
 import pytest
 import torch
 
+from syncmv4d_model.data.loader import build_cache
+from syncmv4d_model.data.sequence import list_sequences, read_sequence
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
 from syncmv4d_model.diffusion.losses import joint_loss
 from syncmv4d_model.networks.preconditioning import Preconditioner, velocity_about
+from syncmv4d_model.training.plan import StagePlan
+from syncmv4d_model.training.stages import make_stage
 from syncmv4d_model.types import JointVelocity, State
+from tests.model.tiny_model import tiny_checkpoint
 
 B, V, C, F, H, W = 1, 2, 3, 4, 60, 60
 
@@ -70,3 +75,45 @@ def test_moments_are_measured_apart_for_the_first_latent_frame():
     preconditioner.fit(torch.zeros_like(latents), latents)
     assert preconditioner.motion_moment.tolist() == [[0.25, 1.0]]
     assert preconditioner.video_moment.tolist() == [[pytest.approx(1e-3), pytest.approx(1e-3)]]
+
+
+def test_the_videos_first_latent_frame_is_given_and_counts_nothing():
+    preconditioner, t = Preconditioner(1, 1), torch.tensor([0.5])
+    for moment in (preconditioner.video_moment, preconditioner.motion_moment):
+        moment.copy_(torch.tensor([[3.0, 1.0]]))
+    expected = preconditioner.expected_error(t, frames=3)
+    assert expected.video.item() == pytest.approx(2)  # s / (t^2 + (1 - t)^2 s) of the later frames alone
+    assert expected.motion.item() == pytest.approx((3 + 2 + 2) / 3)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    data, _, components = tiny_checkpoint(folder)
+    cache = build_cache(list_sequences(data, "train"), read_sequence, components, folder / "latents")
+    return components, cache
+
+
+def test_moments_are_those_of_the_data_about_a_still_video(prepared):
+    components, cache = prepared
+    tensors = [cache.read(index)[0] for index in range(len(cache))]
+    video = torch.cat([each["video"].float() for each in tensors])
+    images = torch.cat([each["image"] for each in tensors])
+    frames = components.config.num_frames
+    still = components.codec.encode_video((images.float() / 127.5 - 1)[:, None].expand(-1, frames, -1, -1, -1))
+    apart = (video - still).square().mean(dim=(0, 3, 4))
+    assert (apart[:, 0] < 1e-3).all()
+    later = apart[:, 1:].mean(1).clamp(min=1e-3)
+    torch.testing.assert_close(components.preconditioner.video_moment[:, 1], later, rtol=0.02, atol=1e-4)
+    assert components.preconditioner.video_moment[:, 0].max() == pytest.approx(1e-3)
+
+
+def test_training_starts_at_a_loss_of_one(prepared):
+    components, cache = prepared
+    stage = make_stage(components, cache, StagePlan("joint_denoiser", steps=1, batch_size=6), seed=0)
+    terms = [
+        stage.losses(batch, torch.Generator().manual_seed(i))
+        for i, batch in zip(range(6), stage.batches(0), strict=False)
+    ]
+    for name in ("video", "motion"):
+        assert torch.stack([each[name] for each in terms]).mean().item() == pytest.approx(1, abs=0.15), name

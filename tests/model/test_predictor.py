@@ -11,7 +11,7 @@ from syncmv4d_model.diffusion.closed_loop import Cancelled
 from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.geometry import transform
 from syncmv4d_model.predictor import Predictor
-from syncmv4d_model.types import Observation
+from syncmv4d_model.types import LABELS, TRACK_UNIT_M, Observation
 from tests.model.tiny_model import TINY, shaken, tiny_checkpoint, tiny_sequence
 
 
@@ -103,8 +103,20 @@ def test_a_calibration_that_is_not_finite_is_refused(predictor, observation, nam
 
 
 def test_a_feedback_interval_below_one_is_refused(predictor, observation):
-    with pytest.raises(ValueError, match="feedback_interval must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="feedback_interval must be at least 1 and at most .*, got 0"):
         predictor.predict(observation, feedback_interval=0)
+
+
+@pytest.mark.parametrize("name", ["text_guidance", "guidance_strength"])
+@pytest.mark.parametrize("strength", [float("nan"), float("inf")])
+def test_a_strength_that_is_not_finite_is_refused(predictor, observation, name, strength):
+    with pytest.raises(ValueError, match=f"{name} must be finite, got {strength}"):
+        predictor.predict(observation, **{name: strength})
+
+
+def test_networks_that_overflow_predict_nothing(predictor, observation):
+    with pytest.raises(ValueError, match="numbers of video that are not finite: nothing is predicted"):
+        predictor.predict(observation, text_guidance=1e39)
 
 
 def test_coarse_tracks_lie_in_front_of_their_cameras(predictor, observation):
@@ -195,3 +207,39 @@ def test_true_dense_tracks_survive_the_codec_better_than_standing_still():
     assert counted.sum() > 50
     error = np.linalg.norm(points - truth, axis=-1)[counted]
     assert np.median(error) < 0.6 * np.median(moved[counted])
+
+
+def test_the_heads_say_what_is_seen_what_it_is_and_how_sure_they_are_in_metres(tmp_path, observation):
+    _, _, components = tiny_checkpoint(tmp_path)
+    components = replace(components, statistics=replace(components.statistics, stddev_temperature=3.0))
+
+    def sure(module, inputs, outputs):
+        visible, label, log_variance = outputs
+        right = torch.arange(label.shape[1]) % 2 == 1
+        seen = torch.where(right, 5.0, -5.0).expand_as(visible)
+        return seen, torch.eye(4)[2].expand_as(label), torch.full_like(log_variance, 2 * np.log(0.1))
+
+    handle = components.point_aligner.heads.register_forward_hook(sure)
+    prediction = Predictor(components).predict(observation)
+    handle.remove()
+    assert prediction.visible[..., 1::2].all() and not prediction.visible[..., ::2].any()
+    assert (prediction.label == LABELS.index("tool")).all()
+    np.testing.assert_allclose(prediction.stddev, 3.0 * 0.1 * TRACK_UNIT_M, rtol=1e-5)
+
+
+def test_text_guidance_starts_at_the_empty_text_and_passes_through_the_task(predictor, observation):
+    t, state = torch.ones(1), predictor.noise(observation, 0, TINY.num_points)
+
+    def velocity(task, strength):
+        binding, _ = predictor.bind(replace(observation, task=task), 0, strength)
+        with torch.no_grad():
+            return binding.joint_denoiser(state, t, None)
+
+    plain, empty = velocity(observation.task, 1.0), velocity("", 1.0)
+    none, doubled = velocity(observation.task, 0.0), velocity(observation.task, 2.0)
+    assert not torch.equal(plain.video, empty.video)
+    for name in ("video", "motion"):
+        with_text, without = getattr(plain, name), getattr(empty, name)
+        torch.testing.assert_close(getattr(none, name), without, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(getattr(doubled, name), 2 * with_text - without, atol=1e-4, rtol=1e-4)
+    assert torch.equal(none.depth_scale, plain.depth_scale)

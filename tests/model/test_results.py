@@ -177,6 +177,32 @@ def test_tracks_of_contradicting_shapes_are_refused(tmp_path, key, value):
         read_tracks(tmp_path / "tracks.npz")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "positions",
+            np.full((3, 5, 30, 3), np.nan, np.float32),
+            "positions holds something that is not a finite number",
+        ),
+        ("camera_from_world", np.full((3, 4, 4), "a"), "camera_from_world holds something"),
+        (
+            "intrinsics",
+            np.zeros((2, 3, 3)),
+            "intrinsics must be .3, 3, 3. beside positions .3, 5, 30, 3., got .2, 3, 3.",
+        ),
+        ("seed", np.arange(2), "seed must be .. beside positions"),
+    ],
+)
+def test_tracks_that_no_camera_can_have_seen_are_refused(tmp_path, key, value, message):
+    write_prediction(tmp_path, *small_answer(), checkpoint="nano")
+    with np.load(tmp_path / "tracks.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "tracks.npz", **(arrays | {key: value}))
+    with pytest.raises(ValueError, match=f"tracks.npz: {message}"):
+        read_tracks(tmp_path / "tracks.npz")
+
+
 def test_a_recording_for_rerun_holds_every_view(tmp_path):
     pytest.importorskip("rerun", reason="the viewer extra is not installed")
     prediction, observation, fit = small_answer()

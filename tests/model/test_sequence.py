@@ -190,3 +190,15 @@ def test_a_video_that_players_cannot_show_is_refused():
         encode_video(np.zeros((0, 32, 32, 3), np.uint8), frame_period_s=0.125)
     with pytest.raises(ValueError, match="positive, got 0"):
         encode_video(np.zeros((1, 32, 32, 3), np.uint8), frame_period_s=0.0)
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_video_with_a_hole_in_it_is_refused_instead_of_painted_over(tmp_path, lossless):
+    path = tmp_path / "video.mp4"
+    frames = np.random.default_rng(0).integers(0, 255, (9, 64, 64, 3), dtype=np.uint8)
+    write_video(path, frames, frame_period_s=0.125, lossless=lossless)
+    content = path.read_bytes()
+    hole = slice(len(content) // 4, len(content) // 2)
+    path.write_bytes(content[: hole.start] + bytes(hole.stop - hole.start) + content[hole.stop :])
+    with pytest.raises(ValueError, match=r"video.mp4 is truncated, damaged or not a video"):
+        read_video(path)

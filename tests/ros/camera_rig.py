@@ -43,8 +43,8 @@ class Cameras:
         self.infos = {name: node.create_publisher(CameraInfo, f"{name}/camera_info", 5) for name in NAMES}
         self.random = np.random.default_rng(0)
 
-    def shoot(self, *, only=NAMES, stamp=None, change=lambda name, image, info: None):
-        """One image and CameraInfo of each camera in `only`; `change(name, image, info)` may spoil them."""
+    def shoot(self, *, only=NAMES, stamp=None, change=lambda name, image, info: None, calibrated=True):
+        """One image and, where `calibrated`, CameraInfo of each camera in `only`; `change(name, image, info)` may spoil them."""
         from syncmv4d_ros.sent_messages import camera_info_message, header_message, image_message
 
         stamp = stamp or self.node.get_clock().now().to_msg()
@@ -53,5 +53,6 @@ class Cameras:
             image = image_message(self.random.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), header)
             info = camera_info_message(K, header, width=WIDTH, height=HEIGHT)
             change(name, image, info)
-            self.infos[name].publish(info)
+            if calibrated:
+                self.infos[name].publish(info)
             self.images[name].publish(image)

@@ -37,13 +37,19 @@ def ros_node(ros_domain):
 
 @pytest.fixture
 def parameters(tmp_path):
-    """Of the generator node under test; a test may change them before it asks for `client`."""
+    """Of the generator node under test; a test may change them before it asks for `client`. Patient: the machine may be busy."""
     from tests.ros.camera_rig import write_rig
 
     return {
-        "cameras": "[left, right]", "rig_files": f"[{write_rig(tmp_path / 'rig.yaml')}]", "image_wait_s": "1.0",
-        "grace_s": "0.3", "diagnostics_period_s": "0.1", "max_age_s": "0.5",
+        "cameras": "[left, right]", "rig_files": f"[{write_rig(tmp_path / 'rig.yaml')}]", "image_wait_s": "20.0",
+        "grace_s": "3.0", "diagnostics_period_s": "0.1", "max_age_s": "0.5",
     }  # fmt: skip
+
+
+@pytest.fixture
+def impatient(parameters):
+    """For tests whose requests are to be refused: the node does not wait long for images that can be used."""
+    parameters["image_wait_s"] = "1.0"
 
 
 @pytest.fixture

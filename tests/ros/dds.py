@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60.0
+HANDSHAKE_S = 0.5
 NOT_HERE = "is not installed here; `make test` runs this in .venv-ros, where pip install '.[ros]' has put it"
 
 
@@ -25,9 +26,10 @@ def require_ros() -> None:
 
 @contextmanager
 def node_process(module: str, *args: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen]:
-    """`python -m module args` in a process of its own, until the block ends; it must still run then, and end by SIGTERM.
+    """`python -m module args` in a process of its own, until the block ends; it must still run then, and end well by SIGTERM.
 
-    Raises AssertionError when it ended before or does not end; what it wrote is printed, so that pytest shows it.
+    Raises AssertionError when it ended before, or by SIGTERM with another status than 0, TimeoutExpired when it does not end;
+    what it wrote is printed, so that pytest shows it.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", module, *args],
@@ -42,6 +44,7 @@ def node_process(module: str, *args: str, environment: Mapping[str, str] | None 
         assert process.poll() is None, f"{module} ended by itself with {process.returncode}"
         process.terminate()
         output, _ = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0, f"{module} ended by SIGTERM with {process.returncode}"
     except BaseException:
         process.kill()
         output, _ = process.communicate()
@@ -58,6 +61,24 @@ def reaches(executor, reached: Callable[[], bool], timeout_s: float) -> bool:
             return False
         executor.spin_once(timeout_sec=0.1)
     return True
+
+
+def found_by(node, executor, name: str) -> None:
+    """Wait until the node `name` has found all that `node` has made so far.
+
+    A client sees when it has found a server, never when that has found the client: until then Fast DDS drops what is sent to it.
+    A process announces what it makes in the order of making, so that who is answered by one more service has been found.
+    """
+    from rcl_interfaces.srv import GetParameters
+
+    service = node.create_client(GetParameters, f"{name}/get_parameters")
+    spin_until(executor, service.service_is_ready, what=f"node {name}")
+    calls, end = [], time.monotonic() + TIMEOUT_S
+    while not any(call.done() for call in calls):
+        assert time.monotonic() < end, f"{name} has not found {node.get_name()} within {TIMEOUT_S:.0f} s"
+        calls.append(service.call_async(GetParameters.Request()))
+        reaches(executor, calls[-1].done, HANDSHAKE_S)
+    node.destroy_client(service)
 
 
 def spin_until(executor, reached: Callable[[], bool], *, what: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sys
 
-import rclpy
 from rclpy.action import ActionServer
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.node import Node
 
 from syncmv4d.action import Generate
 from syncmv4d.msg import MultiViewVideo, PointTracks, RigidBodyPath, RigidTrajectory, ViewVideo
+from syncmv4d_ros.qos import LATCHED
+from syncmv4d_ros.spinning import run_node
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # late subscribers get it too
 STAGES = ("condition", "denoise", "decode", "publish")
 
 
@@ -63,19 +62,18 @@ def answer(handle) -> Generate.Result:
     )
 
 
-def main() -> None:
-    rclpy.init()
-    node = rclpy.create_node("message_server")
-    publisher = node.create_publisher(PointTracks, "tracks", LATCHED)
-    server = ActionServer(node, Generate, "generate", answer)
-    publisher.publish(tracks("latched"))
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    with suppress(ExternalShutdownException):  # SIGTERM
-        while True:  # not spin(): a signal is now and then not enough to wake a wait without a time limit
-            executor.spin_once(timeout_sec=0.2)
-    server.destroy()
+class MessageServer(Node):
+    """Serves until `stop`."""
+
+    def __init__(self) -> None:
+        super().__init__("message_server")
+        publisher = self.create_publisher(PointTracks, "tracks", LATCHED)
+        self.server = ActionServer(self, Generate, "generate", answer)
+        publisher.publish(tracks("latched"))
+
+    def stop(self) -> None:
+        self.server.destroy()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_node("message_server", MessageServer))

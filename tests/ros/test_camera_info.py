@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -88,6 +88,16 @@ def test_a_rectified_topic_uses_p_without_distortion_and_turns_the_camera_by_r()
     )
 
 
+def test_a_planner_projects_into_a_rectified_cameras_video_by_k_and_r_and_the_pose_of_its_frame():
+    pose = look_at(np.array([0.3, -0.6, 0.5]), np.zeros(3), np.array([0.0, 0, 1]))
+    rig = rig_of(("left",), [read_camera_info(camera_info(d=PLUMB), rectified=True)], pose[None])
+    seen, _ = observe(rig, [np.zeros((480, 640, 3), np.uint8)], "push", height=96, width=96, max_views=4)
+    video_k, in_frame = seen.intrinsics[0], transform(pose, np.array([[0.02, 0.01, 0.03]]))
+    in_video = project(video_k, transform(seen.camera_from_world[0], np.array([[0.02, 0.01, 0.03]])))
+    assert np.allclose(project(video_k, in_frame @ TURN.T), in_video)
+    assert np.linalg.norm(project(video_k, in_frame) - in_video) > 1, "K alone is off by pixels"
+
+
 def test_raw_and_rectified_topics_of_a_camera_agree_about_the_world():
     """The same scene point, found in both images as ROS defines them, lies on the same ray of our two rigs."""
     pose = look_at(np.array([0.3, -0.6, 0.5]), np.zeros(3), np.array([0.0, 0, 1]))[None]
@@ -163,6 +173,7 @@ def test_refused(changes, message):
         ({"r": np.zeros(9)}, "R is all zeros"),
         ({"r": 2 * np.eye(3).ravel()}, "R is not a rotation: R R\\^T is 3 off"),
         ({"r": np.diag([1.0, 1, -1]).ravel()}, "R is not a rotation"),
+        ({"r": [1e200, 1e200, 0, 1e200, -1e200, 0, 0, 0, 1]}, "R is not a rotation: R R\\^T is (nan|inf) off"),
     ],
 )
 def test_refused_when_rectified(changes, message):
@@ -170,21 +181,43 @@ def test_refused_when_rectified(changes, message):
         read_camera_info(camera_info(**changes), rectified=True)
 
 
+numbers = st.one_of(st.sampled_from([0.0, 1.0, 500.0, -1.0]), st.floats())
+sizes = st.one_of(st.integers(0, 700), st.integers(0, 2**32 - 1))
+
+
+def matrices(good, count):
+    """A good matrix with some of its numbers replaced, or any numbers."""
+    changes = st.dictionaries(st.integers(0, count - 1), numbers, max_size=2)
+    changed = changes.map(lambda at: np.array([at.get(i, float(value)) for i, value in enumerate(good)]))
+    return st.one_of(changed, st.lists(numbers, min_size=count, max_size=count).map(np.array))
+
+
 @given(
-    st.lists(st.floats(width=32), min_size=9, max_size=9),
-    st.lists(st.floats(width=32), max_size=14),
-    st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant", "", "fov"]),
-    st.tuples(*[st.integers(0, 2**32 - 1)] * 4),
-    st.integers(0, 2**32 - 1),
+    matrices(K.ravel(), 9),
+    matrices(TURN.ravel(), 9),
+    matrices(P.ravel(), 12),
+    st.lists(numbers, max_size=14),
+    st.one_of(st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant", "", "fov"]), st.text(max_size=9)),
+    st.tuples(sizes, sizes),
+    st.one_of(st.just((0, 0, 0, 0)), st.tuples(*[sizes] * 4)),
+    st.tuples(sizes, sizes),
     st.booleans(),
 )
-def test_any_camera_info_gives_a_calibration_or_a_value_error(k, d, model, roi, binning, rectified):
-    info = camera_info(k=np.array(k), d=d, distortion_model=model, roi=roi, binning_x=binning, r=np.array(k))
+@settings(max_examples=300)
+def test_any_camera_info_gives_a_calibration_or_a_value_error(k, r, p, d, model, size, roi, binning, rectified):
+    info = camera_info(
+        k=k, r=r, p=p, d=d, distortion_model=model, width=size[0], height=size[1], roi=roi, binning_x=binning[0],
+        binning_y=binning[1],
+    )  # fmt: skip
     try:
         calibration = read_camera_info(info, rectified=rectified)
-    except ValueError:
+    except ValueError as error:
+        assert len(str(error)) < 800
         return
     assert np.isfinite(calibration.intrinsics).all() and min(calibration.size) >= 1
+    assert calibration.intrinsics[0, 0] > 0 and calibration.intrinsics[1, 1] > 0
+    assert np.allclose(calibration.rectification @ calibration.rectification.T, np.eye(3), atol=1e-2)
+    assert calibration.distortion is None or np.isfinite(calibration.distortion.coefficients).all()
 
 
 def test_the_frame_of_a_stereo_pairs_second_camera_is_not_believed():

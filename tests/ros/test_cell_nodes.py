@@ -114,8 +114,9 @@ def test_every_camera_shows_the_cell_with_its_calibration_at_the_same_stamps(lis
         assert image.header.frame_id == info.header.frame_id == f"{name}_optical_frame"
     stamps = [{(m.header.stamp.sec, m.header.stamp.nanosec) for m in images[name]} for name in names]
     assert len(stamps[0] & stamps[1]) >= 3
-    spans_s = np.diff([m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for m in images["left"]])
-    assert 0.03 < np.median(spans_s) < 0.1
+    times_s = [m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for m in images["left"]]
+    assert (np.diff(times_s) > 0).all()
+    assert times_s[-1] - times_s[0] > 0.05 * (len(times_s) - 2), "a camera is never faster than it was told to be"
     rig = read_rig_files([tmp_path / "rig.yaml"])
     assert rig.view_names == names
     np.testing.assert_allclose(rig.camera_from_world, s.camera_from_world)
@@ -227,8 +228,9 @@ def test_a_wrong_plan_is_carried_out_and_does_not_succeed(listener):
     [
         ({"cell": "no_such_module:cell"}, "parameter cell names 'no_such_module:cell', which cannot be imported"),
         (TRIVIAL | {"split": "nowhere"}, "unknown split 'nowhere'"),
+        (TRIVIAL | {"scene": "soon"}, "Trying to set parameter 'scene' to 'soon'"),
     ],
-    ids=["no module", "no split"],
+    ids=["no module", "no split", "no number"],
 )
 def test_a_cell_that_cannot_be_made_ends_the_node_with_one_line(ros_domain, module, parameters, line):
     command = [sys.executable, "-m", module, *told(**parameters)]

@@ -1,14 +1,16 @@
 """Fitted poses become a motion without gaps that moves anything attached to the body; what cannot be followed is refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from syncmv4d_ros import cell
 from syncmv4d_ros.cell import CellParameters
-from syncmv4d_ros.following import followable_motion
+from syncmv4d_ros.following import followable_motion, received_motion
 from tests.ros.moving_bodies import random_path
 
 TRIVIAL = "tests.ros.trivial_cell:open_cell"
@@ -66,6 +68,42 @@ def test_a_path_without_its_start_or_without_a_second_pose_is_refused(known):
     valid[known] = True
     with pytest.raises(ValueError, match=f"{len(known)} of {FRAMES} poses are valid"):
         followable_motion(random_path(np.random.default_rng(3), FRAMES), valid, valid)
+
+
+numbers = st.one_of(st.floats(-1, 1), st.floats())
+flags = st.lists(st.booleans(), min_size=2, max_size=5)
+
+
+def received_pose(position, orientation):
+    x, y, z, w = orientation
+    return SimpleNamespace(
+        position=SimpleNamespace(**dict(zip("xyz", position, strict=True))),
+        orientation=SimpleNamespace(x=x, y=y, z=z, w=w),
+    )
+
+
+orientations = st.one_of(st.sampled_from([(0.0, 0, 0, 1), (0, 1.0, 0, 0)]), st.tuples(*[numbers] * 4))
+received_poses = st.builds(received_pose, st.tuples(*[numbers] * 3), orientations)
+
+
+@given(
+    st.integers(0, 6),
+    st.lists(received_poses, max_size=5),
+    flags,
+    flags,
+    st.lists(st.sampled_from(["tool", "hand"]), max_size=3),
+)
+@settings(max_examples=300)
+def test_any_trajectory_gives_a_rigid_motion_or_a_value_error(frames, poses, valid, rotation_valid, names):
+    bodies = [SimpleNamespace(name=name, poses=poses, valid=valid, rotation_valid=rotation_valid) for name in names]
+    try:
+        motion = received_motion(SimpleNamespace(bodies=bodies, num_frames=frames), "tool")
+    except ValueError:
+        return
+    assert motion.shape == (frames, 4, 4) and np.isfinite(motion).all()
+    np.testing.assert_allclose(motion[0], np.eye(4), atol=1e-9)
+    turns = motion[:, :3, :3]
+    np.testing.assert_allclose(turns @ np.swapaxes(turns, -1, -2), np.tile(np.eye(3), (frames, 1, 1)), atol=1e-6)
 
 
 def test_a_cell_is_loaded_by_name_and_told_its_numbers():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncmv4d_ros.parameters import GeneratorParameters
 from syncmv4d_ros.stamps import NS
 from syncmv4d_ros.synchronizer import Drop, Synchronizer
 
@@ -199,3 +200,15 @@ def test_refused(names, options, message):
 def test_an_unknown_stream_is_a_mistake():
     with pytest.raises(KeyError, match="top"):
         Synchronizer(NAMES, slop_s=0.02).add("top", 0, None)
+
+
+@given(st.lists(st.booleans(), min_size=10, max_size=60))
+def test_with_the_nodes_slop_a_neighbour_in_time_is_never_taken_for_the_partner(order):
+    """Two triggered cameras at 30 Hz, whose images arrive in any order, and somebody who takes whatever is there."""
+    synchronizer, sent = Synchronizer(("left", "right"), slop_s=GeneratorParameters().slop_s), {"left": 0, "right": 0}
+    for is_left in order:
+        name = "left" if is_left else "right"
+        synchronizer.add(name, sent[name] * NS // 30, None)
+        sent[name] += 1
+        taken = synchronizer.take()
+        assert taken is None or len(set(taken.stamps_ns)) == 1

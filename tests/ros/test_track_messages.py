@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncmv4d_model.types import LABELS
 from syncmv4d_ros.definitions import POINT_TRACKS, typestore
 from syncmv4d_ros.planning import TrackedPoints, flattened
 from syncmv4d_ros.track_messages import read_point_tracks, track_fields
@@ -98,6 +99,41 @@ REFUSED = {
 def test_tracks_that_contradict_themselves_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         read_point_tracks(filled(random_points(), **changes))
+
+
+def arrays(dtype, values):
+    return st.lists(values, max_size=24).map(lambda numbers: np.array(numbers, dtype))
+
+
+counts = st.one_of(st.integers(0, 4), st.integers(0, 2**32 - 1))
+bytes_or_bits = arrays(np.uint8, st.one_of(st.integers(0, 3), st.integers(0, 255)))
+floats32 = arrays(np.float32, st.one_of(st.floats(-1, 1, width=32), st.floats(width=32)))
+CHANGES = {
+    "num_frames": counts, "num_points": counts, "frame_period_s": st.floats(width=32), "positions": floats32,
+    "visible": bytes_or_bits, "stddev": floats32, "label": bytes_or_bits, "source_view": bytes_or_bits,
+    "views": st.lists(st.text(max_size=4), max_size=3), "task": st.text(), "plan_id": st.text(),
+}  # fmt: skip
+
+
+@given(st.integers(0, 2), st.integers(1, 2), st.integers(0, 2), st.fixed_dictionaries({}, optional=CHANGES))
+@settings(max_examples=400)
+def test_any_tracks_are_read_whole_or_refused(seed, frames, per_view, changes):
+    message = SimpleNamespace(**vars(filled(random_points(seed, frames=frames, per_view=per_view))) | changes)
+    try:
+        received = read_point_tracks(message)
+    except ValueError as error:
+        assert len(str(error)) < 300
+        return
+    points = received.points
+    assert points.positions.shape == (message.num_frames, message.num_points, 3) == (*points.visible.shape, 3)
+    assert points.visible.shape == points.stddev.shape and len(points.label) == message.num_points
+    assert np.isfinite(points.positions).all() and not (points.label >= len(LABELS)).any()
+    assert 0 < points.frame_period_s < np.inf and (received.source_view < max(len(received.view_names), 1)).all()
+    try:
+        views = received.by_view()
+    except ValueError:
+        return
+    assert views.positions.shape[0] == len(received.view_names)
 
 
 def test_views_with_unequal_points_have_no_arrays_by_view():
