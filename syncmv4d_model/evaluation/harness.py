@@ -31,6 +31,8 @@ RULES = {
     "anchors": "a seeded subset of the truth's anchors, evenly spread over each view, given to the predictor",
     "track errors": "points whose truth moves more than 2 cm, at frames n >= 1 where the truth is visible; a position "
     "that was not decoded is interpolated in time, held at the ends, or the true frame 0",
+    "still_point": "the same over points whose truth moves at most 2 cm: error against the truth, drift from the point's own "
+    "predicted frame 0 (of the static guess, the truth's own small motion), and the length of the predicted path",
     "rpe, pi": "camera frame, fractions; frames where a view sees none of its points are left out",
     "multi_view": "mutual nearest true frame-0 points within 5 mm, same label; view pairs with fewer than 4 are left out",
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",

@@ -143,6 +143,22 @@ def test_a_static_predictor_has_ratio_one(data):
     assert report.metrics["psnr"] == report.metrics["static_psnr"]
 
 
+def test_moving_what_stays_still_is_seen_though_the_moving_points_are_right(data):
+    directory, sequences = data
+
+    def stirred(truth: Sequence, seed: int) -> dict:
+        still = np.linalg.norm(truth.positions[:, -1] - truth.positions[:, 0], axis=-1) < 0.02
+        slide = 0.01 * np.arange(T)[:, None, None] * np.array([0, 1.0, 0])
+        return {"tracks": (truth.positions + still[:, None, :, None] * slide).astype(np.float32)}
+
+    values = evaluate(KnownError(sequences, stirred), directory, "test_1").metrics
+    assert values["end_point_error_cm"] == pytest.approx(0, abs=1e-5)
+    assert 2 < values["still_point_drift_cm"] < 3  # 1 to 4 cm
+    assert values["still_point_error_cm"] == pytest.approx(values["still_point_drift_cm"], rel=1e-4)
+    assert values["still_point_path_cm"] == pytest.approx(4, rel=1e-4)
+    assert values["static_still_point_drift_cm"] == 0
+
+
 def test_every_promised_key_is_there_and_what_was_not_computed_is_null_with_its_reason(data, tmp_path):
     directory, sequences = data
     report = evaluate(KnownError(sequences, same), directory, "test_1", limit=2)
