@@ -40,7 +40,7 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert report["settings"]["checkpoint"] is None
     assert "text_mean_ratio" in capsys.readouterr().out
     assert (tmp_path / "page.html").read_text().endswith("</html>\n")
-    assert "| metric | mean | 95 % interval |" in (tmp_path / "table.md").read_text()
+    assert "| metric | mean | 95 % interval | better |" in (tmp_path / "table.md").read_text()
 
 
 def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys):

@@ -13,7 +13,10 @@ from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean, static_tracks, static_video, verb_of
 from syncmv4d_model.evaluation.case import at_anchors, in_cameras
 from syncmv4d_model.evaluation.harness import Report, evaluate
+from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
+from syncmv4d_model.evaluation.recorded import CONSISTENCY_RATIOS, CONSISTENCY_RULES
 from syncmv4d_model.evaluation.report import html_page, markdown_table, mean_over_time, terminal_table
+from syncmv4d_model.evaluation.scores import RATIOS, SCORES
 from syncmv4d_model.types import Prediction
 from tests.model.sliding_points import SIZE, K, T, V, sliding_sequence
 
@@ -293,8 +296,30 @@ def test_reports_show_what_was_computed_and_name_what_was_not(data):
     report: Report = evaluate(KnownError(sequences, frozen), directory, "test_1")
     assert "| end_point_error_ratio | 1 |" in markdown_table(report)
     assert "| text_mean_ratio | not computed |" in markdown_table(report)
-    assert "text_mean_ratio" in str(terminal_table(report).caption)
+    caption = str(terminal_table(report).caption)
+    missing = sum(value is None for value in report.metrics.values())
+    assert caption.endswith(f"{missing} not computed: their names and the reasons are in the JSON (--json)")
+    assert "end_point_error_ratio: mean distance from the truth" in caption and "text_mean_ratio:" not in caption
     page = html_page(report)
     assert page.count("<tr>") == 2 + len(report.metrics) + report.sequences
     assert 'src="data:image/png;base64,' in page
+    assert "<b>video_mse_ratio</b>: squared error" in page
     assert mean_over_time(report, "predicted") == pytest.approx(mean_over_time(report, "static"))
+
+
+def test_one_sequence_has_no_interval_to_show_and_two_have(data):
+    directory, sequences = data
+    one, two = (evaluate(KnownError(sequences, shifted), directory, "test_1", limit=limit) for limit in (1, 2))
+    assert "| end_point_error_cm | 2 |  | lower |" in markdown_table(one)
+    assert "| end_point_error_cm | 2 | 2 .. 2 | lower |" in markdown_table(two)
+
+
+def test_every_meaning_is_of_a_score_that_exists():
+    known = {*SCORES, *RATIOS, *CONSISTENCY_RATIOS, *CONSISTENCY_RULES}
+    assert set(BETTER) | set(HEADLINES) <= known
+    references = {name for name in {*SCORES, *RATIOS} - set(BETTER)}
+    assert references == {
+        "static_end_point_error_cm", "text_mean_error_cm", "static_still_point_drift_cm", "static_chamfer_cm",
+        "multi_view_point_pairs", "static_psnr", "static_video_mse", "smoothness_cm", "true_smoothness_cm",
+        "stddev_spearman_trivial", "text_mean_ratio",
+    }  # fmt: skip
