@@ -6,6 +6,7 @@ import pytest
 
 from syncmv4d_cli.main import main
 from syncmv4d_model.data.sequence import write_sequence
+from syncmv4d_model.evaluation.baselines import TextMean
 from tests.model.sliding_points import sliding_sequence
 
 
@@ -38,9 +39,22 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
     assert report["metrics"]["end_point_error_ratio"] is None
     assert report["settings"]["checkpoint"] is None
-    assert "text_mean_ratio" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "text_mean_ratio" in shown and f"{len(report['not_computed'])} not computed" in shown
+    assert "label_recall" not in shown and "label_recall" in report["not_computed"]
     assert (tmp_path / "page.html").read_text().endswith("</html>\n")
     assert "| metric | mean | 95 % interval | better |" in (tmp_path / "table.md").read_text()
+
+
+def test_baselines_take_the_text_mean_of_the_checkpoint_that_a_model_would_be_compared_with(data, tmp_path):
+    fast = TextMean.fit([sliding_sequence("fast", speed_m=0.06)])
+    fast.save(tmp_path / "checkpoint" / "text_mean.safetensors")
+    asked = ["evaluate", "--data", str(data), "--split", "test_1", "--baselines-only"]
+    asked += ["--checkpoint", str(tmp_path / "checkpoint"), "--json", str(tmp_path / "report.json")]
+    assert main(asked) == 0
+    written = json.loads((tmp_path / "report.json").read_text())["metrics"]
+    assert written["text_mean_ratio"] == pytest.approx(1, abs=1e-5)  # as far too fast as nothing is too slow
+    assert written["static_psnr"] > 0
 
 
 def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys):

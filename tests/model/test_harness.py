@@ -288,6 +288,12 @@ def test_baselines_alone_need_no_model(data):
     report = evaluate(None, directory, "test_1", text_mean=mean)
     assert report.metrics["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
     assert report.metrics["end_point_error_cm"] is None
+    assert (
+        report.metrics["static_psnr"]
+        == evaluate(KnownError(sequences, same), directory, "test_1").metrics["static_psnr"]
+    )
+    assert report.metrics["static_video_mse"] > 0
+    assert report.not_computed.keys() == {name for name, value in report.metrics.items() if value is None}
     assert report.sequences == 3
 
 
