@@ -65,6 +65,11 @@ def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys)
     assert not wanted.exists()
 
 
+def test_a_data_set_that_is_not_there_is_said_as_such(tmp_path, capsys):
+    assert main(["evaluate", "--data", str(tmp_path / "nope"), "--split", "test_1"]) == 2
+    assert capsys.readouterr().err == f"syncmv4d: error: no such folder: {tmp_path / 'nope'}\n"
+
+
 @pytest.mark.parametrize(
     ("option", "value", "least"), [("limit", 0, 1), ("samples", 0, 1), ("steps", 0, 1), ("seed", -1, 0)]
 )

@@ -249,3 +249,28 @@ def test_a_file_without_anchors_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", pixels=np.zeros((3, 5, 2)))
     with pytest.raises(ValueError, match="it lacks anchors_px"):
         load_anchors(tmp_path / "a.npz", fit)
+
+
+def a_single_array(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros((3, 5, 2)))
+
+
+UNREADABLE = {
+    "single array": (a_single_array, "it is not an .npz archive but a single array"),
+    "junk": (lambda path: path.write_bytes(b"junk" * 99), "it is not an .npz archive but something else"),
+    "nothing": (lambda path: path.write_bytes(b""), "or empty"),
+    "zip of junk": (lambda path: path.write_bytes(b"PK\x03\x04" + b"junk" * 99), "cannot read .*a.npz"),
+    "objects": (lambda path: np.savez(path, anchors_px=np.array([{}], object)), "it holds Python objects"),
+}
+
+
+@pytest.mark.parametrize(("write", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_file_that_is_no_archive_of_arrays_is_refused_and_nobody_is_told_to_load_it_unsafely(
+    tmp_path, write, message
+):
+    _, fit = observe(small_rig(), [np.zeros((48, 64, 3), np.uint8)] * 3, "push", **SIZE)
+    write(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match=message) as refused:
+        load_anchors(tmp_path / "a.npz", fit)
+    assert "unsafe" not in str(refused.value) and "allow_pickle" not in str(refused.value)
