@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import tyro
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
+from syncmv4d_cli.choices import choose
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class Model:
     checkpoint: Path | None = None
     """Checkpoint folder (default: the bundled nano)."""
     engine: str = "eager"
+    """How the network runs: eager, or compile (about a minute first)."""
     runs: int = 7
     """Counted repetitions after one warm-up."""
     views: int = 3
+    """Cameras of the random rig, 1 to the checkpoint's max_views."""
     steps: int | None = None
     """Denoising steps (default: the checkpoint's)."""
     device: str = "cpu"
+    """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     threads: int = 0
     """CPU threads (0: torch's default)."""
     save_json: Path | None = None
@@ -50,8 +55,7 @@ def main(args: list[str]) -> int:
         options, action = benchmarks[args[0]]
         action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}", description=options.__doc__))
         return 0
-    print(f"usage: syncmv4d bench {{{','.join(benchmarks)}}} [--help]")
-    return 0 if args and args[0] in ("-h", "--help") else 2
+    return choose(args, "syncmv4d bench", {name: options for name, (options, _) in benchmarks.items()})
 
 
 def bench_model(options: Model) -> None:
@@ -84,8 +88,10 @@ def bench_model(options: Model) -> None:
         "whole request": lambda: predictor.predict(observation, steps=steps),
     }
     with torch.inference_mode():
-        medians = time_interleaved(rows, runs=options.runs, synchronise=device_barrier(options.device))
-    _show(medians, f"{steps} steps, joint denoiser alone", options, predictor.name)
+        seconds = time_interleaved(
+            rows, runs=options.runs, synchronise=device_barrier(options.device), console=Console()
+        )
+    _show(seconds, f"{steps} steps, joint denoiser alone", options, predictor.name)
 
 
 def joint_only(loop, state, times) -> None:
@@ -124,17 +130,17 @@ def random_observation(views: int, height: int, width: int):
 
 
 def time_interleaved(
-    rows: dict[str, Callable[[], object]], *, runs: int, synchronise: Callable[[], None]
+    rows: dict[str, Callable[[], object]], *, runs: int, synchronise: Callable[[], None], console: Console
 ) -> dict[str, list[float]]:
-    """Seconds of every run, by row; the rows take turns."""
+    """Seconds of every run, by row; the rows take turns. How far it is stands on the console meanwhile."""
     seconds: dict[str, list[float]] = {name: [] for name in rows}
-    for index in range(runs + 1):
-        for name, action in rows.items():
-            started = time.perf_counter()
-            action()
-            synchronise()
-            if index:  # the first is a warm-up
-                seconds[name].append(time.perf_counter() - started)
+    turns = [(index, name) for index in range(runs + 1) for name in rows]
+    for index, name in track(turns, "runs", transient=True, console=console):
+        started = time.perf_counter()
+        rows[name]()
+        synchronise()
+        if index:  # the first is a warm-up
+            seconds[name].append(time.perf_counter() - started)
     return seconds
 
 

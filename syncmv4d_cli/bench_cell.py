@@ -46,7 +46,7 @@ class Cell:
     steps: int | None = None
     """Denoising steps (default: the checkpoint's)."""
     device: str = "cpu"
-    """Where `generated` is computed."""
+    """Where `generated` is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     save_json: Path | None = None
     """Also write every outcome here."""
 

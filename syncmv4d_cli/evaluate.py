@@ -24,6 +24,10 @@ class Options:
 
     A bag needs no ROS. It is scored against its ground-truth tracks if it has any; else by the agreement of the predicted tracks
     with the later images and with each other (consistency_*, which are no errors).
+
+    Example: syncmv4d evaluate --data data/nano --split test_1 --json report.json --html report.html
+
+    Example: syncmv4d evaluate --bag my_bag --world-frame base --json report.json
     """
 
     data: Path | None = None

@@ -192,7 +192,7 @@ def rig_warnings(observation: Observation, fit: Fit | None = None) -> list[str]:
     views = list(zip(observation.view_names, observation.intrinsics if fit is None else fit.intrinsics, strict=True))
     off_centre = [
         f"view {name!r}: the principal point ({k[0, 2]:g}, {k[1, 2]:g}) lies outside the {width} x {height} image;"
-        " are the intrinsics those of another image size?"
+        " right only for a crop far from the camera's axis: are the intrinsics those of another image size?"
         for (name, k), (width, height) in zip(views, sizes, strict=True)
         if not (-0.5 <= k[0, 2] <= width - 0.5 and -0.5 <= k[1, 2] <= height - 0.5)
     ]

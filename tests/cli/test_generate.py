@@ -68,9 +68,19 @@ def test_images_and_a_task_become_videos_tracks_and_pictures(scene, tmp_path, ch
     assert (tracks.task, tracks.seed, tracks.checkpoint) == (TASK, 0, "tiny")
     assert read_video(tmp_path / "out" / "left.mp4").shape == (5, 32, 32, 3)
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert (record["steps"], record["engine"], record["warnings"]) == (2, "eager", [])
+    assert (record["steps"], record["engine"]) == (2, "eager")
+    assert all("no point was labelled" in warning for warning in record["warnings"])  # by a network that knows nothing
     assert len(record["checkpoint_sha256"]) == 16
-    assert "preview.png" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "preview.png" in shown
+    assert "left, centre, right: the model sees the centred 48 x 48 px of the 64 x 48 px image" in shown
+    assert record["input_used_px"] == {name: [8, 0, 48, 48] for name in ("left", "centre", "right")}
+
+
+def test_images_that_are_used_whole_are_not_spoken_of(tmp_path, checkpoint, capsys):
+    write_scene(tmp_path / "scene", small_rig(width=48, height=48))
+    assert generate(tmp_path / "scene", tmp_path / "out", checkpoint) == 0
+    assert "the model sees" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("views", [1, 4])
