@@ -63,10 +63,13 @@ def bench_model(options: Model) -> None:
     import torch
 
     from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.diffusion.closed_loop import denoise
     from syncmv4d_model.diffusion.flow_matching import sampling_times
     from syncmv4d_model.predictor import Predictor
 
+    if options.save_json is not None:
+        check_writable(options.save_json)
     if options.threads:
         torch.set_num_threads(options.threads)
     predictor = Predictor.load(options.checkpoint or BUNDLED_NANO, engine=options.engine, device=options.device)
@@ -154,6 +157,8 @@ def device_barrier(device: str) -> Callable[[], None]:
 def _show(seconds: dict[str, list[float]], reference: str, options: Model, name: str) -> None:
     import torch
 
+    from syncmv4d_model.data.atomic import write_bytes
+
     medians = {row: statistics.median(values) for row, values in seconds.items()}
     base = seconds[reference]
     ratios = {
@@ -173,4 +178,4 @@ def _show(seconds: dict[str, list[float]], reference: str, options: Model, name:
     console.print(f"peak memory of this process {peak_gib:.2f} GiB; torch {torch.__version__}, {platform.processor()}")
     if options.save_json is not None:
         figures = {"seconds": seconds, "medians": medians, "ratios": ratios, "peak_memory_gib": peak_gib}
-        options.save_json.write_text(json.dumps(figures | {"torch": torch.__version__}, indent=1))
+        write_bytes(options.save_json, json.dumps(figures | {"torch": torch.__version__}, indent=1).encode())

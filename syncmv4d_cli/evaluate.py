@@ -121,9 +121,15 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
 
 
 def check_options(options: Options) -> None:
-    """ValueError for numbers that make no sense, no source or two of them, and for a split that is not there, before any work."""
+    """Before any work: ValueError for numbers that make no sense, no source or two of them, and a split that is not there;
+    OSError for a report that could not be written.
+    """
+    from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import list_sequences
 
+    for path in (options.json, options.html, options.markdown):
+        if path is not None:
+            check_writable(path)
     for name, least in {"limit": 1, "steps": 1, "samples": 1, "seed": 0}.items():
         value = getattr(options, name)
         if value is not None and value < least:

@@ -149,7 +149,9 @@ def _answer(
 
 
 def check_options(options: Options) -> None:
-    """ValueError for numbers that make no sense, a task that is no text and an output that is a file."""
+    """ValueError for numbers that make no sense and a task that is no text; OSError for an output that cannot be written."""
+    from syncmv4d_model.data.atomic import check_writable
+
     if options.steps is not None and not 1 <= options.steps <= MAX_STEPS:
         raise ValueError(f"--steps must be 1 to {MAX_STEPS}, got {options.steps}")
     if not 0 <= options.seed < 2**63:
@@ -158,8 +160,7 @@ def check_options(options: Options) -> None:
         options.task.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"--task is not UTF-8 text: {options.task!r}") from error
-    if options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"--out must be a folder, {options.out} is a file")
+    check_writable(options.out, directory=True)
     if options.rerun:
         import rerun  # noqa: F401  (asked for: its absence is said before the work, not after)
 

@@ -65,6 +65,17 @@ def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys)
     assert not wanted.exists()
 
 
+@pytest.mark.parametrize("option", ["json", "html", "markdown"])
+@pytest.mark.parametrize("place", ["folder", "file/report", "file/deep/report"])
+def test_a_report_that_cannot_be_written_is_said_before_any_work(data, tmp_path, capsys, option, place):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    asked = ["evaluate", "--data", str(data), "--split", "test_1", "--checkpoint", "nowhere"]
+    assert main([*asked, f"--{option}", str(tmp_path / place)]) == 2
+    assert f"cannot write to {tmp_path / place}" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
 def test_a_data_set_that_is_not_there_is_said_as_such(tmp_path, capsys):
     assert main(["evaluate", "--data", str(tmp_path / "nope"), "--split", "test_1"]) == 2
     assert capsys.readouterr().err == f"syncmv4d: error: no such folder: {tmp_path / 'nope'}\n"

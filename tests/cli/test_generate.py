@@ -227,5 +227,11 @@ def test_a_request_that_makes_no_sense_is_refused_before_any_work(scene, tmp_pat
 def test_an_output_that_is_a_file_is_refused(scene, tmp_path, checkpoint, capsys):
     (tmp_path / "out").write_text("mine")
     assert generate(scene, tmp_path / "out", checkpoint) == 2
-    assert "is a file" in capsys.readouterr().err
+    assert "out: it is a file" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_output_that_cannot_be_written_is_said_before_any_work(scene, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert generate(scene, tmp_path / "file" / "out", tmp_path / "no checkpoint") == 2
+    assert f"cannot write to {tmp_path / 'file' / 'out'}" in capsys.readouterr().err
