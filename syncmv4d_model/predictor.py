@@ -120,10 +120,7 @@ class Predictor:
             **arrays,
             frame_period_s=config.frame_period_s,
             seed=seed,
-            warnings=(
-                *warnings,
-                *_doubts(arrays["label"], views=len(observation.images), labelled=result.aligned is not None),
-            ),
+            warnings=(*warnings, *_doubts(arrays["label"], labelled=result.aligned is not None)),
             timings_s=timings,
         )
 
@@ -230,7 +227,7 @@ class Predictor:
         return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
 
 
-def _doubts(label: np.ndarray, *, views: int, labelled: bool) -> list[str]:
+def _doubts(label: np.ndarray, *, labelled: bool) -> list[str]:
     """What a planner should know about a result before it trusts it. `label` is [V K]; `labelled`: the model gives labels."""
     doubts = []
     if labelled:
@@ -239,7 +236,7 @@ def _doubts(label: np.ndarray, *, views: int, labelled: bool) -> list[str]:
             for name in ("hand", "tool")
             if not (label == LABELS.index(name)).any()
         ]
-    if views == 1:
+    if len(label) == 1:
         doubts.append("there is one view: every depth rests on one camera, and no other view can confirm it")
     return doubts
 

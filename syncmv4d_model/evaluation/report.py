@@ -177,11 +177,9 @@ def _meanings(report: Report) -> list[tuple[str, str]]:
 
 
 def _lines(report: Report) -> Iterator[tuple[str, str, str, str]]:
-    """Name, mean, interval and better direction of each metric, ratios first: they are what one comes for. One sequence has no
-    interval.
-    """
+    """Name, mean, interval and better direction of each metric, ratios first: they are what one comes for."""
     for name in sorted(report.metrics, key=lambda name: not name.endswith("_ratio")):
-        interval = report.intervals[name] if report.sequences > 1 else None
+        interval = report.intervals[name]
         shown = "" if interval is None else f"{interval[0]:.4g} .. {interval[1]:.4g}"
         yield name, _shown(report.metrics[name]), shown, BETTER.get(name, "")
 

@@ -19,7 +19,7 @@ def summarise(
     """Means over sequences and their 95 % intervals (percentile bootstrap over sequences, seeded).
 
     A mean leaves out the rows where the score is null; a ratio is the ratio of the two means over the rows that have
-    both. What no row has is None. Raises ValueError without a row.
+    both. What no row has is None, and so is the interval of what a single row has. Raises ValueError without a row.
     """
     if not rows:
         raise ValueError("there is no sequence to summarise")
@@ -45,8 +45,11 @@ def _summary(
     values, below = np.where(known, values, 0), np.where(known, below, 0)
     if below.sum() == 0:
         return None, None
+    mean = float(values.sum() / below.sum())
+    if known.sum() < 2:
+        return mean, None
     drawn = below[draws].sum(1)
     resampled = values[draws].sum(1)[drawn != 0] / drawn[drawn != 0]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    return float(values.sum() / below.sum()), [float(low), float(high)]
+    return mean, [float(low), float(high)]

@@ -17,6 +17,7 @@ from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
 from syncmv4d_model.evaluation.recorded import CONSISTENCY_RATIOS, CONSISTENCY_RULES
 from syncmv4d_model.evaluation.report import html_page, markdown_table, mean_over_time, terminal_table
 from syncmv4d_model.evaluation.scores import RATIOS, SCORES
+from syncmv4d_model.evaluation.statistics import summarise
 from syncmv4d_model.types import Prediction
 from tests.model.sliding_points import SIZE, K, T, V, sliding_sequence
 
@@ -313,10 +314,17 @@ def test_reports_show_what_was_computed_and_name_what_was_not(data):
     assert mean_over_time(report, "predicted") == pytest.approx(mean_over_time(report, "static"))
 
 
+def test_a_score_that_one_of_two_rows_has_gets_no_interval():
+    means, intervals = summarise([{"a": 1.0, "b": 2.0}, {"a": None, "b": 4.0}], {"c": ("a", "b")}, seed=0)
+    assert means == {"a": 1, "b": 3, "c": 0.5}
+    assert intervals == {"a": None, "b": [2, 4], "c": None}
+
+
 def test_one_sequence_has_no_interval_to_show_and_two_have(data):
     directory, sequences = data
     one, two = (evaluate(KnownError(sequences, shifted), directory, "test_1", limit=limit) for limit in (1, 2))
     assert "| end_point_error_cm | 2 |  | lower |" in markdown_table(one)
+    assert one.intervals["end_point_error_cm"] is None
     assert "| end_point_error_cm | 2 | 2 .. 2 | lower |" in markdown_table(two)
 
 
