@@ -53,7 +53,7 @@ def main(args: list[str]) -> int:
     }
     if args and args[0] in benchmarks:
         options, action = benchmarks[args[0]]
-        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}", description=options.__doc__))
+        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}"))
         return 0
     return choose(args, "syncmv4d bench", {name: options for name, (options, _) in benchmarks.items()})
 

@@ -49,7 +49,7 @@ def main(args: list[str]) -> int:
     sources = {"sim": (Sim, build_sim)}
     if args and args[0] in sources:
         options, action = sources[args[0]]
-        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d build-dataset {args[0]}", description=options.__doc__))
+        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d build-dataset {args[0]}"))
         return 0
     return choose(args, "syncmv4d build-dataset", {name: options for name, (options, _) in sources.items()})
 
