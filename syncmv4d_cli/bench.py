@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import tyro
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
+from syncmv4d_cli.choices import choose
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class Model:
     checkpoint: Path | None = None
     """Checkpoint folder (default: the bundled nano)."""
     engine: str = "eager"
+    """How the network runs: eager, or compile (about a minute first)."""
     runs: int = 7
     """Counted repetitions after one warm-up."""
     views: int = 3
+    """Cameras of the random rig, 1 to the checkpoint's max_views."""
     steps: int | None = None
     """Denoising steps (default: the checkpoint's)."""
     device: str = "cpu"
+    """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     threads: int = 0
     """CPU threads (0: torch's default)."""
     save_json: Path | None = None
@@ -48,10 +53,9 @@ def main(args: list[str]) -> int:
     }
     if args and args[0] in benchmarks:
         options, action = benchmarks[args[0]]
-        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}", description=options.__doc__))
+        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}"))
         return 0
-    print(f"usage: syncmv4d bench {{{','.join(benchmarks)}}} [--help]")
-    return 0 if args and args[0] in ("-h", "--help") else 2
+    return choose(args, "syncmv4d bench", {name: options for name, (options, _) in benchmarks.items()})
 
 
 def bench_model(options: Model) -> None:
@@ -59,10 +63,13 @@ def bench_model(options: Model) -> None:
     import torch
 
     from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.diffusion.closed_loop import denoise
     from syncmv4d_model.diffusion.flow_matching import sampling_times
     from syncmv4d_model.predictor import Predictor
 
+    if options.save_json is not None:
+        check_writable(options.save_json)
     if options.threads:
         torch.set_num_threads(options.threads)
     predictor = Predictor.load(options.checkpoint or BUNDLED_NANO, engine=options.engine, device=options.device)
@@ -84,8 +91,10 @@ def bench_model(options: Model) -> None:
         "whole request": lambda: predictor.predict(observation, steps=steps),
     }
     with torch.inference_mode():
-        medians = time_interleaved(rows, runs=options.runs, synchronise=device_barrier(options.device))
-    _show(medians, f"{steps} steps, joint denoiser alone", options, predictor.name)
+        seconds = time_interleaved(
+            rows, runs=options.runs, synchronise=device_barrier(options.device), console=Console()
+        )
+    _show(seconds, f"{steps} steps, joint denoiser alone", options, predictor.name)
 
 
 def joint_only(loop, state, times) -> None:
@@ -124,17 +133,17 @@ def random_observation(views: int, height: int, width: int):
 
 
 def time_interleaved(
-    rows: dict[str, Callable[[], object]], *, runs: int, synchronise: Callable[[], None]
+    rows: dict[str, Callable[[], object]], *, runs: int, synchronise: Callable[[], None], console: Console
 ) -> dict[str, list[float]]:
-    """Seconds of every run, by row; the rows take turns."""
+    """Seconds of every run, by row; the rows take turns. How far it is stands on the console meanwhile."""
     seconds: dict[str, list[float]] = {name: [] for name in rows}
-    for index in range(runs + 1):
-        for name, action in rows.items():
-            started = time.perf_counter()
-            action()
-            synchronise()
-            if index:  # the first is a warm-up
-                seconds[name].append(time.perf_counter() - started)
+    turns = [(index, name) for index in range(runs + 1) for name in rows]
+    for index, name in track(turns, "runs", transient=True, console=console):
+        started = time.perf_counter()
+        rows[name]()
+        synchronise()
+        if index:  # the first is a warm-up
+            seconds[name].append(time.perf_counter() - started)
     return seconds
 
 
@@ -147,6 +156,8 @@ def device_barrier(device: str) -> Callable[[], None]:
 
 def _show(seconds: dict[str, list[float]], reference: str, options: Model, name: str) -> None:
     import torch
+
+    from syncmv4d_model.data.atomic import write_bytes
 
     medians = {row: statistics.median(values) for row, values in seconds.items()}
     base = seconds[reference]
@@ -167,4 +178,4 @@ def _show(seconds: dict[str, list[float]], reference: str, options: Model, name:
     console.print(f"peak memory of this process {peak_gib:.2f} GiB; torch {torch.__version__}, {platform.processor()}")
     if options.save_json is not None:
         figures = {"seconds": seconds, "medians": medians, "ratios": ratios, "peak_memory_gib": peak_gib}
-        options.save_json.write_text(json.dumps(figures | {"torch": torch.__version__}, indent=1))
+        write_bytes(options.save_json, json.dumps(figures | {"torch": torch.__version__}, indent=1).encode())

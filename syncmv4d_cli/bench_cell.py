@@ -46,7 +46,7 @@ class Cell:
     steps: int | None = None
     """Denoising steps (default: the checkpoint's)."""
     device: str = "cpu"
-    """Where `generated` is computed."""
+    """Where `generated` is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     save_json: Path | None = None
     """Also write every outcome here."""
 
@@ -72,8 +72,11 @@ class Trial:
 
 def bench_cell(options: Cell) -> None:
     """Print the table and write the JSON. ValueError for options that make no scene."""
+    from syncmv4d_model.data.atomic import check_writable, write_bytes
     from syncmv4d_sim.dataset import BuildOptions
 
+    if options.save_json is not None:
+        check_writable(options.save_json)
     for name, least in (("scenes", 1), ("first", 0), ("seed", 0)):
         if getattr(options, name) < least:
             raise ValueError(f"--{name} must be at least {least}, got {getattr(options, name)}")
@@ -98,8 +101,7 @@ def bench_cell(options: Cell) -> None:
     if options.save_json is not None:
         content = {"summary": summary(trials), "trials": [vars(trial) for trial in trials]}
         asked = {"split": options.split, "seed": options.seed, "scenes": options.scenes, "first": options.first}
-        options.save_json.parent.mkdir(parents=True, exist_ok=True)
-        options.save_json.write_text(json.dumps(asked | content, indent=1, allow_nan=False), encoding="utf-8")
+        write_bytes(options.save_json, json.dumps(asked | content, indent=1, allow_nan=False).encode())
 
 
 def carry_out(cell: SimulatedCell, points: TrackedPoints) -> tuple[bool, str, dict[str, Any] | None]:

@@ -8,19 +8,30 @@ from typing import Literal
 
 import tyro
 
+from syncmv4d_cli.choices import choose
+
 LEAST = {"count": 1, "size": 32, "points": 1, "workers": 1, "seed": 0}  # smaller pictures show too little of a hand
 
 
 @dataclass(frozen=True)
 class Sim:
-    """Simulate sequences into DIR/<split>/; run it again to go on where it stopped."""
+    """Simulate sequences into DIR/<split>/; run it again to go on where it stopped.
+
+    Splits, fixed by rule before any training: train and val hold 28 triplets (verb, tool, target); test_1 the same triplets in other
+    scenes; test_2 the same triplets in sizes and shapes outside the trained range; test_3 12 other triplets, and the target bowl, which
+    training never shows; test_4 the tool spoon and unseen_action the verb smear, which training never shows.
+
+    Example: syncmv4d build-dataset sim --out data/nano --count 64 --split test_1
+    """
 
     out: Path
     """Data-set folder."""
     count: int
     """Sequences that the split shall hold."""
     seed: int = 0
+    """Seed, split and number decide a sequence; another seed, other scenes."""
     split: Literal["train", "val", "test_1", "test_2", "test_3", "test_4", "unseen_action"] = "train"
+    """Which rule chooses triplets, sizes and shapes (above)."""
     size: int = 96
     """Picture width and height, pixels."""
     rig: Literal["random", "taco"] = "random"
@@ -28,6 +39,7 @@ class Sim:
     points: int = 1024
     """Truth anchors per view."""
     workers: int = 2
+    """Processes that simulate side by side; their number changes nothing in the data."""
     layout: Literal["syncmv4d", "taco"] = "syncmv4d"
     """Ours, or TACO's own: twelve cameras at 30 Hz, --size wide (--rig and --points do not apply)."""
 
@@ -37,10 +49,9 @@ def main(args: list[str]) -> int:
     sources = {"sim": (Sim, build_sim)}
     if args and args[0] in sources:
         options, action = sources[args[0]]
-        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d build-dataset {args[0]}", description=__doc__))
+        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d build-dataset {args[0]}"))
         return 0
-    print(f"usage: syncmv4d build-dataset {{{','.join(sources)}}} [--help]")
-    return 0 if args and args[0] in ("-h", "--help") else 2
+    return choose(args, "syncmv4d build-dataset", {name: options for name, (options, _) in sources.items()})
 
 
 def build_sim(options: Sim) -> None:

@@ -87,13 +87,20 @@ def examine() -> list[Finding]:
         check_model_packages,
         check_checkpoint,
         check_rendering,
-        lambda: check_package("spconv", "spconv", "optional beside torch: pip install spconv-cu126 (CUDA) or spconv"),
-        lambda: check_package("onnxruntime", "onnxruntime", "pip install onnxruntime"),
-        lambda: check_package("tensorrt", "tensorrt", "needs an NVIDIA GPU: pip install tensorrt"),
         lambda: check_package(
-            "rclpy", "ROS 2 (rclpy)", "source your ROS 2 distribution, or pip install 'syncmv4d[ros]'"
+            "spconv", "spconv", "pip install spconv-cu126", use="a faster point aligner on an NVIDIA GPU"
         ),
-        lambda: check_package("rerun", "rerun", "pip install 'syncmv4d[viewer]'", distribution="rerun-sdk"),
+        lambda: check_package(
+            "rclpy",
+            "ROS 2 (rclpy)",
+            "source your ROS 2 distribution, or pip install '.[ros]'",
+            use="the nodes on a robot",
+        ),
+        lambda: check_package("rosbags", "rosbags", "pip install '.[eval]'", use="syncmv4d evaluate --bag"),
+        lambda: check_package("matplotlib", "matplotlib", "pip install '.[eval]'", use="syncmv4d evaluate --html"),
+        lambda: check_package(
+            "rerun", "rerun", "pip install '.[viewer]'", use="syncmv4d generate --rerun", distribution="rerun-sdk"
+        ),
         check_cores,
         check_memory,
         check_disk,
@@ -113,6 +120,8 @@ def show(findings: list[Finding]) -> None:
         table.add_row(status, finding.name, Text(finding.detail), Text(finding.hint))
     console = Console()
     console.print(table)
+    if any("pip install ." in finding.hint or "pip install '." in finding.hint for finding in findings):
+        console.print("`pip install` with a dot: in SyncMV4D's folder.")
     missing = [finding.name for finding in findings if finding.status == "missing"]
     console.print(f"The base does not work: {', '.join(missing)}." if missing else "The base works.")
 
@@ -130,9 +139,10 @@ def version(distribution: str) -> str:
         return "installed"
 
 
-def check_package(module: str, name: str, hint: str, *, distribution: str | None = None) -> Finding:
+def check_package(module: str, name: str, hint: str, *, use: str, distribution: str | None = None) -> Finding:
+    """A package that only `use` needs."""
     if not installed(module):
-        return Finding(name, "optional", "not installed", hint)
+        return Finding(name, "optional", f"not installed; only for {use}", hint)
     return Finding(name, "ok", version(distribution or module))
 
 
@@ -143,7 +153,7 @@ def check_python() -> Finding:
 def check_base() -> Finding:
     lacking = [package for package in BASE_PACKAGES if not installed(package)]
     if lacking:
-        return Finding("base packages", "missing", f"no {', '.join(lacking)}", "pip install syncmv4d")
+        return Finding("base packages", "missing", f"no {', '.join(lacking)}", "pip install .")
     return Finding("base packages", "ok", ", ".join(BASE_PACKAGES))
 
 
@@ -162,7 +172,12 @@ def check_h264() -> Finding:
 
 def check_torch() -> Finding:
     if not installed("torch"):
-        return Finding("torch", "optional", "not installed", "pip install torch, then pip install 'syncmv4d[model]'")
+        return Finding(
+            "torch",
+            "optional",
+            "not installed; generate, evaluate, train and the node's engines need it",
+            "pip install torch, then pip install '.[model]'",
+        )
     import torch
 
     if not torch.cuda.is_available():
@@ -174,7 +189,7 @@ def check_torch() -> Finding:
 def check_model_packages() -> Finding:
     lacking = [package for package in MODEL_PACKAGES if not installed(package)]
     if lacking:
-        return Finding("model packages", "optional", f"no {', '.join(lacking)}", "pip install 'syncmv4d[model]'")
+        return Finding("model packages", "optional", f"no {', '.join(lacking)}", "pip install '.[model]'")
     return Finding("model packages", "ok", f"diffusers {version('diffusers')}, transformers {version('transformers')}")
 
 
@@ -197,7 +212,12 @@ def run_program(program: str, *args: str, environment: dict[str, str] | None = N
 def check_rendering() -> Finding:
     """Render a small picture with each of MuJoCo's GL backends, the asked-for one (MUJOCO_GL) first, until one works."""
     if not installed("mujoco"):
-        return Finding("simulator", "optional", "MuJoCo is not installed", "pip install 'syncmv4d[sim]'")
+        return Finding(
+            "simulator",
+            "optional",
+            "MuJoCo is not installed; only for demo, build-dataset and bench cell",
+            "pip install '.[sim]'",
+        )
     asked = os.environ.get("MUJOCO_GL")
     backends = (asked, *GL_BACKENDS) if asked else GL_BACKENDS
     failures = []

@@ -24,6 +24,10 @@ class Options:
 
     A bag needs no ROS. It is scored against its ground-truth tracks if it has any; else by the agreement of the predicted tracks
     with the later images and with each other (consistency_*, which are no errors).
+
+    Example: syncmv4d evaluate --data data/nano --split test_1 --json report.json --html report.html
+
+    Example: syncmv4d evaluate --bag my_bag --world-frame base --json report.json
     """
 
     data: Path | None = None
@@ -67,22 +71,19 @@ def main(args: Sequence[str]) -> int:
 
 
 def _on_data(data: Path, split: str, options: Options, *, console: Console) -> Report:
+    from syncmv4d_model.checkpoint import BUNDLED_NANO, read_index
     from syncmv4d_model.evaluation.harness import evaluate
 
-    predictor, folder = None, options.checkpoint
-    if options.baselines_only and folder is not None:
-        from syncmv4d_model.checkpoint import read_index
-
-        read_index(folder)  # of a checkpoint that is there, the text mean is taken
+    folder, predictor = options.checkpoint or BUNDLED_NANO, None
+    if options.checkpoint is not None:
+        read_index(folder)  # says what is wrong with it, even where only its text mean is taken
     if not options.baselines_only:
-        from syncmv4d_model.checkpoint import BUNDLED_NANO
         from syncmv4d_model.predictor import Predictor
 
-        folder = options.checkpoint or BUNDLED_NANO
         predictor = Predictor.load(folder)
-    text_mean = load_text_mean(folder, data)
+    text_mean = load_text_mean(folder, data, num_frames=_num_frames(data, split))
     if text_mean is None:
-        console.print("no text mean: neither the checkpoint nor the data set's train split has one")
+        console.print("no text mean: neither the checkpoint nor the data set's train split has one for these frames")
     with _progress(console) as bar:
         task = bar.add_task(split, total=None)
         report = evaluate(
@@ -96,7 +97,7 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
             text_mean=text_mean,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = identity(folder) if folder is not None else None
+    report.settings["checkpoint"] = identity(folder)
     return report
 
 
@@ -122,9 +123,15 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
 
 
 def check_options(options: Options) -> None:
-    """ValueError for numbers that make no sense, no source or two of them, and for a split that is not there, before any work."""
+    """Before any work: ValueError for numbers that make no sense, no source or two of them, and a split that is not there;
+    OSError for a report that could not be written.
+    """
+    from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import list_sequences
 
+    for path in (options.json, options.html, options.markdown):
+        if path is not None:
+            check_writable(path)
     for name, least in {"limit": 1, "steps": 1, "samples": 1, "seed": 0}.items():
         value = getattr(options, name)
         if value is not None and value < least:
@@ -149,16 +156,25 @@ def identity(checkpoint: Path) -> str:
     return f"{checkpoint.name}@{checkpoint_hash(checkpoint)}"
 
 
-def load_text_mean(checkpoint: Path | None, data: Path) -> TextMean | None:
-    """The checkpoint's text mean, else one fitted on DIR/train, else None."""
+def load_text_mean(checkpoint: Path, data: Path, *, num_frames: int | None = None) -> TextMean | None:
+    """The checkpoint's text mean, unless it has another number of frames; else one fitted on DIR/train, else None."""
     from syncmv4d_model.data.sequence import list_sequences, read_sequence
     from syncmv4d_model.evaluation.baselines import TextMean
 
-    if checkpoint is not None and (checkpoint / "text_mean.safetensors").is_file():
-        return TextMean.load(checkpoint / "text_mean.safetensors")
+    if (checkpoint / "text_mean.safetensors").is_file():
+        text_mean = TextMean.load(checkpoint / "text_mean.safetensors")
+        if num_frames is None or text_mean.means.shape[2] == num_frames:
+            return text_mean
     if not (data / "train").is_dir():
         return None
     return TextMean.fit(read_sequence(directory, with_video=False) for directory in list_sequences(data, "train"))
+
+
+def _num_frames(data: Path, split: str) -> int:
+    """Of the split's first sequence."""
+    from syncmv4d_model.data.sequence import list_sequences, read_sequence
+
+    return read_sequence(list_sequences(data, split, limit=1)[0], with_video=False).positions.shape[1]
 
 
 def write(report: Report, options: Options, console: Console) -> None:

@@ -67,12 +67,13 @@ def _scenes(
     progress: Callable[[int, int], None],
 ) -> Iterator[Scene]:
     """The scene of each request, its images decoded one request at a time."""
-    from syncmv4d_model.data.observation import rig_warnings
+    from syncmv4d_model.data.observation import make_fit, rig_warnings
 
+    fit = make_fit(recording.rig, height=config.height, width=config.width)
     for index, request in enumerate(requests):
         progress(index, len(requests))
         scene = _scene(recording, request, config, name=f"{index:06d}")
-        warnings += rig_warnings(scene.observation)
+        warnings += rig_warnings(scene.observation, fit)
         yield scene
     progress(len(requests), len(requests))
 

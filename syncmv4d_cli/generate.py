@@ -118,11 +118,13 @@ def _answer(
     from syncmv4d_model.results import write_prediction
 
     observation, fit, anchors_px = views
+    for line in cropped_views(fit):
+        console.print(line)
     with _step_bar(console) as progress:
         prediction = predictor.predict(
             observation, steps=options.steps, seed=options.seed, anchors_px=anchors_px, progress=progress
         )
-    prediction = replace(prediction, warnings=shortened([*rig_warnings(observation), *prediction.warnings]))
+    prediction = replace(prediction, warnings=shortened([*rig_warnings(observation, fit), *prediction.warnings]))
     for warning in prediction.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     truth = None
@@ -147,7 +149,9 @@ def _answer(
 
 
 def check_options(options: Options) -> None:
-    """ValueError for numbers that make no sense, a task that is no text and an output that is a file."""
+    """ValueError for numbers that make no sense and a task that is no text; OSError for an output that cannot be written."""
+    from syncmv4d_model.data.atomic import check_writable
+
     if options.steps is not None and not 1 <= options.steps <= MAX_STEPS:
         raise ValueError(f"--steps must be 1 to {MAX_STEPS}, got {options.steps}")
     if not 0 <= options.seed < 2**63:
@@ -156,10 +160,19 @@ def check_options(options: Options) -> None:
         options.task.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"--task is not UTF-8 text: {options.task!r}") from error
-    if options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"--out must be a folder, {options.out} is a file")
+    check_writable(options.out, directory=True)
     if options.rerun:
         import rerun  # noqa: F401  (asked for: its absence is said before the work, not after)
+
+
+def cropped_views(fit: Fit) -> list[str]:
+    """One line for the views whose images are not used whole: a model's images have one shape."""
+    lines: dict[str, list[str]] = {}
+    for (name, used), (width, height) in zip(fit.used_px().items(), fit.input_sizes, strict=True):
+        if (round(used[2]), round(used[3])) != (width, height):
+            seen = f"the model sees the centred {used[2]:.0f} x {used[3]:.0f} px of the {width} x {height} px image"
+            lines.setdefault(seen, []).append(name)
+    return [f"{', '.join(names)}: {seen}" for seen, names in lines.items()]
 
 
 def shortened(warnings: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import signal
 import sys
 import threading
@@ -57,6 +58,7 @@ def usage() -> str:
     return "\n".join(
         [
             "usage: syncmv4d [--debug] COMMAND ...",
+            "       syncmv4d --version",
             "",
             *lines,
             "",
@@ -73,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(usage())
         return 0 if args else 2
+    if args[0] == "--version":
+        print(f"syncmv4d {importlib.metadata.version('syncmv4d')}")
+        return 0
     command = next((command for command in COMMANDS if command.name == args[0]), None)
     if command is None:
         return _fail(f"unknown command {args[0]!r}; one of {', '.join(c.name for c in COMMANDS)}")
@@ -84,7 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         extra = EXTRA_OF_PACKAGE.get((error.name or "").partition(".")[0])
         if debug or extra is None:
             raise
-        return _fail(f"{command.name} needs {error.name}, which is not installed: pip install 'syncmv4d[{extra}]'")
+        return _fail(
+            f"{command.name} needs {error.name}, which is not installed: pip install '.[{extra}]' in SyncMV4D's folder"
+        )
     except (ValueError, OSError) as error:
         if debug:
             raise

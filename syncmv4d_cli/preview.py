@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from syncmv4d_cli.contact_sheet import Sheet, fit_tile
 from syncmv4d_model.data.observation import Fit, read_observation
 from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
+from syncmv4d_model.evaluation.metrics import end_point_error
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.results import LABEL_COLOURS, Preview
 from syncmv4d_model.types import LABELS, Observation, Prediction
@@ -42,7 +43,9 @@ class Truth:
     sequence: Sequence
     match: np.ndarray  # int [V K], index of the nearest true anchor
     same: Bool[np.ndarray, "V K"]  # near enough to be the same point
-    error_cm: float  # mean end-point error of the same points where the truth is visible; NaN if none is
+    error_cm: (
+        float  # metrics.end_point_error of the same points: those that move, where seen, after frame 0; NaN if none
+    )
     static_error_cm: float  # the same if nothing had moved
 
 
@@ -80,11 +83,12 @@ def match_truth(prediction: Prediction, fit: Fit, sequence: Sequence) -> Truth:
     same = np.sqrt(squared.min(-1)) <= SAME_POINT_PX
     positions = np.take_along_axis(sequence.positions, match[:, None, :, None], axis=2)
     visible = np.take_along_axis(sequence.visible, match[:, None], axis=2) & same[:, None]
-    if prediction.tracks.shape[:3] != visible.shape or not visible.any():
+    try:
+        static = end_point_error(np.broadcast_to(positions[:, :1], positions.shape), positions, visible)
+        error = end_point_error(prediction.tracks, positions, visible)
+    except ValueError:  # other frames than the truth's, or nothing that moves: there is no error to show
         return Truth(sequence, match, same, float("nan"), float("nan"))
-    error = np.linalg.norm(prediction.tracks - positions, axis=-1)[visible].mean()
-    static = np.linalg.norm(positions[:, :1] - positions, axis=-1)[visible].mean()
-    return Truth(sequence, match, same, float(error) * 100, float(static) * 100)
+    return Truth(sequence, match, same, error * 100, static * 100)
 
 
 def prediction_overlays(prediction: Prediction, observation: Observation) -> list[Overlay]:
@@ -163,7 +167,9 @@ def _sheet(
     """An empty sheet with its captions."""
     facts = [note] if note else []
     if truth is not None and np.isfinite(truth.error_cm):
-        facts.append(f"track error {truth.error_cm:.1f} cm (if nothing moved: {truth.static_error_cm:.1f} cm)")
+        facts.append(
+            f"error of moving points {truth.error_cm:.1f} cm (if nothing moved: {truth.static_error_cm:.1f} cm)"
+        )
     width, height = fit_tile(observation.images[0], TILE_PX).size
     true_size = None if truth is None else fit_tile(truth.sequence.video[0, 0], TILE_PX).size
     return Sheet(

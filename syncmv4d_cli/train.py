@@ -29,12 +29,13 @@ class Init:
     out: Path
     """Checkpoint folder to write."""
     preset: str = "nano"
-    """Configuration to start from."""
+    """Configuration to start from: nano (96 x 96 px, as the bundled checkpoint) or wan5b (the paper's size)."""
     codec_sequences: int = 400
     """How many sequences the codec is fitted to."""
     switches: SwitchConfig = SwitchConfig()
     """The method's parts, for ablations; off is e.g. --switches.no-aligner."""
     seed: int = 0
+    """Of the untrained weights, and of the sequences that the codec is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class Run:
     minutes: float = math.inf
     """Stop after this long; the same command continues."""
     seed: int = 0
+    """Of the order of sequences, noise and times: the same seed on the same machine gives the same bits."""
     device: str = "cpu"
+    """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     bf16: bool = False
     """Autocast to bfloat16."""
     compile: bool = False
@@ -62,6 +65,7 @@ class Run:
     gradient_checkpointing: bool = False
     """Compute the joint denoiser's blocks again in the backward pass: less memory, slower."""
     save_every: int = 250
+    """Steps between saved states, each with a validation; what a killed run loses at most."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,13 @@ class Nano:
     minutes: float = math.inf
     """Stop training after this long; the same command continues."""
     device: str = "cpu"
+    """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     bf16: bool = True
+    """Autocast to bfloat16."""
     compile: bool = True
+    """torch.compile the joint denoiser (about a minute at each start, faster steps)."""
     seed: int = 0
+    """Of the simulated scenes, the untrained weights and the training."""
 
 
 Command = (

@@ -209,7 +209,6 @@ def task_warnings(task: str, tokens: TokenizedText) -> list[str]:
         warnings.append("the task is empty: the motion is guessed from the images alone")
     if tokens.truncated[0]:
         warnings.append(
-            f"the task has {len(task)} characters, more than the {tokens.ids.shape[1]} tokens that the model reads: "
-            "its end was dropped"
+            f"the task has more tokens than the {tokens.ids.shape[1] - 1} that the model reads beside the end token: its end was dropped"
         )
     return warnings + [f"the text encoder has never seen {word!r}" for word in tokens.unknown_words[0]]

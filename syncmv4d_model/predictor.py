@@ -26,6 +26,7 @@ from syncmv4d_model.diffusion.flow_matching import sampling_times
 from syncmv4d_model.motion.projection import depth_min_max
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, project_normalise
 from syncmv4d_model.types import (
+    LABELS,
     TRACK_UNIT_M,
     Observation,
     Prediction,
@@ -121,7 +122,7 @@ class Predictor:
             **arrays,
             frame_period_s=config.frame_period_s,
             seed=seed,
-            warnings=tuple(warnings),
+            warnings=(*warnings, *_doubts(arrays["label"], labelled=result.aligned is not None)),
             timings_s=timings,
         )
 
@@ -226,6 +227,20 @@ class Predictor:
         }
         assert frames == config.num_frames
         return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
+
+
+def _doubts(label: np.ndarray, *, labelled: bool) -> list[str]:
+    """What a planner should know about a result before it trusts it. `label` is [V K]; `labelled`: the model gives labels."""
+    doubts = []
+    if labelled:
+        doubts = [
+            f"no point was labelled {name}: what the {name} does cannot be read off these tracks"
+            for name in ("hand", "tool")
+            if not (label == LABELS.index(name)).any()
+        ]
+    if len(label) == 1:
+        doubts.append("there is one view: every depth rests on one camera, and no other view can confirm it")
+    return doubts
 
 
 def _check_anchors(anchors_px: Float[np.ndarray, "V K 2"], observation: Observation) -> None:

@@ -25,6 +25,7 @@ from syncmv4d_model.geometry import inverse
 from syncmv4d_model.types import LABELS, Observation, Prediction
 
 RECORD_FILE = "prediction.json"
+OLDER_RECORD_FILE = ".prediction.json.older"
 TRACKS_FILE = "tracks.npz"
 LABEL_COLOURS = ((170, 170, 170), (255, 74, 74), (64, 220, 96), (84, 148, 255))
 """RGB of LABELS in every picture: grey unknown, red hand, green tool, blue target."""
@@ -69,7 +70,7 @@ def write_prediction(
     rerun: bool = False,
     record: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write a prediction into a folder and return its files; other files in the folder stay.
+    """Write a prediction into a folder and return its files; those of an older prediction go, other files in the folder stay.
 
     All files are made in a hidden sub-folder and moved when complete; prediction.json goes first when older and comes last
     when new, so a folder that has it is whole. `record` adds to prediction.json (steps, engine, digest). OSError, naming
@@ -86,7 +87,8 @@ def write_prediction(
         if rerun:
             save_rerun(stage / "prediction.rrd", prediction, observation)
         names = sorted(path.name for path in stage.iterdir())
-        content = describe(prediction, observation, checkpoint=checkpoint) | dict(record or {}) | {"files": names}
+        content = describe(prediction, observation, checkpoint=checkpoint) | {"input_used_px": fit.used_px()}
+        content |= dict(record or {}) | {"files": names}
         (stage / RECORD_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return [out_dir / name for name in [*names, RECORD_FILE]]
 
@@ -224,9 +226,12 @@ def _staged(out_dir: Path) -> Iterator[Path]:
         yield stage
         for file in stage.iterdir():
             flush(file)
-        (out_dir / RECORD_FILE).unlink(missing_ok=True)
+        _retire_record(out_dir)
+        for name in _files_of_older(out_dir) - {file.name for file in stage.iterdir()}:
+            (out_dir / name).unlink(missing_ok=True)
         for file in sorted(stage.iterdir(), key=lambda file: (file.name == RECORD_FILE, file.name)):
             os.replace(file, out_dir / file.name)
+        (out_dir / OLDER_RECORD_FILE).unlink(missing_ok=True)
         flush(out_dir)
     except OSError as error:
         reason = error.strerror or error
@@ -235,3 +240,21 @@ def _staged(out_dir: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _retire_record(out_dir: Path) -> None:
+    """Give an older record its hidden name: from now on the folder is not whole, and a later writer still knows its files."""
+    if (out_dir / RECORD_FILE).is_file():
+        os.replace(out_dir / RECORD_FILE, out_dir / OLDER_RECORD_FILE)
+
+
+def _files_of_older(out_dir: Path) -> set[str]:
+    """The files beside it that an older prediction's record names; none where that is no record of ours."""
+    try:
+        names = json.loads((out_dir / OLDER_RECORD_FILE).read_text(encoding="utf-8"))["files"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return set()
+    if not isinstance(names, list):
+        return set()
+    beside = (name for name in names if isinstance(name, str) and name == Path(name).name)
+    return {name for name in beside if (out_dir / name).is_file()}

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from syncmv4d_cli.demo import Options
 from syncmv4d_cli.main import COMMANDS
+from syncmv4d_model.checkpoint import BUNDLED_NANO
+from syncmv4d_model.evaluation.recorded import CONSISTENCY_RATIOS, CONSISTENCY_RULES
+from syncmv4d_model.evaluation.scores import RATIOS, SCORES
 from syncmv4d_ros.parameters import GeneratorParameters
 
 ROOT = Path(__file__).parents[1]
@@ -75,3 +79,22 @@ def test_the_readme_example_imports_names_that_exist():
     for node in imported:
         module = importlib.import_module(str(node.module))
         assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+def test_the_readme_uses_a_folder_that_the_demo_leaves():
+    told = Options()
+    folder = f"{told.out}/data/seed_{told.seed}_scene_{told.scene}/{told.split}/000000"
+    assert f"--input {folder} " in README and f'Path("{folder}")' in README
+
+
+def test_the_files_guide_names_every_part_of_a_checkpoint():
+    told = (ROOT / "docs/guides/files.md").read_text().partition("## A checkpoint")[2]
+    parts = {path.name for path in BUNDLED_NANO.iterdir()} - {"README.md"}
+    assert {part for part in parts if f"`{part}`" not in told} == set()
+
+
+def test_the_evaluation_guide_names_scores_that_exist():
+    told = set(re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)`", (ROOT / "docs/guides/evaluation.md").read_text()))
+    scores = {name for name in told if name.endswith(("_cm", "_ratio", "_px", "_68", "_95", "_spearman"))}
+    assert len(scores) > 10
+    assert scores <= {*SCORES, *RATIOS, *CONSISTENCY_RULES, *CONSISTENCY_RATIOS}

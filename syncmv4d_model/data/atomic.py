@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +75,24 @@ def _replace(path: Path, partial: Path) -> None:
 
 def _previous(path: Path) -> Path:
     return path.with_name(f".{path.name}.previous")
+
+
+def check_writable(path: Path, *, directory: bool = False) -> None:
+    """See, without leaving a trace, that a file (or a `directory` of files) could be written: before work whose result goes there.
+
+    OSError naming the path and why not: it is a folder (or, as a `directory`, a file), lies below a file, or its folder
+    takes no file.
+    """
+    if path.exists() and path.is_dir() != directory:
+        raise OSError(errno.EEXIST, f"cannot write to {path}: it is a {'file' if directory else 'folder'}")
+    place = path if directory else path.parent
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write to {path}: {place}: {error.strerror}") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

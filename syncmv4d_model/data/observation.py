@@ -21,6 +21,7 @@ _COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbC
 """Pillow modes of 8 bits or fewer per channel; deeper ones would be clipped in silence."""
 _ORIENTATION_TAG = 0x0112
 _MIN_CROSSING = 0.001  # sine squared of about 2 degrees: flatter, the point where rays meet is not well defined
+_MAX_FOCAL_DIFFERENCE = 0.1
 _MAX_MISS = 0.25  # share of the distance; simulated rigs stay below 0.2
 
 
@@ -35,6 +36,12 @@ class Fit:
     scale: Float64[np.ndarray, "V 2"]  # model px per input px
     intrinsics: Float64[np.ndarray, "V 3 3"]  # of the input images
     distortion: tuple[Distortion | None, ...]
+
+    def used_px(self) -> dict[str, list[float]]:
+        """By view, the part of the input image (its lens taken out) that the model sees: [left, top, width, height] px."""
+        sizes = np.array(self.model_size) / self.scale
+        parts = np.round(np.concatenate([self.crop_px, sizes], axis=1), 2).tolist()
+        return dict(zip(self.view_names, parts, strict=True))
 
     def to_model(self, pixels: Float[np.ndarray, "V K 2"]) -> Float32[np.ndarray, "V K 2"]:
         """Input pixels -> model pixels. ValueError where a lens cannot be inverted."""
@@ -176,7 +183,30 @@ def load_anchors(path: Path, fit: Fit) -> Float32[np.ndarray, "V K 2"]:
     return np.clip(mapped, 0, limit - 1)
 
 
-def rig_warnings(observation: Observation) -> list[str]:
+def rig_warnings(observation: Observation, fit: Fit | None = None) -> list[str]:
+    """Doubts about a calibration that may yet be right: principal points outside the image, focal lengths that differ by more
+    than 10 %, cameras that look at no common scene. In input pixels with the `fit`, else in those of the observation.
+    """
+    size = observation.images.shape[2], observation.images.shape[1]
+    sizes = (size,) * len(observation.images) if fit is None else fit.input_sizes
+    views = list(zip(observation.view_names, observation.intrinsics if fit is None else fit.intrinsics, strict=True))
+    off_centre = [
+        f"view {name!r}: the principal point ({k[0, 2]:g}, {k[1, 2]:g}) lies outside the {width} x {height} image;"
+        " right only for a crop far from the camera's axis: are the intrinsics those of another image size?"
+        for (name, k), (width, height) in zip(views, sizes, strict=True)
+        if not (-0.5 <= k[0, 2] <= width - 0.5 and -0.5 <= k[1, 2] <= height - 0.5)
+    ]
+    stretched = [
+        f"view {name!r}: the focal lengths {k[0, 0]:g} and {k[1, 1]:g} px differ by more than {_MAX_FOCAL_DIFFERENCE:.0%};"
+        " are the pixels not square, or is a number wrong?"
+        for name, k in views
+        if max(k[0, 0], k[1, 1]) > (1 + _MAX_FOCAL_DIFFERENCE) * min(k[0, 0], k[1, 1])
+    ]
+    # a wrong principal point turns every ray: where they meet would say nothing more
+    return [*off_centre, *stretched, *([] if off_centre else _gaze_warnings(observation))]
+
+
+def _gaze_warnings(observation: Observation) -> list[str]:
     """A warning for cameras whose rays through the images' centres do not meet in front of them: they look at no common
     scene, most often because poses are inverted.
     """

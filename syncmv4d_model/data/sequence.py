@@ -131,8 +131,12 @@ def _check_truth(path: Path, truth: dict[str, np.ndarray]) -> None:
 
 
 def list_sequences(data_dir: Path, split: str, *, limit: int | None = None) -> list[Path]:
-    """The sequence folders of a split, sorted by name; what killed writers left is skipped. ValueError if there is none."""
+    """The sequence folders of a split, sorted by name; what killed writers left is skipped. FileNotFoundError without
+    the data set's folder; ValueError if there is no such split, or no sequence in it.
+    """
     directory = data_dir / split
+    if not data_dir.is_dir():
+        raise FileNotFoundError(f"no such folder: {data_dir}")
     if not directory.is_dir():
         there = sorted(path.name for path in data_dir.glob("*") if path.is_dir() and not path.name.startswith("."))
         raise ValueError(f"{data_dir} has no split {split!r}; it has {', '.join(there) or 'none'}")
@@ -146,13 +150,16 @@ def read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Arrays of an .npz file. FileNotFoundError if it is missing; ValueError if it is broken, pickled or lacks a key."""
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
+    content = path.read_bytes()
+    if content[:2] != b"PK":  # what every zip archive starts with
+        kind = "a single array (.npy)" if content.startswith(b"\x93NUMPY") else "something else, or empty"
+        raise ValueError(f"cannot read {path}: it is not an .npz archive but {kind}; numpy.savez writes one")
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("not an npz archive")
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             missing = [key for key in keys if key not in archive]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")
             return {key: archive[key] for key in keys}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+        reason = "it holds Python objects, which are never loaded" if "allow_pickle" in str(error) else error
+        raise ValueError(f"cannot read {path}: {reason}") from error

@@ -31,6 +31,8 @@ RULES = {
     "anchors": "a seeded subset of the truth's anchors, evenly spread over each view, given to the predictor",
     "track errors": "points whose truth moves more than 2 cm, at frames n >= 1 where the truth is visible; a position "
     "that was not decoded is interpolated in time, held at the ends, or the true frame 0",
+    "still_point": "the same over points whose truth moves at most 2 cm: error against the truth, drift from the point's own "
+    "predicted frame 0 (of the static guess, the truth's own small motion), and the length of the predicted path",
     "rpe, pi": "camera frame, fractions; frames where a view sees none of its points are left out",
     "multi_view": "mutual nearest true frame-0 points within 5 mm, same label; view pairs with fewer than 4 are left out",
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
@@ -116,7 +118,7 @@ def evaluate(
 
     def cases() -> Iterator[Case]:
         for index, directory in enumerate(directories):
-            sequence = read_sequence(directory, with_video=predictor is not None)
+            sequence = read_sequence(directory)
             seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
             yield make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
             if progress is not None:
@@ -169,9 +171,21 @@ def report_rows(
         intervals=intervals,
         switches=switches,
         settings=settings,
-        not_computed={name: reason for name, reason in reasons.items() if means[name] is None},
+        not_computed=_reasons(means, reasons, ratios),
         rows=rows,
     )
+
+
+def _reasons(
+    means: Mapping[str, float | None], refused: Mapping[str, str], ratios: Mapping[str, tuple[str, str]]
+) -> dict[str, str]:
+    """Why each mean that is null is null; a ratio for the reason of its first part that has one."""
+    reasons = {name: reason for name, reason in refused.items() if means[name] is None}
+    for ratio, parts in ratios.items():
+        if means[ratio] is None:
+            why = [f"{part}: {reasons[part]}" for part in parts if part in reasons]
+            reasons[ratio] = why[0] if why else f"{parts[1]} is 0, or no row has both {parts[0]} and {parts[1]}"
+    return reasons
 
 
 def make_case(

@@ -135,20 +135,14 @@ def evaluate_scenes(
             seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
             yield _scored(predictor, scene, seeds=seeds, steps=steps)
 
-    ratios = RATIOS | CONSISTENCY_RATIOS
     report = report_rows(
         rows(),
-        ratios,
+        RATIOS | CONSISTENCY_RATIOS,
         split=name,
         switches=dict(vars(predictor.config.switches)),
         settings={"seed": seed, "steps": steps, "samples": samples} | (settings or {}),
     )
-    reasons = dict(report.not_computed)
-    for ratio, parts in ratios.items():
-        if report.metrics[ratio] is None:
-            why = [f"{part}: {reasons[part]}" for part in parts if part in reasons]
-            reasons[ratio] = why[0] if why else f"{parts[1]} is 0, or no row has both {parts[0]} and {parts[1]}"
-    return dataclasses.replace(report, not_computed=reasons, bag=(recording or {}) | {"rules": CONSISTENCY_RULES})
+    return dataclasses.replace(report, bag=(recording or {}) | {"rules": CONSISTENCY_RULES})
 
 
 def empty_truth(scene: Scene, config: ModelConfig) -> Sequence:

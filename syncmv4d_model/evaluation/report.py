@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 from rich.table import Table
 
 from syncmv4d_model.data.atomic import write_bytes
+from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
 from syncmv4d_model.evaluation.page import page, picture, table
 
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.harness import Report
 
 NOT_COMPUTED = "not computed"
+HEADINGS = ("metric", "mean", "95 % interval", "better")
 SEQUENCE_COLUMNS = (
     "sequence",
     "task",
@@ -37,20 +40,24 @@ LINE_COLOURS = {"predicted": "#0b6e4f", "static": "#9a9a9a", "text_mean": "#c855
 
 
 def terminal_table(report: Report) -> Table:
-    """The metrics that were computed, with their intervals, and one line naming the others."""
-    made = Table(title=_title(report), caption=_missing(report))
-    for heading in ("metric", "mean", "95 % interval"):
-        made.add_column(heading, justify="left" if heading == "metric" else "right")
-    for name, value, interval in _lines(report):
+    """The metrics that were computed, with their intervals; below, what the first to read mean, and how many others there are."""
+    missing = sum(value is None for value in report.metrics.values())
+    notes = [f"{name}: {meaning}" for name, meaning in _meanings(report)]
+    notes += [f"{missing} not computed: their names and the reasons are in the JSON (--json)"] if missing else []
+    made = Table(title=_title(report), caption="\n".join(notes), caption_justify="left")
+    for heading in HEADINGS:
+        made.add_column(heading, justify="right" if heading in HEADINGS[1:3] else "left")
+    for name, value, *more in _lines(report):
         if value != NOT_COMPUTED:
-            made.add_row(name, value, interval)
+            made.add_row(name, value, *more)
     return made
 
 
 def markdown_table(report: Report) -> str:
-    """All metrics with their intervals as a Markdown table."""
-    rows = [f"| {name} | {value} | {interval} |" for name, value, interval in _lines(report)]
-    return "\n".join([f"**{_title(report)}**", "", "| metric | mean | 95 % interval |", "|---|---|---|", *rows]) + "\n"
+    """All metrics with their intervals as a Markdown table, and what the first to read mean."""
+    rows = [f"| {' | '.join(line)} |" for line in (HEADINGS, ("---",) * len(HEADINGS), *_lines(report))]
+    meanings = [f"- `{name}`: {meaning}" for name, meaning in _meanings(report)]
+    return "\n".join([f"**{_title(report)}**", "", *rows, *([""] if meanings else []), *meanings]) + "\n"
 
 
 def error_plot(report: Report) -> bytes:
@@ -104,12 +111,12 @@ def mean_over_time(report: Report, name: str, *, key: str = "error_over_time_cm"
 
 def html_page(report: Report) -> str:
     """One page that needs no other file: the pictures, the metrics, a line per sequence, and what a bag was read as."""
-    metrics = table(("metric", "mean", "95 % interval"), list(_lines(report)))
+    meanings = "".join(f"<li><b>{name}</b>: {html.escape(meaning)}</li>" for name, meaning in _meanings(report))
     columns = SEQUENCE_COLUMNS if report.bag is None else RECORDED_COLUMNS
     sequences = [tuple(_shown(row[column]) for column in columns) for row in report.rows]
     parts = [
         *(picture(alt, draw(report)) for alt, draw in _pictures(report)),
-        f"<h2>Metrics</h2>{metrics}",
+        f"<h2>Metrics</h2>{table(HEADINGS, list(_lines(report)))}<ul>{meanings}</ul>",
         f"<h2>Sequences</h2>{table(columns, sequences)}",
         "" if report.bag is None else f"<h2>Bag</h2>{_bag_tables(report.bag, report.not_computed)}",
     ]
@@ -143,17 +150,17 @@ def _title(report: Report) -> str:
     return f"{report.split}, {report.sequences} sequence{'s' if report.sequences != 1 else ''}"
 
 
-def _missing(report: Report) -> str | None:
-    names = [name for name, value in report.metrics.items() if value is None]
-    return f"{NOT_COMPUTED}: {', '.join(names)}" if names else None
+def _meanings(report: Report) -> list[tuple[str, str]]:
+    """The scores to read first that this report has."""
+    return [(name, meaning) for name, meaning in HEADLINES.items() if report.metrics.get(name) is not None]
 
 
-def _lines(report: Report) -> Iterator[tuple[str, str, str]]:
-    """Name, mean and interval of each metric, ratios first: they are what one comes for."""
+def _lines(report: Report) -> Iterator[tuple[str, str, str, str]]:
+    """Name, mean, interval and better direction of each metric, ratios first: they are what one comes for."""
     for name in sorted(report.metrics, key=lambda name: not name.endswith("_ratio")):
         interval = report.intervals[name]
         shown = "" if interval is None else f"{interval[0]:.4g} .. {interval[1]:.4g}"
-        yield name, _shown(report.metrics[name]), shown
+        yield name, _shown(report.metrics[name]), shown, BETTER.get(name, "")
 
 
 def _shown(value: float | str | None) -> str:

@@ -42,6 +42,10 @@ def _displacement_cm(case: Case, tracks: np.ndarray) -> float:
     return CM_PER_M * metrics.displacement_error(tracks, case.truth.positions, case.truth.visible)
 
 
+def _still_cm(case: Case, metric: Callable[..., float], tracks: np.ndarray) -> float:
+    return CM_PER_M * metric(tracks, case.truth.positions, case.truth.visible)
+
+
 def _mean_sample(case: Case) -> np.ndarray:
     if len(case.tracks) < 2:
         raise ValueError(f"the mean over samples needs at least 2, got {len(case.tracks)}")
@@ -188,6 +192,10 @@ SCORES: dict[str, Score] = {
     "displacement_error_cm": lambda case: _displacement_cm(case, case.predicted),
     "text_mean_error_cm": lambda case: _end_point_cm(case, case.text_mean_tracks),
     "frame0_error_cm": lambda case: CM_PER_M * metrics.first_frame_error(case.predicted, case.truth.positions),
+    "still_point_error_cm": lambda case: _still_cm(case, metrics.still_point_error, case.predicted),
+    "still_point_drift_cm": lambda case: _still_cm(case, metrics.still_point_drift, case.predicted),
+    "static_still_point_drift_cm": lambda case: _still_cm(case, metrics.still_point_drift, static_tracks(case.truth)),
+    "still_point_path_cm": lambda case: CM_PER_M * metrics.still_point_path(case.predicted, case.truth.positions),
     "codec_error_cm": lambda case: _end_point_cm(case, case.codec_tracks),
     "sample_mean_error_cm": lambda case: _end_point_cm(case, _mean_sample(case)),
     "sample_best_error_cm": _best_sample_cm,

@@ -17,6 +17,9 @@ def test_the_report_is_the_same_machine_in_json():
     assert findings["torch"]["status"] == "ok"
     assert "renders with" in findings["simulator"]["detail"]
     assert all(finding["hint"] for finding in findings.values() if finding["status"] != "ok")
+    assert not any("syncmv4d[" in finding["hint"] for finding in findings.values()), (
+        "the extras are installed from the folder"
+    )
 
 
 def test_the_table_says_how_to_get_what_is_lacking(capsys):
@@ -32,8 +35,9 @@ def test_a_broken_base_is_named(capsys):
 
 
 def test_a_package_that_is_not_there_is_optional_with_a_hint():
-    finding = doctor.check_package("no_such_package_of_anyone", "nobody", "pip install nobody")
+    finding = doctor.check_package("no_such_package_of_anyone", "nobody", "pip install nobody", use="nothing at all")
     assert (finding.status, finding.hint) == ("optional", "pip install nobody")
+    assert finding.detail == "not installed; only for nothing at all"
 
 
 def test_a_crash_in_a_probe_is_reported_by_its_last_line():

@@ -40,9 +40,11 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
     assert report["metrics"]["end_point_error_ratio"] is None
     assert report["settings"]["checkpoint"] is None
-    assert "text_mean_ratio" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "text_mean_ratio" in shown and f"{len(report['not_computed'])} not computed" in shown
+    assert "label_recall" not in shown and "label_recall" in report["not_computed"]
     assert (tmp_path / "page.html").read_text().endswith("</html>\n")
-    assert "| metric | mean | 95 % interval |" in (tmp_path / "table.md").read_text()
+    assert "| metric | mean | 95 % interval | better |" in (tmp_path / "table.md").read_text()
 
 
 def test_baselines_take_the_text_mean_of_a_checkpoint_that_is_given(data, tmp_path, capsys):
@@ -53,10 +55,11 @@ def test_baselines_take_the_text_mean_of_a_checkpoint_that_is_given(data, tmp_pa
     checkpoint = tmp_path / "checkpoint"
     checkpoint.mkdir()
     (checkpoint / "model_index.json").write_text('{"format": 1, "config": {}, "statistics": {}}')
-    TextMean.fit([sliding_sequence("c")]).save(checkpoint / "text_mean.safetensors")
+    TextMean.fit([sliding_sequence("fast", speed_m=0.06)]).save(checkpoint / "text_mean.safetensors")
     assert main([*asked, "--checkpoint", str(checkpoint), "--json", str(tmp_path / "report.json")]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
+    assert report["metrics"]["text_mean_ratio"] == pytest.approx(1, abs=1e-5)  # as far too fast as nothing is too slow
+    assert report["metrics"]["static_psnr"] > 0
     assert report["settings"]["checkpoint"].startswith("checkpoint@")
 
 
@@ -66,6 +69,22 @@ def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys)
     assert main(asked) == 2
     assert "test_9" in capsys.readouterr().err
     assert not wanted.exists()
+
+
+@pytest.mark.parametrize("option", ["json", "html", "markdown"])
+@pytest.mark.parametrize("place", ["folder", "file/report", "file/deep/report"])
+def test_a_report_that_cannot_be_written_is_said_before_any_work(data, tmp_path, capsys, option, place):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    asked = ["evaluate", "--data", str(data), "--split", "test_1", "--checkpoint", "nowhere"]
+    assert main([*asked, f"--{option}", str(tmp_path / place)]) == 2
+    assert f"cannot write to {tmp_path / place}" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_data_set_that_is_not_there_is_said_as_such(tmp_path, capsys):
+    assert main(["evaluate", "--data", str(tmp_path / "nope"), "--split", "test_1"]) == 2
+    assert capsys.readouterr().err == f"syncmv4d: error: no such folder: {tmp_path / 'nope'}\n"
 
 
 @pytest.mark.parametrize(

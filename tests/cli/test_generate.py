@@ -68,9 +68,19 @@ def test_images_and_a_task_become_videos_tracks_and_pictures(scene, tmp_path, ch
     assert (tracks.task, tracks.seed, tracks.checkpoint) == (TASK, 0, "tiny")
     assert read_video(tmp_path / "out" / "left.mp4").shape == (5, 32, 32, 3)
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert (record["steps"], record["engine"], record["warnings"]) == (2, "eager", [])
+    assert (record["steps"], record["engine"]) == (2, "eager")
+    assert all("no point was labelled" in warning for warning in record["warnings"])  # by a network that knows nothing
     assert len(record["checkpoint_sha256"]) == 16
-    assert "preview.png" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "preview.png" in shown
+    assert "left, centre, right: the model sees the centred 48 x 48 px of the 64 x 48 px image" in shown
+    assert record["input_used_px"] == {name: [8, 0, 48, 48] for name in ("left", "centre", "right")}
+
+
+def test_images_that_are_used_whole_are_not_spoken_of(tmp_path, checkpoint, capsys):
+    write_scene(tmp_path / "scene", small_rig(width=48, height=48))
+    assert generate(tmp_path / "scene", tmp_path / "out", checkpoint) == 0
+    assert "the model sees" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("views", [1, 4])
@@ -217,5 +227,11 @@ def test_a_request_that_makes_no_sense_is_refused_before_any_work(scene, tmp_pat
 def test_an_output_that_is_a_file_is_refused(scene, tmp_path, checkpoint, capsys):
     (tmp_path / "out").write_text("mine")
     assert generate(scene, tmp_path / "out", checkpoint) == 2
-    assert "is a file" in capsys.readouterr().err
+    assert "out: it is a file" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_output_that_cannot_be_written_is_said_before_any_work(scene, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert generate(scene, tmp_path / "file" / "out", tmp_path / "no checkpoint") == 2
+    assert f"cannot write to {tmp_path / 'file' / 'out'}" in capsys.readouterr().err

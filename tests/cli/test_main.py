@@ -1,5 +1,7 @@
 """The `syncmv4d` command itself: help, mistakes, exit codes."""
 
+import contextlib
+import importlib.metadata
 import subprocess
 import sys
 
@@ -7,6 +9,7 @@ import pytest
 
 from syncmv4d_cli import main as command_line
 from syncmv4d_cli.main import COMMANDS, Command, main
+from syncmv4d_model.config import PRESETS
 
 
 @pytest.fixture
@@ -49,6 +52,41 @@ def test_every_command_explains_its_options(command):
     assert f"syncmv4d {command.name}" in run.stdout
 
 
+HELPS = {
+    "bench": ["model  Time the model", "codec  Fit block codecs", "cell   Carry out tracks"],
+    "build-dataset": ["sim  Simulate sequences"],
+    "build-dataset sim": [
+        "test_3 12 other triplets",
+        "unseen_action the verb smear",
+        "Processes that simulate",
+        "Seed, split",
+    ],
+    "evaluate": ["syncmv4d evaluate --data data/nano --split test_1", "syncmv4d evaluate --bag my_bag"],
+    "train init": [*PRESETS, "Of the untrained weights"],
+    "train run": ["Steps between saved states", "cpu, or cuda", "gives the same bits"],
+    "bench model": ["cpu, or cuda", "eager, or compile"],
+}
+
+
+@pytest.mark.parametrize(("command", "told"), HELPS.items(), ids=HELPS.keys())
+def test_help_teaches(command, told, capsys):
+    with contextlib.suppress(SystemExit):
+        assert main([*command.split(), "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert [words for words in told if " ".join(words.split()) not in shown] == []
+
+
+@pytest.mark.parametrize("command", ["bench", "build-dataset"])
+def test_what_is_no_subcommand_is_a_mistake_and_the_choices_are_shown(command, capsys):
+    assert main([command, "everything"]) == 2
+    assert "no 'everything'; one of" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"syncmv4d {importlib.metadata.version('syncmv4d')}\n"
+
+
 @pytest.mark.parametrize("error", ["ValueError('num_frames must be 4k+1, got 16')", "FileNotFoundError('no rig.yaml')"])
 def test_a_mistake_in_what_was_asked_is_one_line_without_traceback(error, failing_command, capsys):
     failing_command(f"raise {error}")
@@ -89,7 +127,10 @@ def test_a_missing_extra_is_named_with_the_way_to_install_it(failing_command, mo
     monkeypatch.setitem(sys.modules, "rerun", None)
     failing_command("import rerun")
     assert main(["fail"]) == 2
-    assert "fail needs rerun, which is not installed: pip install 'syncmv4d[viewer]'" in capsys.readouterr().err
+    assert (
+        "fail needs rerun, which is not installed: pip install '.[viewer]' in SyncMV4D's folder"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_missing_package_of_our_own_is_an_error_of_ours(failing_command):

@@ -9,7 +9,9 @@ from syncmv4d_cli.contact_sheet import fit_tile
 from syncmv4d_cli.preview import Overlay, draw_preview, draw_tracks, match_truth, prediction_overlays
 from syncmv4d_model.data.observation import make_fit
 from syncmv4d_model.data.rig import Rig
+from syncmv4d_model.evaluation.baselines import static_tracks
 from syncmv4d_model.evaluation.case import observation_of
+from syncmv4d_model.evaluation.metrics import end_point_error
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.results import LABEL_COLOURS
 from tests.model.scene_folders import perfect_prediction, small_rig, small_sequence
@@ -66,7 +68,25 @@ def test_a_perfect_prediction_has_no_error_and_the_static_one_is_known():
     truth = match_truth(perfect_prediction(sequence), small_fit(), sequence)
     assert truth.same.all()
     assert truth.error_cm == pytest.approx(0, abs=1e-4)
-    assert 3.0 < truth.static_error_cm < 5.0  # 2 cm a frame, 0 to 8 cm
+    assert 4.5 < truth.static_error_cm < 5.5  # 2 cm a frame, 2 to 8 cm
+    scored = end_point_error(static_tracks(sequence), sequence.positions, sequence.visible)
+    assert truth.static_error_cm == pytest.approx(100 * scored)
+
+
+def test_points_that_stay_still_do_not_make_the_error_of_moving_points_smaller():
+    sequence = small_sequence()
+    positions = sequence.positions.copy()
+    positions[:, :, ::2] = positions[:, :1, ::2]
+    halted = replace(sequence, positions=positions)
+    off = replace(perfect_prediction(halted), tracks=positions + np.float32([0, 0, 0.03]))
+    truth = match_truth(off, small_fit(), halted)
+    assert truth.error_cm == pytest.approx(3, rel=1e-4)
+    assert 4.5 < truth.static_error_cm < 5.5
+
+
+def test_without_a_moving_point_there_is_no_error_to_show():
+    still = replace(small_sequence(), positions=np.repeat(small_sequence().positions[:, :1], 5, axis=1))
+    assert np.isnan(match_truth(perfect_prediction(still), small_fit(), still).error_cm)
 
 
 def test_points_far_from_every_true_point_are_not_compared():

@@ -13,7 +13,11 @@ from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean, static_tracks, static_video, verb_of
 from syncmv4d_model.evaluation.case import at_anchors, in_cameras
 from syncmv4d_model.evaluation.harness import Report, evaluate
+from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
+from syncmv4d_model.evaluation.recorded import CONSISTENCY_RATIOS, CONSISTENCY_RULES
 from syncmv4d_model.evaluation.report import html_page, markdown_table, mean_over_time, terminal_table
+from syncmv4d_model.evaluation.scores import RATIOS, SCORES
+from syncmv4d_model.evaluation.statistics import summarise
 from syncmv4d_model.types import Prediction
 from tests.model.sliding_points import SIZE, K, T, V, sliding_sequence
 
@@ -166,6 +170,22 @@ def test_a_static_predictor_has_ratio_one(data):
     assert report.metrics["psnr"] == report.metrics["static_psnr"]
 
 
+def test_moving_what_stays_still_is_seen_though_the_moving_points_are_right(data):
+    directory, sequences = data
+
+    def stirred(truth: Sequence, seed: int) -> dict:
+        still = np.linalg.norm(truth.positions[:, -1] - truth.positions[:, 0], axis=-1) < 0.02
+        slide = 0.01 * np.arange(T)[:, None, None] * np.array([0, 1.0, 0])
+        return {"tracks": (truth.positions + still[:, None, :, None] * slide).astype(np.float32)}
+
+    values = evaluate(KnownError(sequences, stirred), directory, "test_1").metrics
+    assert values["end_point_error_cm"] == pytest.approx(0, abs=1e-5)
+    assert 2 < values["still_point_drift_cm"] < 3  # 1 to 4 cm
+    assert values["still_point_error_cm"] == pytest.approx(values["still_point_drift_cm"], rel=1e-4)
+    assert values["still_point_path_cm"] == pytest.approx(4, rel=1e-4)
+    assert values["static_still_point_drift_cm"] == 0
+
+
 def test_every_promised_key_is_there_and_what_was_not_computed_is_null_with_its_reason(data, tmp_path):
     directory, sequences = data
     report = evaluate(KnownError(sequences, same), directory, "test_1", limit=2)
@@ -292,6 +312,12 @@ def test_baselines_alone_need_no_model(data):
     report = evaluate(None, directory, "test_1", text_mean=mean)
     assert report.metrics["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
     assert report.metrics["end_point_error_cm"] is None
+    assert (
+        report.metrics["static_psnr"]
+        == evaluate(KnownError(sequences, same), directory, "test_1").metrics["static_psnr"]
+    )
+    assert report.metrics["static_video_mse"] > 0
+    assert report.not_computed.keys() == {name for name, value in report.metrics.items() if value is None}
     assert report.sequences == 3
 
 
@@ -300,8 +326,37 @@ def test_reports_show_what_was_computed_and_name_what_was_not(data):
     report: Report = evaluate(KnownError(sequences, frozen), directory, "test_1")
     assert "| end_point_error_ratio | 1 |" in markdown_table(report)
     assert "| text_mean_ratio | not computed |" in markdown_table(report)
-    assert "text_mean_ratio" in str(terminal_table(report).caption)
+    caption = str(terminal_table(report).caption)
+    missing = sum(value is None for value in report.metrics.values())
+    assert caption.endswith(f"{missing} not computed: their names and the reasons are in the JSON (--json)")
+    assert "end_point_error_ratio: mean distance from the truth" in caption and "text_mean_ratio:" not in caption
     page = html_page(report)
     assert page.count("<tr>") == 2 + len(report.metrics) + report.sequences
     assert 'src="data:image/png;base64,' in page
+    assert "<b>video_mse_ratio</b>: squared error" in page
     assert mean_over_time(report, "predicted") == pytest.approx(mean_over_time(report, "static"))
+
+
+def test_a_score_that_one_of_two_rows_has_gets_no_interval():
+    means, intervals = summarise([{"a": 1.0, "b": 2.0}, {"a": None, "b": 4.0}], {"c": ("a", "b")}, seed=0)
+    assert means == {"a": 1, "b": 3, "c": 0.5}
+    assert intervals == {"a": None, "b": [2, 4], "c": None}
+
+
+def test_one_sequence_has_no_interval_to_show_and_two_have(data):
+    directory, sequences = data
+    one, two = (evaluate(KnownError(sequences, shifted), directory, "test_1", limit=limit) for limit in (1, 2))
+    assert "| end_point_error_cm | 2 |  | lower |" in markdown_table(one)
+    assert one.intervals["end_point_error_cm"] is None
+    assert "| end_point_error_cm | 2 | 2 .. 2 | lower |" in markdown_table(two)
+
+
+def test_every_meaning_is_of_a_score_that_exists():
+    known = {*SCORES, *RATIOS, *CONSISTENCY_RATIOS, *CONSISTENCY_RULES}
+    assert set(BETTER) | set(HEADLINES) <= known
+    references = {name for name in {*SCORES, *RATIOS} - set(BETTER)}
+    assert references == {
+        "static_end_point_error_cm", "text_mean_error_cm", "static_still_point_drift_cm", "static_chamfer_cm",
+        "multi_view_point_pairs", "static_psnr", "static_video_mse", "smoothness_cm", "true_smoothness_cm",
+        "stddev_spearman_trivial", "text_mean_ratio",
+    }  # fmt: skip

@@ -24,6 +24,21 @@ def test_only_points_that_move_more_than_two_centimetres_are_scored():
     assert metrics.end_point_error(predicted, truth, visible) == 0
 
 
+def test_points_that_stay_still_are_scored_apart_by_place_drift_and_path():
+    truth, visible = moving_truth()
+    predicted = truth + np.array([0.0, 0.03, 0.04])
+    predicted[:, :, : K // 2] += 1.0
+    assert metrics.still_point_error(predicted, truth, visible) == pytest.approx(0.05)
+    assert metrics.still_point_drift(predicted, truth, visible) == pytest.approx(0, abs=1e-12)
+    predicted[:, 1::2] += np.array([0.01, 0, 0])
+    assert metrics.still_point_drift(predicted, truth, visible) == pytest.approx(0.005)
+    assert metrics.still_point_path(predicted, truth) == pytest.approx(0.04)
+    static = np.broadcast_to(truth[:, :1], truth.shape)
+    assert metrics.still_point_drift(static, truth, visible) == metrics.still_point_path(static, truth) == 0
+    with pytest.raises(ValueError, match="points that move at most 2 cm"):
+        metrics.still_point_drift(truth[:, :, : K // 2], truth[:, :, : K // 2], visible[:, :, : K // 2])
+
+
 def test_a_constant_offset_is_end_point_and_first_frame_error_but_no_displacement_error():
     truth, visible = moving_truth()
     predicted = truth + np.array([0.0, 0.03, 0.04])

@@ -206,6 +206,34 @@ def test_inverted_poses_are_warned_about():
     assert "is camera_from_world inverted" in warning
 
 
+def with_intrinsics(rig, view, row, column, value):
+    intrinsics = rig.intrinsics.copy()
+    intrinsics[view, row, column] = value
+    return replace(rig, intrinsics=intrinsics)
+
+
+def test_a_principal_point_outside_the_image_is_warned_about_in_input_pixels_and_no_pose_is_blamed():
+    rig = with_intrinsics(small_rig(), 1, 0, 2, 900)
+    images = [np.zeros((48, 64, 3), np.uint8)] * 3
+    (warning,) = rig_warnings(*observe(rig, images, "push", **SIZE))
+    assert "view 'centre': the principal point (900, 23.5) lies outside the 64 x 48 image" in warning
+    (warning,) = rig_warnings(observed(rig))
+    assert "lies outside the 32 x 32 image" in warning
+
+
+def test_focal_lengths_that_differ_by_more_than_a_tenth_are_warned_about():
+    rig = small_rig(width=64)
+    assert rig_warnings(observed(with_intrinsics(rig, 2, 1, 1, 1.09 * 1.1 * 64))) == []
+    (warning,) = rig_warnings(observed(with_intrinsics(rig, 2, 1, 1, 1.12 * 1.1 * 64)))
+    assert "view 'right': the focal lengths" in warning and "differ by more than 10%" in warning
+
+
+def test_the_part_of_the_input_that_is_used_is_told():
+    rig = small_rig(2, width=640, height=480)
+    _, fit = observe(rig, [np.zeros((480, 640, 3), np.uint8)] * 2, "push", **SIZE)
+    assert fit.used_px() == {"left": [80, 0, 480, 480], "centre": [80, 0, 480, 480]}
+
+
 def observed(rig):
     return observe(rig, [np.zeros((48, 64, 3), np.uint8)] * len(rig.view_names), "push", **SIZE)[0]
 
@@ -249,3 +277,28 @@ def test_a_file_without_anchors_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", pixels=np.zeros((3, 5, 2)))
     with pytest.raises(ValueError, match="it lacks anchors_px"):
         load_anchors(tmp_path / "a.npz", fit)
+
+
+def a_single_array(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros((3, 5, 2)))
+
+
+UNREADABLE = {
+    "single array": (a_single_array, "it is not an .npz archive but a single array"),
+    "junk": (lambda path: path.write_bytes(b"junk" * 99), "it is not an .npz archive but something else"),
+    "nothing": (lambda path: path.write_bytes(b""), "or empty"),
+    "zip of junk": (lambda path: path.write_bytes(b"PK\x03\x04" + b"junk" * 99), "cannot read .*a.npz"),
+    "objects": (lambda path: np.savez(path, anchors_px=np.array([{}], object)), "it holds Python objects"),
+}
+
+
+@pytest.mark.parametrize(("write", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_file_that_is_no_archive_of_arrays_is_refused_and_nobody_is_told_to_load_it_unsafely(
+    tmp_path, write, message
+):
+    _, fit = observe(small_rig(), [np.zeros((48, 64, 3), np.uint8)] * 3, "push", **SIZE)
+    write(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match=message) as refused:
+        load_anchors(tmp_path / "a.npz", fit)
+    assert "unsafe" not in str(refused.value) and "allow_pickle" not in str(refused.value)

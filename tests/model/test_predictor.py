@@ -1,5 +1,6 @@
 """From an observation to a prediction, with every switch of the paper's ablations."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -134,7 +135,29 @@ def test_an_unknown_word_and_an_empty_task_are_warned_about_and_generated(predic
     empty = predictor.predict(replace(observation, task="  "))
     assert any("task is empty" in warning for warning in empty.warnings)
     enormous = predictor.predict(replace(observation, task="stir the pan " * 10_000))
-    assert any("its end was dropped" in warning for warning in enormous.warnings)
+    told = next(warning for warning in enormous.warnings if "its end was dropped" in warning)
+    assert f"more tokens than the {TINY.text.max_tokens - 1}" in told and "characters" not in told
+
+
+def sure_of(label, components):
+    """The same components, whose point aligner gives every point one label."""
+    aligner = copy.deepcopy(components.point_aligner)
+    with torch.no_grad():
+        aligner.heads.per_point[-1].bias[LABELS.index(label)] += 1e3
+    return replace(components, point_aligner=aligner)
+
+
+@pytest.mark.parametrize(("label", "lacking"), [("hand", {"tool"}), ("tool", {"hand"}), ("target", {"hand", "tool"})])
+def test_a_result_without_a_point_of_hand_or_tool_says_so(predictor, observation, label, lacking):
+    warnings = Predictor(sure_of(label, predictor.components)).predict(observation, steps=1).warnings
+    told = {name for name in LABELS if any(f"no point was labelled {name}:" in warning for warning in warnings)}
+    assert told == lacking
+
+
+def test_a_result_of_one_view_says_that_its_depth_rests_on_one_camera(predictor, observation):
+    for views in (1, 2):
+        warnings = predictor.predict(first_views(observation, views), steps=1).warnings
+        assert any("rests on one camera" in warning for warning in warnings) == (views == 1)
 
 
 def test_text_guidance_changes_the_result_and_one_is_off(predictor, observation):

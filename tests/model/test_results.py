@@ -13,7 +13,7 @@ import pytest
 from syncmv4d_model.data.observation import load_anchors, observe
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.evaluation.case import observation_of
-from syncmv4d_model.results import Preview, read_tracks, write_prediction
+from syncmv4d_model.results import OLDER_RECORD_FILE, Preview, read_tracks, write_prediction
 from tests.model.scene_folders import perfect_prediction, small_rig, small_sequence
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +130,41 @@ def test_other_files_of_the_folder_stay(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     write_prediction(tmp_path, *small_answer(), checkpoint="nano")
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def other_views(answer):
+    """The same prediction of cameras with other names."""
+    prediction, observation, fit = answer
+    return prediction, replace(observation, view_names=("a", "b", "right")), fit
+
+
+def test_files_of_an_older_prediction_go_and_only_those(tmp_path):
+    write_prediction(tmp_path, *small_answer(), checkpoint="old")
+    (tmp_path / "left.mp4.txt").write_text("mine")
+    write_prediction(tmp_path, *other_views(small_answer()), checkpoint="new")
+    names = {"a.mp4", "b.mp4", "right.mp4", "tracks.npz", "prediction.json", "left.mp4.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_files_that_a_killed_writer_had_no_time_to_remove_go_with_the_next(tmp_path):
+    write_prediction(tmp_path, *small_answer(), checkpoint="old")
+    (tmp_path / "prediction.json").rename(tmp_path / OLDER_RECORD_FILE)
+    write_prediction(tmp_path, *other_views(small_answer()), checkpoint="new")
+    names = {"a.mp4", "b.mp4", "right.mp4", "tracks.npz", "prediction.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    "record", ['{"files": ["../mine", "folder", 3]}', '{"files": 5}', "[]", "{}", "no JSON"], ids=range(5)
+)
+def test_a_record_that_is_not_ours_removes_nothing(tmp_path, record):
+    out = tmp_path / "out"
+    (out / "folder").mkdir(parents=True)
+    (tmp_path / "mine").write_text("mine")
+    (out / "prediction.json").write_text(record)
+    write_prediction(out, *small_answer(), checkpoint="new")
+    assert (tmp_path / "mine").read_text() == "mine" and (out / "folder").is_dir()
+    assert not (out / OLDER_RECORD_FILE).exists()
 
 
 def test_the_same_prediction_gives_the_same_bytes(tmp_path):

@@ -41,6 +41,9 @@ from syncmv4d_model.evaluation.metrics.tracks import (
     filled_in_time,
     first_frame_error,
     moving_points,
+    still_point_drift,
+    still_point_error,
+    still_point_path,
 )
 from syncmv4d_model.evaluation.metrics.uncertainty import (
     stddev_coverage,
@@ -93,6 +96,9 @@ __all__ = [
     "stddev_spearman",
     "stddev_spearman_pooled",
     "stddev_spearman_trivial",
+    "still_point_drift",
+    "still_point_error",
+    "still_point_path",
     "subject_consistency",
     "video_mean_squared_error",
     "view_disagreement",

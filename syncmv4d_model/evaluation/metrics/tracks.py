@@ -1,7 +1,8 @@
-"""Errors of metric tracks on moving points: what a planner feels. World frame, no alignment, metres.
+"""Errors of metric tracks: what a planner feels. World frame, no alignment, metres.
 
 Every error is averaged over the points whose truth moves more than 2 cm from frame 0, at every frame n >= 1 where the
-TRUTH is visible. Predicted visibility never filters: what a method did not decode is filled in and scored.
+TRUTH is visible; those named `still_point` over the other points, which should not have been moved. Predicted visibility
+never filters: what a method did not decode is filled in and scored.
 """
 
 from __future__ import annotations
@@ -31,6 +32,41 @@ def scored_points(
     scored[:, 0] = False
     require_some(int(scored.sum()), "visible points that move more than 2 cm")
     return scored
+
+
+def still_points(target: Float[np.ndarray, "V T K 3"], visible: Bool[np.ndarray, "V T K"]) -> Bool[np.ndarray, "V T K"]:
+    """Where errors of still points are averaged: points whose truth moves at most 2 cm, at frames n >= 1 where the truth is
+    visible. Raises ValueError when there is no such place.
+    """
+    still = visible & ~moving_points(target)[:, None]
+    still[:, 0] = False
+    require_some(int(still.sum()), "visible points that move at most 2 cm")
+    return still
+
+
+def still_point_error(
+    predicted: Float[np.ndarray, "V T K 3"], target: Float[np.ndarray, "V T K 3"], visible: Bool[np.ndarray, "V T K"]
+) -> float:
+    """Mean |predicted - target| over points that stay still, metres."""
+    return _mean_distance(predicted, target, still_points(target, visible))
+
+
+def still_point_drift(
+    predicted: Float[np.ndarray, "V T K 3"], target: Float[np.ndarray, "V T K 3"], visible: Bool[np.ndarray, "V T K"]
+) -> float:
+    """Mean |(p_n - p_0) - (g_n - g_0)| over points that stay still, metres: how far they are moved, whatever the start."""
+    still = still_points(target, visible)
+    return _mean_distance(predicted - predicted[:, :1], target - target[:, :1], still)
+
+
+def still_point_path(predicted: Float[np.ndarray, "V T K 3"], target: Float[np.ndarray, "V T K 3"]) -> float:
+    """Mean length, metres, of the predicted paths of points that stay still: drift and trembling together."""
+    still = ~moving_points(target)
+    require_same_shape(predicted=predicted, target=target)
+    require_some(int(still.sum()), "points that move at most 2 cm")
+    paths = np.moveaxis(predicted, 2, 1)[still].astype(np.float64)
+    require_finite(predicted=paths)
+    return float(np.linalg.norm(np.diff(paths, axis=1), axis=-1).sum(1).mean())
 
 
 def end_point_error(
