@@ -9,6 +9,7 @@ SAMPLES = 128
 """Triples tried as a start. With half of the points wrong, all of 128 hold a wrong one with a chance of 4e-8."""
 SCORING_POINTS = 128
 FITTED_POINTS = 600  # that the first rounds look at; more do not change what they find
+START_QUANTILE = 0.3  # of the residuals, that a start is judged by: less than QUANTILE, as few points are looked at
 ROUNDS, LAST_ROUNDS = 10, 2  # of reweighting: on those, then on all points
 SETTLED = 1e-4  # m, and of rotation matrices: the rounds end when no frame changes by more
 QUANTILE = 0.4  # of the residuals, that must be small: up to 60 % may be wrong
@@ -30,7 +31,7 @@ def procrustes(
     covariance = (np.swapaxes(source, -1, -2) * share) @ (target - target_mean)  # the source's mean drops out
     left, _, right = np.linalg.svd(covariance)
     right = np.swapaxes(right, -1, -2)
-    right[..., :, 2] *= np.sign(np.linalg.det(right) * np.linalg.det(left))[..., None]
+    right[..., :, 2] *= np.sign(np.linalg.det(right @ left))[..., None]
     rotation = right @ np.swapaxes(left, -1, -2)
     motion = np.zeros((*rotation.shape[:-2], 4, 4))
     motion[..., :3, :3] = rotation
@@ -81,7 +82,7 @@ def distances(
 
 
 def _best_start(reference: np.ndarray, positions: np.ndarray, sigma_m: np.ndarray) -> Float64[np.ndarray, "T 4 4"]:
-    """Of the motions that random triples propose, the one with the least QUANTILE of normalised residuals, per frame.
+    """Of the motions that random triples propose, the one with the least START_QUANTILE of normalised residuals, per frame.
 
     All frames at once and in single precision: the start only has to be the nearest of the proposals.
     """
@@ -95,7 +96,7 @@ def _best_start(reference: np.ndarray, positions: np.ndarray, sigma_m: np.ndarra
     off -= np.swapaxes(positions, 1, 2)[:, None]
     np.square(off, out=off)
     squared = (off[:, :, 0] + off[:, :, 1] + off[:, :, 2]) / np.square(sigma_m, dtype=np.float32)[:, None]
-    rank = round(QUANTILE * (len(reference) - 1))
+    rank = round(START_QUANTILE * (len(reference) - 1))
     best = np.partition(squared, rank, axis=-1)[..., rank].argmin(axis=1)
     every = np.arange(len(positions))
     motion = np.tile(np.eye(4), (len(positions), 1, 1))
@@ -136,5 +137,6 @@ def _reweighted(
 
 def _threshold(residual: np.ndarray, sigma_m: np.ndarray) -> Float[np.ndarray, "T P"]:
     """Distance (m) up to which a point counts."""
-    scale = np.quantile(residual / sigma_m, QUANTILE, axis=1, keepdims=True) / QUANTILE_OF_NORMAL
+    rank = round(QUANTILE * (residual.shape[1] - 1))
+    scale = np.partition(residual / sigma_m, rank, axis=1)[:, rank, None] / QUANTILE_OF_NORMAL
     return np.clip(THRESHOLD_SIGMAS * scale * sigma_m, MIN_THRESHOLD_M, MAX_THRESHOLD_M)
