@@ -42,6 +42,8 @@ def read_image(message: Any) -> UInt8[np.ndarray, "H W 3"]:
     if len(data) != height * step:
         raise ValueError(f"data has {len(data)} bytes, {height} rows of {step} have {height * step}")
     rows = data.reshape(height, step)[:, : width * channels].reshape(height, width, channels)
+    if encoding == "rgb8":
+        return rows.copy()
     if encoding == "mono8":
         return np.repeat(rows, 3, axis=2)
     image = np.empty((height, width, 3), np.uint8)

@@ -31,7 +31,7 @@ from syncmv4d_ros.engine import Engine, load_engine
 from syncmv4d_ros.extrinsics import Extrinsics, RigExtrinsics, TfExtrinsics
 from syncmv4d_ros.goals import Job, finish_goal, until_marked
 from syncmv4d_ros.parameters import MAX_STEPS, GeneratorParameters
-from syncmv4d_ros.publishing import ResultPublisher, make_messages
+from syncmv4d_ros.publishing import ResultPublisher
 from syncmv4d_ros.worker import Outcome, Request, Result, Worker
 
 MAX_TASK_CHARACTERS = 4096
@@ -214,19 +214,11 @@ class GeneratorNode(LifecycleNode):
 
     def _finish(self, job: Job, feedback: Callable[[str, int, int], None], result: Result) -> None:
         """Messages of a finished prediction, published: in the worker's thread."""
-        told, results, prediction = self._told, self._results, result.prediction
-        assert told is not None and results is not None and prediction is not None and job.reference is not None
+        results, prediction = self._results, result.prediction
+        assert results is not None and prediction is not None and job.reference is not None
         feedback("publish", 0, 0)
-        started = time.monotonic()
-        job.messages = make_messages(
-            prediction,
-            job.reference,
-            world_frame=told.world_frame,
-            plan_id=job.plan_id,
-            with_videos=told.publish_videos,
-        )
-        results.publish(job.messages, prediction, job.reference)
-        self._stages = dict(prediction.timings_s) | {"publish": time.monotonic() - started}
+        job.messages, stages = results.publish(prediction, job.reference, plan_id=job.plan_id)
+        self._stages = dict(prediction.timings_s) | stages
         for warning in prediction.warnings:
             self.get_logger().warning(warning)
 

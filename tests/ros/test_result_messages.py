@@ -6,18 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from syncmv4d_model.data.video import read_video
+from syncmv4d_model.data.video import encode_video, read_video
 from syncmv4d_model.types import LABELS, Observation, Prediction
 from syncmv4d_ros.hand_planning import HandTrajectory
 from syncmv4d_ros.planning import body_trajectories
 from syncmv4d_ros.result_messages import (
-    multi_view_video_message,
     parts_of,
     point_tracks_message,
     pose_array_message,
     pose_messages,
     trajectory_message,
-    view_videos,
+    view_video_messages,
 )
 from syncmv4d_ros.sent_messages import header_message
 from syncmv4d_ros.track_messages import read_point_tracks
@@ -77,16 +76,14 @@ def test_tracks_come_back_from_a_real_message():
 def test_videos_are_playable_files_with_their_new_intrinsics(tmp_path):
     need("syncmv4d.msg")
     prediction, observation = prediction_and_observation()
-    message = multi_view_video_message(
+    messages = view_video_messages(
         prediction,
         observation,
-        header_message("table"),
-        videos=view_videos(prediction),
+        videos=[encode_video(video, frame_period_s=prediction.frame_period_s) for video in prediction.video],
         frame_ids=["left_optical_frame", "right_optical_frame"],
-        plan_id="plan-7",
     )
-    assert [video.camera for video in message.videos] == list(VIEWS)
-    for view, video in enumerate(message.videos):
+    assert [video.camera for video in messages] == list(VIEWS)
+    for view, video in enumerate(messages):
         path = tmp_path / f"{video.camera}.mp4"
         path.write_bytes(bytes(video.data))
         frames = read_video(path)
