@@ -216,7 +216,7 @@ def memory(bench: Bench) -> None:
             must_succeed(client.call("result", replaced=replaced))
             count += 2 if replaced else 1
             bench.progress.update(task, completed=count)
-            if count == total // 10:
+            if "start" not in mib and count >= total // 10:
                 mib["start"] = memory_mib(pid)
         mib["end"] = memory_mib(pid)
         seconds = time.monotonic() - started

@@ -83,6 +83,7 @@ class GeneratorNode(LifecycleNode):
             self._server = ActionServer(
                 self, Generate, "generate", execute_callback=self._execute, goal_callback=self._take_goal,
                 cancel_callback=self._cancel_goal, callback_group=self._requests,
+                handle_accepted_callback=self._begin_goal,
             )  # fmt: skip
         except Exception as error:  # whatever it is, the node reports it and can be configured again
             self._last_error = f"cannot configure: {error}"
@@ -142,8 +143,13 @@ class GeneratorNode(LifecycleNode):
             worker.cancel(request)
         return CancelResponse.ACCEPT
 
+    def _begin_goal(self, handle: Any) -> None:
+        """Note when it was accepted before any thread executes it: the newest wins by that."""
+        self._job(handle)
+        handle.execute()
+
     def _job(self, handle: Any) -> Job:
-        """The goal's job; a cancel may ask for it before the goal is executed."""
+        """The goal's job, from its acceptance on."""
         with self._lock:
             return self._goals.setdefault(bytes(handle.goal_id.uuid), Job(handle.request.task))
 
@@ -193,6 +199,7 @@ class GeneratorNode(LifecycleNode):
             progress=partial(feedback, "denoise"),
             finish=partial(self._finish, job, feedback),
             finished=partial(self._ended, job, ended),
+            submitted=job.accepted,
         )
         worker.submit(request, queue=queue)
         return request

@@ -122,17 +122,22 @@ def _target(rng: np.random.Generator, count: int) -> np.ndarray:
     return rng.uniform(-0.5, 0.5, (count, 3)) * [0.12, 0.08, 0.06] + [0.2, 0.1, 0.05]
 
 
+def told_stand_in(words: list[str]) -> StandIn:
+    """A StandIn with these fields, each as `name=value`. ValueError for another name or value."""
+    told = dict(word.split("=", 1) for word in words)
+    kinds = {name: type(getattr(StandIn(), name)) for name in StandIn.__dataclass_fields__}
+    if unknown := told.keys() - kinds.keys():
+        raise ValueError(f"{sorted(unknown)[0]!r} is none of {', '.join(kinds)}")
+    return StandIn(**{name: kinds[name](value) for name, value in told.items()})
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The node, as generator_node.main; `key=value` words before ROS's own arguments are fields of StandIn."""
     from syncmv4d_ros.generator_node import main as run_node
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     cut = words.index("--ros-args") if "--ros-args" in words else len(words)
-    told = dict(word.split("=", 1) for word in words[:cut])
-    kinds = {name: type(getattr(StandIn(), name)) for name in StandIn.__dataclass_fields__}
-    if unknown := told.keys() - kinds.keys():
-        raise ValueError(f"{sorted(unknown)[0]!r} is none of {', '.join(kinds)}")
-    engine = StandIn(**{name: kinds[name](value) for name, value in told.items()})
+    engine = told_stand_in(words[:cut])
     return run_node(["stand_in", *words[cut:]], load=lambda parameters: engine)
 
 
