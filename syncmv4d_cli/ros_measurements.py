@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.progress import Progress
 
-if TYPE_CHECKING:
-    from syncmv4d_cli.bench_ros import Ros
+from syncmv4d_cli.ros_figures import Figure, Ros
 
 CAMERAS = ("left", "centre", "right")
 IMAGE_SIZE = (640, 480)
@@ -29,23 +28,6 @@ PATIENCE_S = 60.0
 POLL_S = 0.1
 WORK_ROUNDS = 100
 MAX_CORE, MAX_WORK_MS, MAX_PUBLISH_MS, MAX_STEPS_AFTER_CANCEL, MAX_GROWTH_PERCENT = 0.5, 1.0, 50.0, 1, 2.0
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One row: what was measured, and what is asked of it, which its `judged` value must not exceed."""
-
-    part: str
-    name: str
-    unit: str
-    median: float
-    p95: float
-    judged: Literal["median", "p95"] = "median"
-    asked: float | None = None
-
-    @property
-    def met(self) -> bool | None:
-        return None if self.asked is None else bool(getattr(self, self.judged) <= self.asked)
 
 
 @dataclass

@@ -94,7 +94,7 @@ def float_field(values: np.ndarray) -> array.array:
 def _field(kind: str, values: bytes | np.ndarray) -> array.array:
     """One copy of what is in memory already."""
     field = array.array(kind)
-    field.frombytes(values if isinstance(values, bytes) else memoryview(values.reshape(-1)).cast("B"))
+    field.frombytes(values if isinstance(values, bytes) else values.data.cast("B") if values.size else b"")
     return field
 
 

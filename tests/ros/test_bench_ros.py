@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from syncmv4d_cli.main import main
-from syncmv4d_cli.ros_measurements import Figure
+from syncmv4d_cli.ros_figures import Figure
 from syncmv4d_ros.engine import Cancelled, Engine
 from syncmv4d_ros.hand_planning import hand_trajectory
 from syncmv4d_ros.planning import body_trajectories, flattened

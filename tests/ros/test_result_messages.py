@@ -212,9 +212,7 @@ def test_every_message_survives_the_wire():
     messages = [
         point_tracks_message(points, header, view_names=("left",), **told),
         trajectory_message(bodies, header, points=points, **told),
-        multi_view_video_message(
-            prediction, observation, header, videos=[b"1", b"22"], frame_ids=["l", "r"], plan_id="plan-7"
-        ),
+        *view_video_messages(prediction, observation, videos=[b"1", b"22"], frame_ids=["l", "r"]),
         point_cloud_message(points, header),
         marker_array_message(points, bodies, header),
         pose_array_message(bodies[0], header),
