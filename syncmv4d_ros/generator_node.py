@@ -52,6 +52,7 @@ class GeneratorNode(LifecycleNode):
             MutuallyExclusiveCallbackGroup()
         )  # one after the other: the newest must be the last to be submitted
         self._goals: dict[bytes, Job] = {}
+        self._accepted: dict[int, float] = {}  # when, by the identity of goals that have no job yet
         self._lock = threading.Lock()
         self._told: GeneratorParameters | None = None
         self._worker: Worker | None = None
@@ -83,7 +84,6 @@ class GeneratorNode(LifecycleNode):
             self._server = ActionServer(
                 self, Generate, "generate", execute_callback=self._execute, goal_callback=self._take_goal,
                 cancel_callback=self._cancel_goal, callback_group=self._requests,
-                handle_accepted_callback=self._begin_goal,
             )  # fmt: skip
         except Exception as error:  # whatever it is, the node reports it and can be configured again
             self._last_error = f"cannot configure: {error}"
@@ -131,6 +131,9 @@ class GeneratorNode(LifecycleNode):
         if goal.steps > MAX_STEPS:
             refusal = f"{goal.steps} steps were refused; at most {MAX_STEPS}"
         self._report(refusal)
+        with self._lock:  # before its client knows: threads may begin to execute goals in another order
+            if not refusal:
+                self._accepted[id(goal)] = time.monotonic()  # the handle keeps this very goal
         return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
 
     def _cancel_goal(self, handle: Any) -> CancelResponse:
@@ -143,15 +146,12 @@ class GeneratorNode(LifecycleNode):
             worker.cancel(request)
         return CancelResponse.ACCEPT
 
-    def _begin_goal(self, handle: Any) -> None:
-        """Note when it was accepted before any thread executes it: the newest wins by that."""
-        self._job(handle)
-        handle.execute()
-
     def _job(self, handle: Any) -> Job:
         """The goal's job, from its acceptance on."""
+        key, now = bytes(handle.goal_id.uuid), time.monotonic()
         with self._lock:
-            return self._goals.setdefault(bytes(handle.goal_id.uuid), Job(handle.request.task))
+            accepted = self._accepted.pop(id(handle.request), now)
+            return self._goals.setdefault(key, Job(handle.request.task, accepted=accepted))
 
     async def _execute(self, handle: Any) -> Generate.Result:
         """Wait for the worker without holding a thread of the executor."""
