@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from syncmv4d.action import Generate
@@ -36,7 +37,7 @@ class Probe:
     """A ROS node whose callbacks run in a thread of their own."""
 
     def __init__(self, name: str, namespace: str) -> None:
-        rclpy.init()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # a signal ends this process as any other
         self.node = rclpy.create_node(name, namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
