@@ -28,6 +28,7 @@ PROFILE = "fastdds_shared_memory.xml"
 
 def bench_ros(options: Ros) -> None:
     """Print the table and write the JSON. ModuleNotFoundError without ROS, ValueError where something does not answer."""
+    options.check()
     import syncmv4d_ros.probes  # noqa: F401  # says what is missing before anything starts
     from syncmv4d_ros.definitions import message_folder
 

@@ -41,7 +41,7 @@ class Ros:
     save_json: Path | None = None
     """Also write every figure here."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """ValueError naming the option."""
         for name, least in (
             ("seconds", 0.1),

@@ -68,7 +68,7 @@ class StandIn:
         video = np.stack([np.roll(observation.images, SCROLL_PX * n, axis=2) for n in range(self.num_frames)], axis=1)
         return Prediction(
             video=video,
-            pseudo_video=np.zeros((views, 1, 1, 1, 3), np.float32),
+            pseudo_video=np.broadcast_to(np.float32(0), video.shape),
             tracks=tracks,
             coarse_tracks=tracks,
             visible=rng.random(shape) < 0.8,
