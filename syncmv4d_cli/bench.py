@@ -1,4 +1,6 @@
-"""`syncmv4d bench`: model, how long steps, the closed loop and a request take; codec, its bound; cell, tasks done."""
+"""`syncmv4d bench`: model, how long steps, the closed loop and a request take; codec, its bound; cell, tasks
+done; ros, the generator node on real topics.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from rich.table import Table
 
 from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
+from syncmv4d_cli.bench_ros import Ros, bench_ros
 from syncmv4d_cli.choices import choose
 
 
@@ -50,6 +53,7 @@ def main(args: list[str]) -> int:
         "model": (Model, bench_model),
         "codec": (Codec, bench_codec),
         "cell": (Cell, bench_cell),
+        "ros": (Ros, bench_ros),
     }
     if args and args[0] in benchmarks:
         options, action = benchmarks[args[0]]

@@ -97,7 +97,7 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
             text_mean=text_mean,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = identity(folder)
+    report.settings["checkpoint"] = identity(folder) if predictor or options.checkpoint else None
     return report
 
 
@@ -118,7 +118,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
             samples=options.samples,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = identity(folder)
+    report.settings["checkpoint"] = identity(folder) if predictor or options.checkpoint else None
     return report
 
 

@@ -27,7 +27,11 @@ COMMANDS = (
     Command("evaluate", "syncmv4d_cli.evaluate", "score a checkpoint on a split of a data set, or on a recorded bag"),
     Command("train", "syncmv4d_cli.train", "train a checkpoint"),
     Command("build-dataset", "syncmv4d_cli.build_dataset", "simulate a data set"),
-    Command("bench", "syncmv4d_cli.bench", "measure speed, memory, and how often plans work in the simulated cell"),
+    Command(
+        "bench",
+        "syncmv4d_cli.bench",
+        "measure speed and memory, of the ROS 2 node too, and how often plans work in the simulated cell",
+    ),
     Command(
         "demo",
         "syncmv4d_cli.demo",
@@ -45,9 +49,10 @@ EXTRA_OF_PACKAGE = {
     "mujoco": "sim",
     "matplotlib": "eval",
     "rosbags": "eval",
-    "rerun": "viewer",
     "rclpy": "ros",
+    "diagnostic_msgs": "ros",
     "syncmv4d": "ros",
+    "rerun": "viewer",
 }
 
 

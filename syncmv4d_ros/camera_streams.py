@@ -23,6 +23,8 @@ from syncmv4d_ros.parameters import GeneratorParameters
 from syncmv4d_ros.stamps import NS, nanoseconds
 from syncmv4d_ros.synchronizer import StreamCounts, SyncedSet, Synchronizer
 
+DELAY_WINDOW = 300
+"""Arrivals that delays are told of: ten seconds of 30 Hz."""
 RATE_WINDOW = 30
 """Arrivals that a rate is measured over."""
 POLL_S = 0.02
@@ -34,7 +36,13 @@ class CameraState:
 
     info: Any = None  # the newest CameraInfo
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))  # monotonic seconds
+    delays_s: deque[float] = field(default_factory=lambda: deque(maxlen=DELAY_WINDOW))  # from stamp to arrival
     last_error: str = ""
+
+    def delay_s(self, share: float) -> float:
+        """The delay that this share of the last images did not exceed, by the node's clock; NaN before the first."""
+        delays = sorted(self.delays_s.copy())  # copied at once: callbacks append
+        return delays[min(int(share * len(delays)), len(delays) - 1)] if delays else float("nan")
 
     @property
     def rate_hz(self) -> float:
@@ -113,6 +121,15 @@ class CameraStreams:
             with self.arrived:
                 self.arrived.wait(POLL_S)
 
+    def store_image(self, name: str, message: Any) -> None:
+        """What the callback of a camera's images does: note its arrival, and store it."""
+        state, stamp_ns = self.states[name], nanoseconds(message.header.stamp)
+        state.arrivals.append(time.monotonic())
+        state.delays_s.append((self.node.get_clock().now().nanoseconds - stamp_ns) / NS)
+        if self.synchronizer.add(name, stamp_ns, message):
+            with self.arrived:
+                self.arrived.notify_all()
+
     def counts(self) -> dict[str, StreamCounts]:
         return self.synchronizer.counts()
 
@@ -129,19 +146,13 @@ class CameraStreams:
         self.subscriptions += [
             self.node.create_subscription(
                 CompressedImage if compressed else Image, self.topics[name],
-                lambda message: self._store_image(name, message), qos, callback_group=callback_group,
+                lambda message: self.store_image(name, message), qos, callback_group=callback_group,
             ),
             self.node.create_subscription(
                 CameraInfo, f"{name}/camera_info",
                 lambda message: setattr(self.states[name], "info", message), qos, callback_group=callback_group,
             ),
         ]  # fmt: skip
-
-    def _store_image(self, name: str, message: Any) -> None:
-        self.states[name].arrivals.append(time.monotonic())
-        if self.synchronizer.add(name, nanoseconds(message.header.stamp), message):
-            with self.arrived:
-                self.arrived.notify_all()
 
     def _take(self) -> SyncedSet | None:
         """A set that is young enough."""

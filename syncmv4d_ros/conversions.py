@@ -42,6 +42,8 @@ def read_image(message: Any) -> UInt8[np.ndarray, "H W 3"]:
     if len(data) != height * step:
         raise ValueError(f"data has {len(data)} bytes, {height} rows of {step} have {height * step}")
     rows = data.reshape(height, step)[:, : width * channels].reshape(height, width, channels)
+    if encoding == "rgb8":
+        return rows.copy()
     if encoding == "mono8":
         return np.repeat(rows, 3, axis=2)
     image = np.empty((height, width, 3), np.uint8)
@@ -81,12 +83,19 @@ def read_compressed_image(message: Any) -> UInt8[np.ndarray, "H W 3"]:
 
 def byte_field(values: bytes | np.ndarray) -> array.array:
     """What fills a uint8[] field at once: other sequences are checked byte by byte, a thousand times slower."""
-    return array.array("B", values if isinstance(values, bytes) else np.ascontiguousarray(values, np.uint8).tobytes())
+    return _field("B", values if isinstance(values, bytes) else np.ascontiguousarray(values, np.uint8))
 
 
 def float_field(values: np.ndarray) -> array.array:
     """What fills a float32[] field at once."""
-    return array.array("f", np.ascontiguousarray(values, np.float32).tobytes())
+    return _field("f", np.ascontiguousarray(values, np.float32))
+
+
+def _field(kind: str, values: bytes | np.ndarray) -> array.array:
+    """One copy of what is in memory already."""
+    field = array.array(kind)
+    field.frombytes(values if isinstance(values, bytes) else values.data.cast("B") if values.size else b"")
+    return field
 
 
 def _check_size(width: int, height: int) -> None:

@@ -36,6 +36,8 @@ def camera_statuses(node: Any, streams: CameraStreams) -> Iterable[DiagnosticSta
             "publishers": ", ".join(publishers) or "none",
             "rate_hz": f"{state.rate_hz:.1f}",
             "age_s": f"{state.age_s:.2f}",
+            "delay_p50_ms": f"{1e3 * state.delay_s(0.5):.1f}",
+            "delay_p95_ms": f"{1e3 * state.delay_s(0.95):.1f}",
             "calibrated": state.info is not None,
             "last_error": state.last_error,
             **_drops(counts[name]),

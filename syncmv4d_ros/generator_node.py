@@ -29,7 +29,7 @@ from syncmv4d_ros.engine import Engine, load_engine
 from syncmv4d_ros.extrinsics import Extrinsics, RigExtrinsics, TfExtrinsics
 from syncmv4d_ros.goals import Job, finish_goal, until_marked
 from syncmv4d_ros.parameters import MAX_STEPS, GeneratorParameters
-from syncmv4d_ros.publishing import ResultPublisher, make_messages
+from syncmv4d_ros.publishing import ResultPublisher
 from syncmv4d_ros.spinning import run_node
 from syncmv4d_ros.worker import Outcome, Request, Result, Worker
 
@@ -53,6 +53,7 @@ class GeneratorNode(LifecycleNode):
             MutuallyExclusiveCallbackGroup()
         )  # one after the other: the newest must be the last to be submitted
         self._goals: dict[bytes, Job] = {}
+        self._accepted: dict[int, float] = {}  # when, by the identity of goals that have no job yet
         self._lock = threading.Lock()
         self._told: GeneratorParameters | None = None
         self._worker: Worker | None = None
@@ -132,6 +133,9 @@ class GeneratorNode(LifecycleNode):
         if goal.steps > MAX_STEPS:
             refusal = f"{goal.steps} steps were refused; at most {MAX_STEPS}"
         self._report(refusal)
+        with self._lock:  # before its client knows: threads may begin to execute goals in another order
+            if not refusal:
+                self._accepted[id(goal)] = time.monotonic()  # the handle keeps this very goal
         return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
 
     def _cancel_goal(self, handle: Any) -> CancelResponse:
@@ -145,9 +149,11 @@ class GeneratorNode(LifecycleNode):
         return CancelResponse.ACCEPT
 
     def _job(self, handle: Any) -> Job:
-        """The goal's job; a cancel may ask for it before the goal is executed."""
+        """The goal's job, from its acceptance on."""
+        key, now = bytes(handle.goal_id.uuid), time.monotonic()
         with self._lock:
-            return self._goals.setdefault(bytes(handle.goal_id.uuid), Job(handle.request.task))
+            accepted = self._accepted.pop(id(handle.request), now)
+            return self._goals.setdefault(key, Job(handle.request.task, accepted=accepted))
 
     async def _execute(self, handle: Any) -> Generate.Result:
         """Wait for the worker without holding a thread of the executor."""
@@ -195,6 +201,7 @@ class GeneratorNode(LifecycleNode):
             progress=partial(feedback, "denoise"),
             finish=partial(self._finish, job, feedback),
             finished=partial(self._ended, job, ended),
+            submitted=job.accepted,
         )
         worker.submit(request, queue=queue)
         return request
@@ -216,19 +223,11 @@ class GeneratorNode(LifecycleNode):
 
     def _finish(self, job: Job, feedback: Callable[[str, int, int], None], result: Result) -> None:
         """Messages of a finished prediction, published: in the worker's thread."""
-        told, results, prediction = self._told, self._results, result.prediction
-        assert told is not None and results is not None and prediction is not None and job.reference is not None
+        results, prediction = self._results, result.prediction
+        assert results is not None and prediction is not None and job.reference is not None
         feedback("publish", 0, 0)
-        started = time.monotonic()
-        job.messages = make_messages(
-            prediction,
-            job.reference,
-            world_frame=told.world_frame,
-            plan_id=job.plan_id,
-            with_videos=told.publish_videos,
-        )
-        results.publish(job.messages, prediction, job.reference)
-        self._stages = dict(prediction.timings_s) | {"publish": time.monotonic() - started}
+        job.messages, stages = results.publish(prediction, job.reference, plan_id=job.plan_id)
+        self._stages = dict(prediction.timings_s) | stages
         for warning in prediction.warnings:
             self.get_logger().warning(warning)
 

@@ -105,13 +105,14 @@ def _skin_ends(skin: np.ndarray, wrist: np.ndarray, to_arm: np.ndarray) -> list[
     along = np.where(away, along, 0.0)
     ends: list[Bool[np.ndarray, "P"]] = []
     taken = np.zeros(len(skin), bool)
-    for point in np.argsort(-along)[: np.count_nonzero(away)]:
-        distance = np.linalg.norm(skin - skin[point], axis=1)
-        around, wider = distance < TIP_RADIUS_M, distance < 2 * TIP_RADIUS_M
-        is_end = along[point] >= along[wider].max() and around.sum() >= MIN_TIP_POINTS and not taken[point]
-        if is_end and len(ends) < NUM_FINGERS:
+    candidates = np.argsort(-along)[: np.count_nonzero(away)]
+    for point, wider in zip(candidates, KDTree(skin).query_ball_point(skin[candidates], 2 * TIP_RADIUS_M), strict=True):
+        if taken[point] or along[point] < along[wider].max():
+            continue
+        around = np.linalg.norm(skin - skin[point], axis=1) < TIP_RADIUS_M
+        if around.sum() >= MIN_TIP_POINTS and len(ends) < NUM_FINGERS:
             ends.append(around)
-            taken |= wider
+            taken[wider] = True
     return ends
 
 

@@ -59,10 +59,11 @@ class TrackedPoints:
         """Which points have a label, by its name in types.LABELS."""
         return self.label == LABELS.index(label)
 
-    def sigma_m(self) -> Float64[np.ndarray, "T P"]:
-        """Each position's uncertainty: its stddev, but no less than SIGMA_FLOOR_M, and more where it is hidden."""
-        known = np.where(np.isnan(self.stddev), UNKNOWN_SIGMA_M, self.stddev).astype(np.float64)
-        return np.maximum(known, SIGMA_FLOOR_M) * np.where(self.visible, 1.0, HIDDEN_FACTOR)
+    def sigma_m(self, chosen: Bool[np.ndarray, "P"]) -> Float64[np.ndarray, "T n"]:
+        """The uncertainty of the chosen points' positions: their stddev, but no less than SIGMA_FLOOR_M, more where hidden."""
+        stddev, visible = self.stddev[:, chosen], self.visible[:, chosen]
+        known = np.where(np.isnan(stddev), UNKNOWN_SIGMA_M, stddev).astype(np.float64)
+        return np.maximum(known, SIGMA_FLOOR_M) * np.where(visible, 1.0, HIDDEN_FACTOR)
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def fit_points(
 ) -> BodyTrajectory:
     """fit_body for a free choice of at least one point."""
     positions = points.positions[:, chosen].astype(np.float64)
-    reference, sigma_m = positions[0], points.sigma_m()[:, chosen]
+    reference, sigma_m = positions[0], points.sigma_m(chosen)
     motion, follows = robust_motion(reference, positions, np.hypot(sigma_m, sigma_m[0]))
     motion[0] = np.eye(4)
     if len(motion) > 1:  # at frame 0 every residual is zero; a point counts there if it does later on
@@ -146,7 +147,7 @@ def fit_points(
     residual = np.sqrt((squared * weights).sum(1) / np.maximum(weights.sum(1), 1e-12))
     valid = (inliers >= MIN_INLIERS) & (inliers >= MIN_INLIER_SHARE * len(reference)) & (residual <= MAX_RESIDUAL_M)
     noise = np.maximum(residual, np.median(residual))  # frame 0 has none of its own
-    fixed = np.array([_axes_are_fixed(reference[f], noise_m=n) for f, n in zip(follows, noise, strict=True)])
+    fixed = _axes_are_fixed(reference, follows, noise_m=noise)
     if symmetric is None:
         per_axis = float(np.median(residual)) / np.sqrt(6)  # a residual has the noise of three axes, at both ends
         symmetric = is_body_of_revolution(reference[follows[0]], noise_m=per_axis)
@@ -162,17 +163,23 @@ def fit_points(
     )
 
 
-def _axes_are_fixed(points: Float64[np.ndarray, "P 3"], *, noise_m: float) -> bool:
-    """Whether points known to `noise_m` (length of the error) fix a rotation: not on a line, and far enough apart."""
-    if len(points) < MIN_INLIERS:
-        return False
-    per_axis = max(noise_m / np.sqrt(3), 1e-4)
-    moments = np.linalg.eigvalsh(np.cov(points.T, bias=True))  # ascending, m^2
-    thickness = np.sqrt(max(moments[1], 0.0))
-    if thickness < max(MIN_THICKNESS_M, 2 * per_axis):
-        return False
-    loosest = len(points) * (moments[0] + moments[1])  # moment of inertia about the longest axis
-    return bool(per_axis / np.sqrt(loosest) < MAX_ROTATION_STDDEV_RAD)
+def _axes_are_fixed(
+    points: Float64[np.ndarray, "P 3"], follows: Bool[np.ndarray, "T P"], *, noise_m: Float64[np.ndarray, "T"]
+) -> Bool[np.ndarray, "T"]:
+    """Per frame, whether the points that follow, known to `noise_m` (length of the error), fix a rotation: not on a line, and
+    far enough apart.
+    """
+    count = np.count_nonzero(follows, axis=1)
+    centred = points - points.mean(0)
+    share = follows / np.maximum(count, 1)[:, None]
+    squares = (centred[:, :, None] * centred[:, None, :]).reshape(-1, 9)
+    mean = share @ centred
+    covariance = (share @ squares).reshape(-1, 3, 3) - mean[:, :, None] * mean[:, None, :]
+    moments = np.maximum(np.linalg.eigvalsh(covariance), 0.0)  # ascending, m^2
+    per_axis = np.maximum(noise_m / np.sqrt(3), 1e-4)
+    thick = np.sqrt(moments[:, 1]) >= np.maximum(MIN_THICKNESS_M, 2 * per_axis)
+    loosest = count * (moments[:, 0] + moments[:, 1])  # moment of inertia about the longest axis
+    return (count >= MIN_INLIERS) & thick & (per_axis < MAX_ROTATION_STDDEV_RAD * np.sqrt(loosest))
 
 
 def _translation(offset: np.ndarray) -> np.ndarray:

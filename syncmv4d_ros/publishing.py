@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from syncmv4d.msg import MultiViewVideo, PointTracks, RigidTrajectory
+from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.types import Prediction
 from syncmv4d_ros.camera_streams import Reference
 from syncmv4d_ros.hand_planning import hand_trajectory
@@ -21,14 +24,13 @@ from syncmv4d_ros.parameters import GeneratorParameters
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, body_trajectories
 from syncmv4d_ros.qos import LATCHED
 from syncmv4d_ros.result_messages import (
-    multi_view_video_message,
     parts_of,
     path_message,
     point_tracks_message,
     points_of,
     pose_array_message,
     trajectory_message,
-    view_videos,
+    view_video_messages,
 )
 from syncmv4d_ros.sent_messages import header_message
 from syncmv4d_ros.viewer_messages import marker_array_message, point_cloud_message, replay_messages
@@ -43,33 +45,27 @@ class ResultMessages:
     tracks: PointTracks
     trajectories: RigidTrajectory
     videos: MultiViewVideo
-    points: TrackedPoints
-    bodies: list[BodyTrajectory]
 
 
-def make_messages(
-    prediction: Prediction, reference: Reference, *, world_frame: str, plan_id: str, with_videos: bool
-) -> ResultMessages:
-    """Everything slow about publishing: fits, encoding, copies. For the worker's thread."""
-    observation, task = reference.observation, reference.observation.task
-    header = header_message(world_frame, reference.stamp)
-    points = points_of(prediction)
-    bodies = [*body_trajectories(points), *parts_of(hand_trajectory(points))]
-    return ResultMessages(
-        tracks=point_tracks_message(points, header, view_names=observation.view_names, task=task, plan_id=plan_id),
-        trajectories=trajectory_message(bodies, header, points=points, task=task, plan_id=plan_id),
-        videos=multi_view_video_message(
-            prediction, observation, header, videos=view_videos(prediction), frame_ids=reference.frame_ids, plan_id=plan_id
-        )
-        if with_videos
-        else MultiViewVideo(header=header, task=task, plan_id=plan_id),
-        points=points,
-        bodies=bodies,
-    )  # fmt: skip
+class Laps:
+    """Seconds of each stage of something that is done in one go."""
+
+    def __init__(self) -> None:
+        self.started = self._last = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """What was done since the last lap belongs to a stage; stages add up."""
+        now = time.monotonic()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+    def since_start(self) -> float:
+        return time.monotonic() - self.started
 
 
 class ResultPublisher:
-    """The node's outgoing topics. `publish` may be called by any thread."""
+    """The node's outgoing topics. `publish` may be called by any thread, one at a time."""
 
     def __init__(self, node: Any, parameters: GeneratorParameters, callback_group: Any) -> None:
         self.node, self.parameters = node, parameters
@@ -87,23 +83,54 @@ class ResultPublisher:
             )
             for name in parameters.camera_names
         }
+        self._encoders = ThreadPoolExecutor(len(parameters.camera_names), thread_name_prefix="syncmv4d-encoder")
         self._replaying: Any = None
         self._lock = threading.RLock()
 
-    def publish(self, messages: ResultMessages, prediction: Prediction, reference: Reference) -> None:
-        """Tracks first: planners wait for them."""
-        self.tracks.publish(messages.tracks)
-        self.trajectories.publish(messages.trajectories)
-        if self.parameters.publish_videos:
-            self.videos.publish(messages.videos)
-        if self.parameters.publish_viewer:
-            self._publish_viewer(messages.points, messages.bodies, messages.tracks.header)
-        if self.parameters.replay:
+    def publish(
+        self, prediction: Prediction, reference: Reference, *, plan_id: str
+    ) -> tuple[ResultMessages, dict[str, float]]:
+        """Every message of a prediction, each as soon as it is made, tracks first: planners wait for them. For the worker's thread.
+
+        Also returns the seconds of its stages: `fit` poses, wait to `encode` videos, `publish` (fill messages and hand them to
+        DDS), and from the start until `tracks_out` and until `all_out`.
+        """
+        laps, observation, told = Laps(), reference.observation, self.parameters
+        named: dict[str, Any] = {"task": observation.task, "plan_id": plan_id}
+        header = header_message(told.world_frame, reference.stamp)
+        points = points_of(prediction)
+        tracks = point_tracks_message(points, header, view_names=observation.view_names, **named)
+        self.tracks.publish(tracks)
+        tracks_out = laps.since_start()
+        laps.lap("publish")
+        bodies = [*body_trajectories(points), *parts_of(hand_trajectory(points))]
+        laps.lap("fit")
+        trajectories = trajectory_message(bodies, header, points=points, **named)
+        self.trajectories.publish(trajectories)
+        if told.publish_viewer:
+            self._publish_viewer(points, bodies, header)
+        laps.lap("publish")
+        encoded = [
+            self._encoders.submit(encode_video, video, frame_period_s=prediction.frame_period_s)
+            for video in prediction.video[: len(prediction.video) * told.publish_videos]
+        ]
+        wait(encoded)
+        laps.lap("encode")
+        videos = MultiViewVideo(header=header, **named)
+        if told.publish_videos:
+            files = [video.result() for video in encoded]
+            videos.videos = view_video_messages(prediction, observation, videos=files, frame_ids=reference.frame_ids)
+            self.videos.publish(videos)
+        if told.replay:
             self._replay(prediction, reference)
+        laps.lap("publish")
+        stages = laps.seconds | {"tracks_out": tracks_out, "all_out": laps.since_start()}
+        return ResultMessages(tracks, trajectories, videos), stages
 
     def close(self) -> None:
         """Stop a replay and destroy the publishers."""
         self._stop_replay()
+        self._encoders.shutdown(cancel_futures=True)
         for publisher in (self.tracks, self.trajectories, self.videos, self.points, self.markers):
             self.node.destroy_publisher(publisher)
         for pair in (*self.replays.values(), *self.paths.values()):

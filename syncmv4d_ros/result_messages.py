@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.types import LABELS, Observation, Prediction
 from syncmv4d_ros.conversions import byte_field, float_field
 from syncmv4d_ros.hand_planning import HandTrajectory
@@ -39,32 +38,21 @@ def point_tracks_message(
     return message
 
 
-def view_videos(prediction: Prediction) -> list[bytes]:
-    """An H.264 MP4 of each view, in memory. The slow part of publishing: for the worker, not a callback."""
-    return [encode_video(video, frame_period_s=prediction.frame_period_s) for video in prediction.video]
-
-
-def multi_view_video_message(
-    prediction: Prediction,
-    observation: Observation,
-    header: Any,
-    *,
-    videos: Sequence[bytes],
-    frame_ids: Sequence[str],
-    plan_id: str,
-) -> Any:
-    """MultiViewVideo of `view_videos`; `frame_ids` are the cameras' optical frames."""
-    from syncmv4d.msg import MultiViewVideo, ViewVideo
+def view_video_messages(
+    prediction: Prediction, observation: Observation, *, videos: Sequence[bytes], frame_ids: Sequence[str]
+) -> list[Any]:
+    """A ViewVideo of each view's MP4; `frame_ids` are the cameras' optical frames."""
+    from syncmv4d.msg import ViewVideo
 
     frames, height, width = prediction.video.shape[1:4]
-    message = MultiViewVideo(header=header, task=observation.task, plan_id=plan_id)
+    messages = []
     for view, (name, data) in enumerate(zip(observation.view_names, videos, strict=True)):
         video = ViewVideo(camera=name, frame_id=frame_ids[view], width=width, height=height, num_frames=frames)
         video.frame_period_s = float(prediction.frame_period_s)
         video.k = observation.intrinsics[view].astype(np.float64).ravel()
         video.data = byte_field(data)
-        message.videos.append(video)
-    return message
+        messages.append(video)
+    return messages
 
 
 def trajectory_message(

@@ -63,7 +63,7 @@ def point_cloud_message(points: TrackedPoints, header: Any, *, frame: int | None
     for name, kind, offset in cloud_fields():
         message.fields.append(PointField(name=name, offset=offset, datatype=kinds[kind], count=1))
     message.point_step, message.row_step = CLOUD.itemsize, CLOUD.itemsize * len(cloud)
-    message.data = byte_field(cloud.tobytes())
+    message.data = byte_field(cloud.view(np.uint8))
     return message
 
 

@@ -110,6 +110,7 @@ class Worker:
         self._condition = threading.Condition()
         self._pending: deque[Request] = deque()
         self._running: Request | None = None
+        self._newest = float("-inf")  # when the last request without `queue` was submitted
         self._stop_asked_at: float | None = None
         self._closing = False
         self._generation = 0
@@ -123,12 +124,18 @@ class Worker:
             return self._running is not None or bool(self._pending)
 
     def submit(self, request: Request, *, queue: bool = False) -> None:
-        """Take a request: after those that wait, or, without `queue`, in place of all that wait or run."""
+        """Take a request: after those that wait, or, without `queue`, in place of all that wait or run.
+
+        The newest by `submitted` wins, whatever order threads come in.
+        """
         replaced: list[Request] = []
         with self._condition:
             refusal = self._refusal(queue)
-            if not refusal:
+            if not refusal and not queue and request.submitted < self._newest:
+                replaced = [request]
+            elif not refusal:
                 if not queue:
+                    self._newest = request.submitted
                     replaced = list(self._pending)
                     self._pending.clear()
                     if self._running is not None:

@@ -8,19 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from syncmv4d_model.data.video import read_video
+from syncmv4d_model.data.video import encode_video, read_video
 from syncmv4d_model.types import LABELS, Observation, Prediction
 from syncmv4d_ros.hand_planning import HandTrajectory
 from syncmv4d_ros.planning import body_trajectories
 from syncmv4d_ros.result_messages import (
-    multi_view_video_message,
     parts_of,
     path_message,
     point_tracks_message,
     pose_array_message,
     pose_messages,
     trajectory_message,
-    view_videos,
+    view_video_messages,
 )
 from syncmv4d_ros.sent_messages import header_message
 from syncmv4d_ros.stamps import nanoseconds
@@ -81,16 +80,14 @@ def test_tracks_come_back_from_a_real_message():
 def test_videos_are_playable_files_with_their_new_intrinsics(tmp_path):
     need("syncmv4d.msg")
     prediction, observation = prediction_and_observation()
-    message = multi_view_video_message(
+    messages = view_video_messages(
         prediction,
         observation,
-        header_message("table"),
-        videos=view_videos(prediction),
+        videos=[encode_video(video, frame_period_s=prediction.frame_period_s) for video in prediction.video],
         frame_ids=["left_optical_frame", "right_optical_frame"],
-        plan_id="plan-7",
     )
-    assert [video.camera for video in message.videos] == list(VIEWS)
-    for view, video in enumerate(message.videos):
+    assert [video.camera for video in messages] == list(VIEWS)
+    for view, video in enumerate(messages):
         path = tmp_path / f"{video.camera}.mp4"
         path.write_bytes(bytes(video.data))
         frames = read_video(path)
@@ -231,9 +228,7 @@ def test_every_message_survives_the_wire():
     messages = [
         point_tracks_message(points, header, view_names=("left",), **told),
         trajectory_message(bodies, header, points=points, **told),
-        multi_view_video_message(
-            prediction, observation, header, videos=[b"1", b"22"], frame_ids=["l", "r"], plan_id="plan-7"
-        ),
+        *view_video_messages(prediction, observation, videos=[b"1", b"22"], frame_ids=["l", "r"]),
         point_cloud_message(points, header),
         marker_array_message(points, bodies, header),
         pose_array_message(bodies[0], header),

@@ -3,6 +3,7 @@
 import gc
 import queue
 import threading
+import time
 import weakref
 
 import pytest
@@ -78,6 +79,16 @@ def test_a_newer_request_replaces_the_one_that_runs_and_all_that_wait(start, eng
     engines[0].allow_step.release(100)
     assert first.result().outcome is Outcome.REPLACED
     assert newest.result().outcome is Outcome.DONE
+
+
+def test_the_newest_is_the_one_that_was_submitted_last_whatever_thread_comes_first(start, engines):
+    worker = start(gated=True)
+    newer, older = Ending(), Ending()
+    worker.submit(newer.request(submitted=time.monotonic()))
+    worker.submit(older.request(submitted=time.monotonic() - 1))
+    assert older.result().outcome is Outcome.REPLACED
+    engines[0].allow_step.release(100)
+    assert newer.result().outcome is Outcome.DONE
 
 
 def test_queued_requests_run_in_order_and_too_many_are_refused(start, engines):
