@@ -38,6 +38,8 @@ NOT_TEXT = "\N{REPLACEMENT CHARACTER}"
 """What rclpy puts in place of bytes that are not UTF-8."""
 EXECUTOR_THREADS = 4
 ANSWERING_S = 1.0
+RESULT_KEPT_S = 10
+"""How long a finished goal's result is kept for clients that ask late; rclpy's 15 minutes would fill memory with results."""
 POLL_S = 0.01
 
 
@@ -85,7 +87,7 @@ class GeneratorNode(LifecycleNode):
             self._results = ResultPublisher(self, self._told, self._sensors)
             self._server = ActionServer(
                 self, Generate, "generate", execute_callback=self._execute, goal_callback=self._take_goal,
-                cancel_callback=self._cancel_goal, callback_group=self._requests,
+                cancel_callback=self._cancel_goal, callback_group=self._requests, result_timeout=RESULT_KEPT_S,
             )  # fmt: skip
         except Exception as error:  # whatever it is, the node reports it and can be configured again
             self._last_error = f"cannot configure: {error}"

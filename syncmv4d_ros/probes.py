@@ -172,7 +172,8 @@ class Client(Probe):
     def result(self, *, replaced: bool = False) -> str:
         """Ask once; why there was no result, empty if there was. `replaced`: another request follows at once, and it counts."""
         handles = [self._ask(steps=0) for _ in range(1 + replaced)]
-        outcomes = [self._wait(handle.get_result_async(), "result").result for handle in handles]
+        ends = [self._begin(handle.get_result_async) for handle in handles]
+        outcomes = [self._wait(end, "result").result for end in ends]
         return "" if outcomes[-1].success else outcomes[-1].message
 
     def cancelled(self, steps: int) -> tuple[int, float]:
@@ -181,9 +182,9 @@ class Client(Probe):
         handle = self._ask(steps=steps, feedback=lambda told: told.stage == "denoise" and done.append(told.step))
         self.until(lambda: done, "denoising step")
         asked = time.monotonic()
-        self._wait(handle.cancel_goal_async(), "answer to a cancel")
+        self._wait(self._begin(handle.cancel_goal_async), "answer to a cancel")
         before = len(done)
-        ended = self._wait(handle.get_result_async(), "result").result
+        ended = self._wait(self._begin(handle.get_result_async), "result").result
         milliseconds = 1e3 * (time.monotonic() - asked)
         if ended.success:
             raise ValueError(f"a request of {steps} steps was done before its cancel")
@@ -192,13 +193,17 @@ class Client(Probe):
     def _ask(self, *, steps: int, feedback: Callable[[Any], Any] = lambda told: None) -> Any:
         self.until(self._generate.server_is_ready, "action server")
         goal = Generate.Goal(task="bench", steps=steps)
-        handle = self._wait(
-            self._generate.send_goal_async(goal, feedback_callback=lambda message: feedback(message.feedback)),
-            "answer to a goal",
-        )
+        send = partial(self._generate.send_goal_async, goal, feedback_callback=lambda told: feedback(told.feedback))
+        handle = self._wait(self._begin(send), "answer to a goal")
         if not handle.accepted:
             raise ValueError("the node rejected a request; its /diagnostics says why")
         return handle
+
+    def _begin(self, call: Callable[[], Any]) -> Any:
+        """The future of an action client's call. rclpy notes a request only after sending it: in the thread that takes answers,
+        none can come in between.
+        """
+        return self._wait(self._executor.create_task(call), "turn of the executor")
 
     def _wait(self, future: Any, what: str) -> Any:
         ended = threading.Event()
