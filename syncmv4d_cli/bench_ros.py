@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from syncmv4d_cli.ros_figures import Ros, table
+from syncmv4d_cli.ros_figures import Figure, Ros, table
 from syncmv4d_cli.ros_measurements import (
     CAMERAS,
     IMAGE_SIZE,
@@ -22,6 +25,7 @@ from syncmv4d_cli.ros_measurements import (
     transport,
     work,
 )
+from syncmv4d_model.data.atomic import check_writable, write_bytes
 
 PROFILE = "fastdds_shared_memory.xml"
 
@@ -29,6 +33,9 @@ PROFILE = "fastdds_shared_memory.xml"
 def bench_ros(options: Ros) -> None:
     """Print the table and write the JSON. ModuleNotFoundError without ROS, ValueError where something does not answer."""
     options.check()
+    if options.save_json is not None:
+        check_writable(options.save_json)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the processes that it started end too
     import syncmv4d_ros.probes  # noqa: F401  # says what is missing before anything starts
     from syncmv4d_ros.definitions import message_folder
 
@@ -39,14 +46,21 @@ def bench_ros(options: Ros) -> None:
     with tempfile.TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
         bench = Bench(options, progress, Path(folder), message_folder().parent / "config" / PROFILE)
         write_rig(bench.folder / "rig.yaml")
-        for name in options.parts:
-            parts[name](bench)
-    console.print(table(bench.figures))
+        try:
+            for name in options.parts:
+                parts[name](bench)
+        finally:  # what was measured before a part failed is not lost
+            progress.stop()
+            show(bench.figures, options, console)
+
+
+def show(figures: Sequence[Figure], options: Ros, console: Console) -> None:
+    """The table, and the JSON where it was asked for."""
+    console.print(table(figures))
     if options.save_json is not None:
         asked = {name: value for name, value in vars(options).items() if name != "save_json"}
-        content = {"options": asked, "figures": [vars(each) | {"met": each.met} for each in bench.figures]}
-        options.save_json.parent.mkdir(parents=True, exist_ok=True)
-        options.save_json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        content = {"options": asked, "figures": [vars(each) | {"met": each.met} for each in figures]}
+        write_bytes(options.save_json, json.dumps(content, indent=1).encode())
 
 
 def write_rig(path: Path) -> None:
