@@ -118,7 +118,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
             samples=options.samples,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = identity(folder) if predictor or options.checkpoint else None
+    report.settings["checkpoint"] = identity(folder)
     return report
 
 
