@@ -35,7 +35,7 @@ class StagePlan:
     text_dropout: float = 0.1
     guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
-    attribute_weight: float = 0.3  # of visibility and label while the aligner learns; 0 = the paper's loss
+    attribute_weight: float = 0.0  # of visibility and label while the aligner learns; 0 = the paper's loss
     sampled_sequences: int = 256  # heads: how many training sequences the sampler is run on
 
 
@@ -66,9 +66,9 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 
 NANO_PLAN = TrainingPlan(
     (
-        StagePlan("joint_denoiser", steps=4000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
-        StagePlan("point_aligner", steps=600, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
-        StagePlan("closed_loop", steps=200, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
+        StagePlan("joint_denoiser", steps=4000, time_shift=3.0, gradient_clip=10.0),
+        StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
+        StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
         StagePlan("heads", steps=240, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=192),
     )
 )

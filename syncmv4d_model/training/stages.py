@@ -160,7 +160,9 @@ class _Draw:
         return vars(joint) | aligner_terms | self.attributes(aligned, drawn.batch)
 
     def attributes(self, aligned: AlignedTracks, batch: Batch) -> Losses:
-        """So that the features which the heads will read know what a point belongs to."""
+        """So that the features which the heads will read know what a point belongs to; nothing where the plan gives it no weight."""
+        if not self.plan.attribute_weight:
+            return {}
         terms = attribute_loss(aligned, visible=batch.visible, label=batch.label)
         return {name: self.plan.attribute_weight * value for name, value in vars(terms).items()}
 

@@ -165,13 +165,21 @@ def test_the_aligners_loss_reaches_the_joint_denoiser_only_where_coarse_tracks_a
         # Times near 0, where the decoded motion has a foreground: there is nothing to read tracks off elsewhere.
         times = {"high_noise_share": 0.0, "time_shift": 0.02}
         terms = closed_loop_losses(components, prepared[1], guidance_share=0.0, **times)
-        names = {"video", "motion", "depth_scale", "aligner_velocity", "aligner_chamfer", "visibility", "label"}
-        assert set(terms) == names
+        assert set(terms) == {"video", "motion", "depth_scale", "aligner_velocity", "aligner_chamfer"}
         (terms["aligner_velocity"] + terms["aligner_chamfer"]).backward()
         reached = components.joint_denoiser.motion_proj_out.weight.grad
         assert (reached is None) == detach
         assert detach or reached.abs().sum() > 0
         assert all(parameter.grad is not None for parameter in components.point_aligner.blocks.parameters())
+
+
+def test_visibility_and_label_are_learned_with_the_aligner_by_their_weight(prepared):
+    components = shaken(switched(prepared))
+    light, heavy = (closed_loop_losses(components, prepared[1], attribute_weight=weight) for weight in (0.3, 0.6))
+    for name in ("visibility", "label"):
+        assert heavy[name].item() == pytest.approx(2 * light[name].item())
+    heavy["label"].backward()
+    assert all(parameter.grad is not None for parameter in components.point_aligner.blocks.parameters())
 
 
 def test_training_feeds_back_what_its_guidance_source_says(prepared):
