@@ -78,7 +78,7 @@ def open_cell(told: CellParameters) -> Cell:
     try:
         make = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
-        needs = "" if error.name == module else f"; it needs {error.name}: pip install 'syncmv4d[sim]'"
+        needs = "" if error.name == module else f"; it needs {error.name}: pip install '.[sim]' in SyncMV4D's folder"
         raise ValueError(f"parameter cell names {told.cell!r}, which cannot be imported{needs}") from error
     if not callable(make):
         raise ValueError(f"parameter cell must be module:function, and {told.cell!r} is not one")

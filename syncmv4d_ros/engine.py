@@ -96,7 +96,7 @@ def _load_predictor(name: str, checkpoint: Path | None) -> Engine:
         from syncmv4d_model.predictor import BUNDLED_NANO, Predictor
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"the engine {name!r} needs the package {error.name!r}, which is not installed: pip install 'syncmv4d[model]'"
+            f"the engine {name!r} needs the package {error.name!r}, which is not installed: pip install '.[model]' in SyncMV4D's folder"
         ) from error
     return PredictorEngine(Predictor.load(checkpoint or BUNDLED_NANO, engine=name), name)
 

@@ -83,7 +83,8 @@ def test_the_readme_example_imports_names_that_exist():
 
 def test_the_readme_uses_a_folder_that_the_demo_leaves():
     told = Options()
-    folder = f"{told.out}/data/seed_{told.seed}_scene_{told.scene}/{told.split}/000000"
+    folder = f"out/demo/data/seed_{told.seed}_scene_{told.scene}/{told.split}/000000"
+    assert "default: out/demo," in (ROOT / "syncmv4d_cli/demo.py").read_text()
     assert f"--input {folder} " in README and f'Path("{folder}")' in README
 
 

@@ -29,5 +29,5 @@ def test_without_ros_the_cell_says_what_to_install(tmp_path):
     program = f"import sys; sys.modules['rclpy'] = None; from syncmv4d_cli.main import main; sys.exit(main(['demo', '--cell', '--out', {str(tmp_path)!r}]))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "needs rclpy, which is not installed: pip install 'syncmv4d[ros]'" in run.stderr
+    assert "needs rclpy, which is not installed: pip install '.[ros]'" in run.stderr
     assert list(tmp_path.iterdir()) == []

@@ -38,7 +38,7 @@ def tiny(
             ffn_dim=64,
             freq_dim=32,
             patch_size=(1, patch, patch),
-            scale_tokens=2 if extra else 0,
+            scale_tokens=2 if extra or motion else 0,
             register_tokens=3 if extra else 0,
             camera_rays=additions,
             first_frame_added=additions,

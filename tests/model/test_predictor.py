@@ -104,7 +104,7 @@ def test_a_calibration_that_is_not_finite_is_refused(predictor, observation, nam
 
 
 def test_a_feedback_interval_below_one_is_refused(predictor, observation):
-    with pytest.raises(ValueError, match="feedback_interval must be at least 1 and at most .*, got 0"):
+    with pytest.raises(ValueError, match="feedback_interval must be at least 1, got 0"):
         predictor.predict(observation, feedback_interval=0)
 
 

@@ -95,4 +95,4 @@ def test_without_torch_a_local_engine_is_refused_with_what_to_install():
         "except ValueError as error: print(error)"
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "'eager' needs the package 'torch'" in run.stdout and "syncmv4d[model]" in run.stdout
+    assert "'eager' needs the package 'torch'" in run.stdout and ".[model]" in run.stdout
