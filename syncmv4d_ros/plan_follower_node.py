@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from syncmv4d_ros.spinning import run_node
 from syncmv4d_ros.track_messages import read_point_tracks
 
 BODY = "tool"
+HEARD_S, POLL_S = 10.0, 0.05
 ACKNOWLEDGED_S = 2.0
 SOURCES: dict[str, type] = {"trajectories": RigidTrajectory, "tracks": PointTracks}
 """Topics that plans come on; remap as you like."""
@@ -96,6 +98,9 @@ class PlanFollowerNode(Node):
             self._publish(self._carry_out(message))
             count += 1
             if count == self.told.exit_after:
+                end = time.monotonic() + HEARD_S
+                while not self._outcomes.get_subscription_count() and time.monotonic() < end:
+                    time.sleep(POLL_S)  # who asked for the outcome may not have been found yet
                 self._outcomes.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_S))
                 self.done.set()
                 return

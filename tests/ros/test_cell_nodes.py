@@ -254,7 +254,10 @@ def test_a_task_goes_from_the_cells_cameras_through_the_generator_to_its_arm(lis
     outcomes, tracks = listener.hear(String, "outcome"), listener.hear(PointTracks, "tracks")
     seen, tasks = listener.hear(PointTracks, "tracks_truth"), listener.node.create_publisher(String, "task", 10)
     rig = tmp_path / "rig.yaml"
-    generator = ["tests.ros.trivial_generator", *told(cameras="[left, right]", rig_files=f"[{rig}]")]
+    generator = [
+        "tests.ros.trivial_generator",
+        *told(cameras="[left, right]", rig_files=f"[{rig}]", image_wait_s="30.0"),
+    ]
     with node_process(CAMERAS, *told(**TRIVIAL, rig_file=rig)):
         listener.until(lambda: seen, "truth")
         with node_process(*generator), node_process(FOLLOWER, *told(**TRIVIAL)):
