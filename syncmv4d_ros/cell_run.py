@@ -129,6 +129,8 @@ def _asked(
     planned, images = time.monotonic(), [read_image(client.newest(f"{name}/image")) for name in rig.view_names]
     client.until(lambda: client.outcome(OUTCOME, result.plan_id), what="the outcome", node="plan_follower")
     client.until(lambda: client.outcome(TRUTH_OUTCOME), what="the truth's outcome", node="truth_follower")
+    published = ("tracks", "trajectories", "videos")  # the bag is whole with them
+    client.until(lambda: all(client.newest(topic) for topic in published), what="the plan's topics", node="syncmv4d")
     videos = {video.camera: video for video in result.videos.videos}
     return CellRun(
         task=truth.task,
