@@ -6,6 +6,7 @@ docs/guides/ros.md; parameters in parameters.py.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -15,10 +16,9 @@ from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action import CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.task import Future
 from std_msgs.msg import String
 
 from syncmv4d.action import Generate
@@ -27,10 +27,10 @@ from syncmv4d_ros import diagnostics, parameters
 from syncmv4d_ros.camera_streams import CameraStreams
 from syncmv4d_ros.engine import Engine, load_engine
 from syncmv4d_ros.extrinsics import Extrinsics, RigExtrinsics, TfExtrinsics
-from syncmv4d_ros.goals import Job, finish_goal, until_marked
+from syncmv4d_ros.goals import GoalServer, Job, finish_goal, until_marked
 from syncmv4d_ros.parameters import MAX_STEPS, GeneratorParameters
 from syncmv4d_ros.publishing import ResultPublisher
-from syncmv4d_ros.spinning import run_node
+from syncmv4d_ros.spinning import SplitExecutor, run_node
 from syncmv4d_ros.worker import Outcome, Request, Result, Worker
 
 MAX_TASK_CHARACTERS = 4096
@@ -50,10 +50,8 @@ class GeneratorNode(LifecycleNode):
         super().__init__("syncmv4d", **options)
         parameters.declare(self)
         self._load = load or (lambda told: load_engine(told.engine, told.checkpoint))
-        self._sensors, self._requests = MutuallyExclusiveCallbackGroup(), ReentrantCallbackGroup()
-        self._tasks = (
-            MutuallyExclusiveCallbackGroup()
-        )  # one after the other: the newest must be the last to be submitted
+        self.sensors, self._requests = MutuallyExclusiveCallbackGroup(), ReentrantCallbackGroup()
+        self._tasks = MutuallyExclusiveCallbackGroup()  # in turn: the newest must be the last to be submitted
         self._goals: dict[bytes, Job] = {}
         self._accepted: dict[int, float] = {}  # when, by the identity of goals that have no job yet
         self._lock = threading.Lock()
@@ -62,7 +60,7 @@ class GeneratorNode(LifecycleNode):
         self._engine: Engine | None = None
         self._streams: CameraStreams | None = None
         self._results: ResultPublisher | None = None
-        self._server: ActionServer | None = None
+        self._server: GoalServer | None = None
         self._subscription: Any = None
         self._started = datetime.now(timezone.utc).isoformat()  # of this process: another one knows none of its goals
         self._last_error = ""
@@ -84,9 +82,9 @@ class GeneratorNode(LifecycleNode):
             )
             self._worker = Worker(self._load_engine, grace_s=self._told.grace_s)
             self._extrinsics = self._find_extrinsics(self._told)
-            self._results = ResultPublisher(self, self._told, self._sensors)
-            self._server = ActionServer(
-                self, Generate, "generate", execute_callback=self._execute, goal_callback=self._take_goal,
+            self._results = ResultPublisher(self, self._told, self.sensors)
+            self._server = GoalServer(
+                self, Generate, "generate", begin=self._begin_goal, goal_callback=self._take_goal,
                 cancel_callback=self._cancel_goal, callback_group=self._requests, result_timeout=RESULT_KEPT_S,
             )  # fmt: skip
         except Exception as error:  # whatever it is, the node reports it and can be configured again
@@ -100,7 +98,7 @@ class GeneratorNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         assert self._told is not None and self._extrinsics is not None
-        self._streams = CameraStreams(self, self._told, self._extrinsics, self._sensors)
+        self._streams = CameraStreams(self, self._told, self._extrinsics, self.sensors)
         self._subscription = self.create_subscription(String, "task", self._take_task, 10, callback_group=self._tasks)
         self.get_logger().info(f"listening to cameras {', '.join(self._told.camera_names)}")
         return super().on_activate(state)
@@ -157,27 +155,36 @@ class GeneratorNode(LifecycleNode):
             accepted = self._accepted.pop(id(handle.request), now)
             return self._goals.setdefault(key, Job(handle.request.task, accepted=accepted))
 
-    async def _execute(self, handle: Any) -> Generate.Result:
-        """Wait for the worker without holding a thread of the executor."""
+    def _begin_goal(self, handle: Any, end: Callable[[Callable[[Any], Any]], None]) -> None:
+        """Give the goal to the worker; its client is told the end whatever happens."""
         goal, job = handle.request, self._job(handle)
         deadline = goal.deadline.sec + goal.deadline.nanosec * 1e-9
-        ended: Future = Future(executor=self.executor)
+
+        def ended(result: Result) -> None:
+            end(partial(self._finish_goal, job, result))
+
         try:
             request = self._submit(
                 job, seed=int(goal.seed), steps=int(goal.steps), deadline_s=deadline or None, queue=goal.queue,
-                feedback=partial(self._feed_back, handle, job), ended=ended.set_result,
+                feedback=partial(self._feed_back, handle, job), ended=ended,
             )  # fmt: skip
-            with self._lock:
-                job.request, cancelled = request, job.cancelled
-            if cancelled and request is not None and self._worker is not None:  # before there was a request to cancel
-                self._worker.cancel(request)
-            result: Result = await ended
+        except Exception as error:  # a goal that is accepted is answered
+            self._ended(job, ended, Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}"))
+            return
+        with self._lock:
+            job.request, cancelled = request, job.cancelled
+        if cancelled and request is not None and self._worker is not None:  # before there was a request to cancel
+            self._worker.cancel(request)
+
+    async def _finish_goal(self, job: Job, result: Result, handle: Any) -> Generate.Result:
+        try:
             if result.outcome is Outcome.CANCELLED and job.cancelled:
                 await until_marked(handle, self.executor)
             return finish_goal(handle, job, result)
         finally:
             with self._lock:
                 del self._goals[bytes(handle.goal_id.uuid)]
+                job.request = None  # it knows the job: each would keep the other, and the result, until the next sweep
 
     def _submit(
         self,
@@ -245,8 +252,7 @@ class GeneratorNode(LifecycleNode):
 
     def _feed_back(self, handle: Any, job: Job, stage: str, step: int, steps: int) -> None:
         seconds = time.monotonic() - job.accepted
-        feedback = Generate.Feedback(step=step, steps=steps, seconds_elapsed=seconds, stage=stage)
-        handle.publish_feedback(feedback)
+        handle.publish_feedback(Generate.Feedback(step=step, steps=steps, seconds_elapsed=seconds, stage=stage))
 
     def _refusal(self, task: str) -> str:
         if self._worker is None or self._streams is None:
@@ -315,22 +321,21 @@ class GeneratorNode(LifecycleNode):
             time.sleep(POLL_S)
 
     def _clean_up(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
+        for part in (self._worker, self._results, self._extrinsics):
+            if part is not None:
+                part.close()
         if self._server is not None:
             self._server.destroy()
-        if self._results is not None:
-            self._results.close()
-        if self._extrinsics is not None:
-            self._extrinsics.close()
         self._worker = self._server = self._results = self._engine = self._extrinsics = None
+        gc.unfreeze()  # an engine with reference cycles can go
 
 
 def main(arguments: list[str] | None = None, *, load: Callable[[GeneratorParameters], Engine] | None = None) -> int:
     """`ros2 run syncmv4d generator_node`: until SIGINT or SIGTERM. Exit status 1, and one line, where it cannot start."""
     return run_node(
-        "syncmv4d", partial(GeneratorNode, load=load), arguments=arguments, threads=EXECUTOR_THREADS, start=_autostart
-    )
+        "syncmv4d", partial(GeneratorNode, load=load), arguments=arguments, start=_autostart,
+        executor_for=lambda node: SplitExecutor(node.sensors, threads=EXECUTOR_THREADS),
+    )  # fmt: skip
 
 
 def _autostart(node: GeneratorNode) -> bool:

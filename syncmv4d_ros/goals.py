@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from rclpy.action import ActionServer
 from rclpy.task import Future
 
 from syncmv4d.action import Generate
@@ -28,6 +31,22 @@ class Job:
     cancelled: bool = False  # by its client
     plan_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     accepted: float = field(default_factory=time.monotonic)
+
+
+class GoalServer(ActionServer):
+    """An action server whose goals are begun, and end when somebody says so: `begin(handle, end)` returns at once, and `end(finish)`,
+    called once by any thread, answers with what `finish(handle)` returns, called by the executor.
+
+    rclpy resumes a coroutine that waits with every callback of the node, images included, and tells it of its end with the next one.
+    """
+
+    def __init__(self, *args: Any, begin: Callable[[Any, Callable[[Callable], None]], None], **options: Any) -> None:
+        self._begin = begin
+        super().__init__(*args, execute_callback=begin, **options)
+
+    def notify_execute(self, goal_handle: Any, execute_callback: Any) -> None:
+        """The goal is accepted and its state says so; rclpy would schedule what computes it."""
+        self._begin(goal_handle, partial(super().notify_execute, goal_handle))
 
 
 async def until_marked(handle: Any, executor: Any) -> None:
