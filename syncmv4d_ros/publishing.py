@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
@@ -36,6 +37,7 @@ from syncmv4d_ros.sent_messages import header_message
 from syncmv4d_ros.viewer_messages import marker_array_message, point_cloud_message, replay_messages
 
 REPLAY_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+DONE = object()
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class ResultPublisher:
             for name in parameters.camera_names
         }
         self._encoders = ThreadPoolExecutor(len(parameters.camera_names), thread_name_prefix="syncmv4d-encoder")
-        self._replaying: Any = None
+        self._replaying: tuple[Any, Iterator[None]] | None = None  # timer, frames
         self._lock = threading.RLock()
 
     def publish(
@@ -153,13 +155,18 @@ class ResultPublisher:
     def _replay(self, prediction: Prediction, reference: Reference) -> None:
         """Show the generated frames at their own rate, once, by a timer; a newer result takes its place."""
         self._stop_replay()
-        frames = iter(range(prediction.video.shape[1]))
+        frames = self._shown(prediction, reference)
+        with (
+            self._lock
+        ):  # the timer knows the frames, not they the timer: a result goes with its replay, not with the next sweep
+            timer = self.node.create_timer(
+                prediction.frame_period_s, partial(self._tick, frames), callback_group=self.callback_group
+            )
+            self._replaying = timer, frames
 
-        def show() -> None:
-            frame = next(frames, None)
-            if frame is None:
-                self._stop_replay()
-                return
+    def _shown(self, prediction: Prediction, reference: Reference) -> Iterator[None]:
+        """Publish one frame of every view with each step."""
+        for frame in range(prediction.video.shape[1]):
             stamp = self.node.get_clock().now().to_msg()
             for view, name in enumerate(reference.observation.view_names):
                 sent = replay_messages(
@@ -168,18 +175,15 @@ class ResultPublisher:
                 )  # fmt: skip
                 for publisher, message in zip(self.replays[name], sent, strict=True):
                     publisher.publish(message)
+            yield
 
-        def tick() -> None:
-            with self._lock:  # of what close() destroys, and of the frames of one result
-                if self._replaying is timer:
-                    show()
-
-        with self._lock:
-            period_s = prediction.frame_period_s
-            timer = self._replaying = self.node.create_timer(period_s, tick, callback_group=self.callback_group)
+    def _tick(self, frames: Iterator[None]) -> None:
+        with self._lock:  # of what close() destroys, and of the frames of one result
+            if self._replaying is not None and self._replaying[1] is frames and next(frames, DONE) is DONE:
+                self._stop_replay()
 
     def _stop_replay(self) -> None:
         with self._lock:
-            timer, self._replaying = self._replaying, None
-            if timer is not None:
-                self.node.destroy_timer(timer)
+            replaying, self._replaying = self._replaying, None
+            if replaying is not None:
+                self.node.destroy_timer(replaying[0])
