@@ -27,7 +27,7 @@ class Ros:
     rate: float = 30.0
     """Sets of images per second; the latency asked for is one period."""
     requests: int = 1000
-    """Of the memory part; growth is counted after the first tenth."""
+    """Of the memory part; growth is counted from the second tenth to the last."""
     results: int = 10
     """Full-size results of the publish part, and cancels of the cancel part."""
     frames: int = 49

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -189,7 +189,7 @@ def memory(bench: Bench) -> None:
     """The node's memory over many requests."""
     total = bench.options.requests
     task = bench.progress.add_task("requests", total=total)
-    environment, mib = bench.environment(), {}
+    environment, samples = bench.environment(), []
     with generator(bench, environment) as (pid, client), cameras(bench, environment, reliable=True) as sender:
         sender.call("keep_sending", bench.options.rate)
         started, count = time.monotonic(), 0
@@ -198,20 +198,27 @@ def memory(bench: Bench) -> None:
             must_succeed(client.call("result", replaced=replaced))
             count += 2 if replaced else 1
             bench.progress.update(task, completed=count)
-            if "start" not in mib and count >= total // 10:
-                mib["start"] = memory_mib(pid)
-        mib["end"] = memory_mib(pid)
+            samples.append((count, memory_mib(pid)))
         seconds = time.monotonic() - started
         counted = client.call("diagnostics")["engine"]
-    growth = {kind: 100 * (mib["end"][kind] / mib["start"][kind] - 1) for kind in ("VmRSS", "RssAnon")}
-    span = f"request {total // 10} to {total}"
-    bench.add("memory", f"growth, {span}", "%", growth["VmRSS"], asked=MAX_GROWTH_PERCENT)
-    bench.add(
-        "memory", f"growth without shared memory and files, {span}", "%", growth["RssAnon"], asked=MAX_GROWTH_PERCENT
-    )
-    bench.add("memory", f"after request {total}", "MiB", mib["end"]["VmRSS"])
+    span = f"requests {total // 10}-{total // 5} to {total - total // 10}-{total}"
+    for kind, name in (("VmRSS", "growth"), ("RssAnon", "growth without shared memory and files")):
+        grown = growth_percent([(count, mib[kind]) for count, mib in samples])
+        bench.add("memory", f"{name}, {span}", "%", grown, asked=MAX_GROWTH_PERCENT)
+    bench.add("memory", f"after request {total}", "MiB", samples[-1][1]["VmRSS"])
     bench.add("memory", "replaced by a newer request", "requests", float(counted["requests replaced"]))
     bench.add("memory", "time per request", "ms", 1e3 * seconds / total)
+
+
+def growth_percent(samples: Sequence[tuple[int, float]]) -> float:
+    """From the second tenth of all requests to the last, by their medians; of (requests so far, memory).
+
+    A single sample has in it what is just on its way: it says a few percent more or less than the next one.
+    """
+    total = samples[-1][0]
+    start = [value for count, value in samples if 0.1 * total <= count <= 0.2 * total]
+    end = [value for count, value in samples if count >= 0.9 * total]
+    return float(100 * (np.median(end) / np.median(start) - 1))
 
 
 def loss_and_latency(bench: Bench, part: str, name: str, lost: list[int], late: list[float], *, asked: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from syncmv4d_cli.main import main
 from syncmv4d_cli.ros_figures import Figure
+from syncmv4d_cli.ros_measurements import growth_percent
 from syncmv4d_ros.engine import Cancelled, Engine
 from syncmv4d_ros.hand_planning import hand_trajectory
 from syncmv4d_ros.planning import body_trajectories, flattened
@@ -59,6 +60,16 @@ def test_options_that_make_no_figure_are_refused(capsys, options, message):
 @pytest.mark.parametrize(("judged", "asked", "met"), [("median", 2.0, True), ("p95", 2.0, False), ("p95", None, None)])
 def test_a_figure_is_met_by_the_value_that_is_judged(judged, asked, met):
     assert Figure("part", "name", "ms", median=1.0, p95=3.0, judged=judged, asked=asked).met is met
+
+
+def test_growth_sees_a_leak_and_not_what_is_just_on_its_way():
+    def growth(memory):
+        return growth_percent([(count, memory(count)) for count in range(1, 1001)])
+
+    assert growth(lambda count: 200 + 10 * (count % 3 == 0)) == 0
+    assert growth(lambda count: 200 + 10 * (count == 100) - 10 * (count == 1000)) == 0
+    assert growth(lambda count: 200 + 0.005 * count) == pytest.approx(2.0, abs=0.05)
+    assert growth(lambda count: min(count, 100)) == 0 and growth(lambda count: min(count, 500)) > 100
 
 
 def generate(engine, *, cancelled=lambda: False, steps=None):
