@@ -142,7 +142,7 @@ def run(options: Run) -> None:
     components = load_components(options.checkpoint)
     if components.config.name not in PLANS:
         raise ValueError(f"no training plan for {components.config.name!r}, only for {', '.join(PLANS)}")
-    plan = PLANS[components.config.name].for_switches(components.config.switches)
+    plan = PLANS[components.config.name].for_config(components.config)
     plan = plan.with_guidance(options.guidance_source).scaled(options.scale)
     sequences = {split: list_sequences(options.data, split) for split in ("train", "val")}
     options.out.mkdir(parents=True, exist_ok=True)

@@ -61,6 +61,15 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
+class MotionPriorConfig:
+    """The network whose expectation of the motion the joint denoiser predicts around; an addition to the paper."""
+
+    conv_width: int = 0  # channels at half the image's size, doubling from level to level; 0 = no such network
+    layers: int = 2
+    heads: int = 4
+
+
+@dataclass(frozen=True)
 class JointDenoiserConfig:
     """Wan's transformer and what the paper adds to it (section 3)."""
 
@@ -118,6 +127,7 @@ class ModelConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    motion_prior: MotionPriorConfig = field(default_factory=MotionPriorConfig)
     joint_denoiser: JointDenoiserConfig = field(default_factory=JointDenoiserConfig)
     point_aligner: PointAlignerConfig = field(default_factory=PointAlignerConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -125,11 +135,18 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _check_ranges(self)
         check_num_frames(self.num_frames, self.codec.temporal_stride)
+        if self.num_frames == 1:
+            raise ValueError("num_frames must be more than 1: nothing moves in a single frame")
         rows, columns = (self.codec.spatial_stride * patch for patch in self.joint_denoiser.patch_size[1:])
         if self.height % rows or self.width % columns:
             raise ValueError(
                 f"height and width must be multiples of {rows} and {columns}, got {self.height} x {self.width}"
             )
+
+    @property
+    def has_motion_prior(self) -> bool:
+        """A video-only model has no motion to expect."""
+        return self.motion_prior.conv_width > 0 and self.switches.motion
 
     @property
     def latent_frames(self) -> int:
@@ -149,10 +166,11 @@ COUNTS = (
     "text.width", "text.layers", "text.heads", "text.max_tokens", "text.vocabulary",
     "joint_denoiser.layers", "joint_denoiser.heads", "joint_denoiser.head_dim", "joint_denoiser.ffn_dim",
     "joint_denoiser.freq_dim",
+    "motion_prior.layers", "motion_prior.heads",
     "point_aligner.width", "point_aligner.blocks", "point_aligner.heads", "point_aligner.patch_points",
     "loop.steps", "loop.feedback_interval",
 )  # fmt: skip
-COUNTS_OR_NONE = ("joint_denoiser.scale_tokens", "joint_denoiser.register_tokens")
+COUNTS_OR_NONE = ("joint_denoiser.scale_tokens", "joint_denoiser.register_tokens", "motion_prior.conv_width")
 LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift", "joint_denoiser.eps")
 STRENGTHS = ("loop.text_guidance", "loop.guidance_strength")
 
@@ -182,8 +200,21 @@ def _check_ranges(config: ModelConfig) -> None:
     denoiser = config.joint_denoiser
     if min(denoiser.patch_size) < 1:
         raise ValueError(f"joint_denoiser.patch_size must be at least 1 each way, got {denoiser.patch_size}")
+    _check_motion_prior(config)
     if config.switches.motion and not denoiser.scale_tokens:
         raise ValueError("joint_denoiser.scale_tokens must be at least 1 where motion is on, got 0")
+
+
+def _check_motion_prior(config: ModelConfig) -> None:
+    prior, stride = config.motion_prior, config.codec.spatial_stride
+    if not prior.conv_width:
+        return
+    if not config.joint_denoiser.precondition:
+        raise ValueError("motion_prior.conv_width needs joint_denoiser.precondition: the denoiser predicts around it")
+    if prior.conv_width % 8 or prior.conv_width % prior.heads:
+        raise ValueError(f"motion_prior.conv_width must be a multiple of 8 and of its heads, got {prior.conv_width}")
+    if stride < 2 or stride & (stride - 1) or config.joint_denoiser.patch_size != (1, 1, 1):
+        raise ValueError("motion_prior.conv_width needs patches of 1 cell and codec.spatial_stride a power of two")
 
 
 def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
@@ -192,7 +223,7 @@ def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
         raise ValueError(f"num_frames must be {temporal_stride}k+1 for the Wan VAE, got {num_frames}")
 
 
-NANO = ModelConfig()
+NANO = ModelConfig(motion_prior=MotionPriorConfig(conv_width=32))
 
 WAN5B = ModelConfig(
     name="wan5b",

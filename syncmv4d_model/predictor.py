@@ -17,7 +17,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from syncmv4d_model.binding import Binding, images_to_unit, make_condition, stack_cameras, task_warnings, world
+from syncmv4d_model.binding import (
+    Binding,
+    images_to_unit,
+    make_condition,
+    stack_cameras,
+    task_warnings,
+    without_task,
+    world,
+)
 from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
 from syncmv4d_model.config import LoopConfig, ModelConfig
 from syncmv4d_model.diffusion.closed_loop import Cancelled as Cancelled  # part of the door: predict raises it
@@ -175,7 +183,7 @@ class Predictor:
         images = images_to_unit(observation.images)[None].to(components.device)
         cameras = stack_cameras([observation]).to(components.device)
         condition, tokens = make_condition(components, [observation.task], images, cameras)
-        empty = components.text_encoder.encode([""])[:2] if text_guidance != 1.0 else None
+        empty = without_task(components, condition, images) if text_guidance != 1.0 else None
         return Binding(components, condition, images, seed, text_guidance, empty), task_warnings(
             observation.task, tokens
         )

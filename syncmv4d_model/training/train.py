@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from syncmv4d_model.training.state import (
 )
 
 MAX_BAD_STEPS = 5
+_Batch = TypeVar("_Batch")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def _run_stage(
 ) -> bool:
     plan, bad_steps = stage.plan, 0
     device_type = torch.device(options.device).type
-    for batch in stage.batches(state.step):
+    for batch in drawn_ahead(stage.batches(state.step)):
         if state.step >= plan.steps:
             return True
         if time.monotonic() > deadline:
@@ -139,6 +142,16 @@ def _run_stage(
                     figures = validate(plan.stage, state.step)
                 log.figures(state.step, figures)
     raise AssertionError("batches are endless")
+
+
+def drawn_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """The same batches, each read from disk while the step before it is computed."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        following = reader.submit(next, batches)
+        while True:
+            batch = following.result()
+            following = reader.submit(next, batches)
+            yield batch
 
 
 def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
@@ -176,6 +189,7 @@ class _Log:
             self.sums, self.count, self.since = {}, 0, time.monotonic()
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
+        known = {name: value if math.isfinite(value) else None for name, value in figures.items()}  # JSON has no NaN
         with self.path.open("a") as file:
-            file.write(json.dumps({"stage": self.stage, "step": step} | figures) + "\n")
+            file.write(json.dumps({"stage": self.stage, "step": step} | known) + "\n")
         self.report(self.stage, step, figures)

@@ -107,6 +107,7 @@ def test_a_preset_survives_json(name):
     [
         ({"colour": 1}, "unknown field 'colour'"),
         ({"num_frames": 16}, "must be 4k\\+1 for the Wan VAE, got 16"),
+        ({"num_frames": 1}, "num_frames must be more than 1"),
         ({"num_frames": "17"}, "config.num_frames must be int, got '17'"),
         ({"codec": {"kind": "jpeg"}}, "config.codec.kind must be one of"),
         ({"joint_denoiser": {"patch_size": [1, 1]}}, "patch_size must be a list of 3"),
@@ -211,6 +212,15 @@ def test_statistics_that_would_spoil_every_depth_are_refused(copy, name, value):
         load_components(copy)
 
 
+def test_moments_that_are_not_positive_are_refused(copy):
+    path = copy / "preconditioner" / "model.safetensors"
+    stored = load_file(path)
+    stored["motion_moment"][2, 1] = -0.5
+    save_file(stored, path)
+    with pytest.raises(ValueError, match="preconditioner: motion_moment must be positive, its least is -0.5"):
+        load_components(copy)
+
+
 @pytest.mark.parametrize(
     ("part", "name", "value", "message"),
     [
@@ -218,6 +228,8 @@ def test_statistics_that_would_spoil_every_depth_are_refused(copy, name, value):
         ("joint_denoiser", "layers", 10**6, "has 1000000 blocks, the weights only"),
         ("text", "layers", 10**6, "has 1000000 blocks, the weights only"),
         ("point_aligner", "blocks", 10**6, "has 1000000 blocks, the weights only"),
+        ("motion_prior", "layers", 10**6, "has 1000000 blocks, the weights only"),
+        ("motion_prior", "conv_width", 10**6, r"should have shape \("),
         ("codec", "motion_channels", 10**6, r"should have shape \(1000000,"),
     ],
 )

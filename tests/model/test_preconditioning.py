@@ -10,7 +10,7 @@ from syncmv4d_model.diffusion.losses import joint_loss
 from syncmv4d_model.networks.preconditioning import Preconditioner, velocity_about
 from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.training.stages import make_stage
-from syncmv4d_model.types import JointVelocity, State
+from syncmv4d_model.types import ExpectedMotion, JointVelocity, State
 from tests.model.tiny_model import tiny_checkpoint
 
 B, V, C, F, H, W = 1, 2, 3, 4, 60, 60
@@ -49,6 +49,18 @@ def test_an_untrained_network_answers_with_the_still_reference_at_pure_noise():
     velocity = preconditioner(output, State(noise, noise, None), t=t, still=still)
     torch.testing.assert_close(clean_estimate(noise, velocity.video, t), still)
     torch.testing.assert_close(clean_estimate(noise, velocity.motion, t), nothing)
+
+
+def test_an_untrained_network_answers_with_what_the_motion_prior_expects_at_pure_noise():
+    generator = torch.Generator().manual_seed(1)
+    motion, noise = (torch.randn(B, V, C, F, 2, 2, generator=generator) for _ in range(2))
+    expected = ExpectedMotion(motion, torch.randn(B, V, 2, generator=generator), torch.zeros(B, V, 4, 8))
+    nothing, t = torch.zeros(B, V, C, F, 2, 2), torch.ones(B)
+    output = JointVelocity(nothing, nothing, torch.full((B, V, 2), 0.5))
+    state = State(noise, noise, None)
+    velocity = Preconditioner(C, C)(output, state, t=t, still=nothing, expected=expected)
+    torch.testing.assert_close(clean_estimate(noise, velocity.motion, t), motion)
+    torch.testing.assert_close(velocity.depth_scale, expected.depth_scale + 0.5)
 
 
 @pytest.mark.parametrize("t", [0.05, 0.5, 0.9, 1.0])
