@@ -85,9 +85,7 @@ def aligner_loss(
     return AlignerLoss(velocity, weighted_chamfer(aligned, clean, t))
 
 
-def aligner_loss_from(
-    aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"], t: Float[Tensor, "B"]
-) -> AlignerLoss:
+def aligner_loss_from(aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"], t: Float[Tensor, "B"]) -> AlignerLoss:
     """Eq. 4 for noisy tracks that lie on no line from the truth, as the sampler's do: the wanted velocity leads from where
     they are to the truth in the time that is left.
     """

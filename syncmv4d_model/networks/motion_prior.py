@@ -7,8 +7,6 @@ tells what it will do. It has a twentieth of the joint denoiser's tokens, so it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
@@ -100,10 +98,16 @@ class MotionPrior(nn.Module):
         tokens = torch.cat([cells.flatten(1, 2), words], dim=1)
         seen = functional.pad(mask, (tokens.shape[1] - mask.shape[1], 0), value=True)
         attended = self.attention(tokens, src_key_padding_mask=~seen)[:, : -mask.shape[1]]
-        features = self.norm(attended.float()).unflatten(1, (cells.shape[1], -1)).view(len(images), views, -1, self.width)
+        features = (
+            self.norm(attended.float()).unflatten(1, (cells.shape[1], -1)).view(len(images), views, -1, self.width)
+        )
         rows, columns = self.config.latent_size
         motion = rearrange(
-            self.motion(features), "b v (h w) (c f) -> b v c f h w", h=rows, w=columns, c=self.config.codec.motion_channels
+            self.motion(features),
+            "b v (h w) (c f) -> b v c f h w",
+            h=rows,
+            w=columns,
+            c=self.config.codec.motion_channels,
         )
         return ExpectedMotion(motion.float(), self.depth_scale(features.mean(2)).float(), features.float())
 

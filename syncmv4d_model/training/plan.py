@@ -72,7 +72,12 @@ NANO_PLAN = TrainingPlan(
         StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
         StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
         StagePlan(
-            "rollouts", steps=500, batch_size=4, learning_rate=1e-3, warmup_steps=30, attribute_weight=0.1,
+            "rollouts",
+            steps=500,
+            batch_size=4,
+            learning_rate=1e-3,
+            warmup_steps=30,
+            attribute_weight=0.1,
             sampled_sequences=320,
         ),
         StagePlan("heads", steps=240, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=192),

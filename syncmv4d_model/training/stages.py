@@ -25,7 +25,13 @@ from syncmv4d_model.diffusion.closed_loop import (
     noisy_guidance,
 )
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse, sample_training_times, sampling_times
-from syncmv4d_model.diffusion.losses import aligner_loss, aligner_loss_from, attribute_loss, error_likelihood, joint_loss
+from syncmv4d_model.diffusion.losses import (
+    aligner_loss,
+    aligner_loss_from,
+    attribute_loss,
+    error_likelihood,
+    joint_loss,
+)
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
 from syncmv4d_model.types import AlignedTracks, Anchors, ExpectedError, State
 
@@ -260,7 +266,10 @@ class SampledOutputs:
             step = first_step
             while True:
                 rng = np.random.default_rng([seed, step])
-                chosen, angles = rng.integers(len(self.examples), size=plan.batch_size), rng.uniform(-math.pi, math.pi, plan.batch_size)
+                chosen, angles = (
+                    rng.integers(len(self.examples), size=plan.batch_size),
+                    rng.uniform(-math.pi, math.pi, plan.batch_size),
+                )
                 yield [replace(self.examples[i], angle=float(angle)) for i, angle in zip(chosen, angles, strict=True)]
                 step += 1
 

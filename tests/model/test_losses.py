@@ -7,7 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncmv4d_model.diffusion.losses import aligner_loss, aligner_loss_from, attribute_loss, error_likelihood, joint_loss
+from syncmv4d_model.diffusion.losses import (
+    aligner_loss,
+    aligner_loss_from,
+    attribute_loss,
+    error_likelihood,
+    joint_loss,
+)
 from syncmv4d_model.types import AlignedTracks, JointVelocity, State
 
 

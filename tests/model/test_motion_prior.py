@@ -82,7 +82,9 @@ def test_it_sees_where_in_the_image_something_is():
     network, (images, cameras, ids, mask) = prior(), inputs()
     other = images.clone()
     other[0, 0, :16, :16] = 1
-    change = (expect(network, other, cameras, ids, mask).motion - expect(network, images, cameras, ids, mask).motion).abs()
+    change = (
+        expect(network, other, cameras, ids, mask).motion - expect(network, images, cameras, ids, mask).motion
+    ).abs()
     per_cell = change[0, 0].mean((0, 1))
     assert per_cell.argmax() == 0 and change[1].max() == 0
 

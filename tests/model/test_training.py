@@ -294,7 +294,9 @@ def test_the_joint_denoisers_stage_measures_what_the_motion_prior_leaves_over(pr
     before = components.preconditioner.motion_moment.clone()
     make_stage(components, cache, StagePlan("joint_denoiser", steps=1), seed=0)
     left = []
-    for batch, _ in zip(cache.batches(batch_size=1, num_points=1, seed=2, first_step=0, augment=False), range(6), strict=False):
+    for batch, _ in zip(
+        cache.batches(batch_size=1, num_points=1, seed=2, first_step=0, augment=False), range(6), strict=False
+    ):
         ids, mask = (getattr(components.text_encoder.tokenize(batch.texts), name) for name in ("ids", "mask"))
         left.append((batch.motion - components.motion_prior(batch.images, batch.cameras, ids, mask).motion)[0, :, :, 0])
     first = torch.cat(left).square().mean((0, 2, 3)).clamp(min=1e-3)
@@ -324,7 +326,9 @@ def test_an_example_turns_as_a_whole_about_the_scenes_centre(prepared):
         assert getattr(turned, name) is getattr(example, name)
     truth, after = world(example.clean, centres), world(turned.clean, centres)
     torch.testing.assert_close(after[..., 2], truth[..., 2])
-    torch.testing.assert_close((after - centres[:, :, None, None]).norm(dim=-1), (truth - centres[:, :, None, None]).norm(dim=-1))
+    torch.testing.assert_close(
+        (after - centres[:, :, None, None]).norm(dim=-1), (truth - centres[:, :, None, None]).norm(dim=-1)
+    )
     # An untrained aligner answers with the coarse tracks, which must turn as the truth does.
     apart = (example.aligned(-1).clean - example.clean).norm(dim=-1)
     torch.testing.assert_close((turned.aligned(-1).clean - turned.clean).norm(dim=-1), apart, rtol=1e-3, atol=1e-4)
