@@ -134,7 +134,7 @@ def run(options: Run) -> None:
     from syncmv4d_model.data.loader import build_cache
     from syncmv4d_model.data.sequence import list_sequences, read_sequence
     from syncmv4d_model.training.plan import PLANS
-    from syncmv4d_model.training.stages import stddev_temperature
+    from syncmv4d_model.training.rollouts import stddev_temperature
     from syncmv4d_model.training.train import RunOptions, train
 
     console = Console()

@@ -13,7 +13,8 @@ from syncmv4d_model.config import NANO, MotionPriorConfig
 from syncmv4d_model.data.loader import LatentCache, build_cache
 from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
 from syncmv4d_model.training.plan import NANO_PLAN, StagePlan, TrainingPlan
-from syncmv4d_model.training.stages import make_stage, sample_outputs, stddev_temperature
+from syncmv4d_model.training.rollouts import sample_outputs, stddev_temperature
+from syncmv4d_model.training.stages import make_stage
 from syncmv4d_model.training.state import StageState
 from syncmv4d_model.training.train import RunOptions, schedule, train
 from syncmv4d_model.training.validate import latent_errors, track_errors
