@@ -109,6 +109,7 @@ class LoopConfig:
     text_guidance: float = 1.0  # classifier-free guidance; 1 = off
     guidance_strength: float = 1.0  # scale of the fed-back motion latent
     feedback_interval: int = 1  # refresh the guidance every n-th step
+    temperature: float = 1.0  # of the noise that video and motion start from: 1 draws a future, 0 is near their mean
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (COUNTS_OR_NONE, lambda x: 0 <= x <= MOST, f"must be at least 0 and at most {MOST}"),
     (LENGTHS, lambda x: 0 < x < math.inf, "must be positive and finite"),
     (STRENGTHS, lambda x: 0 <= x < math.inf, "must be a finite number, not negative"),
-    (("codec.whitening",), lambda x: 0 <= x <= 1, "must lie in [0, 1]"),
+    (("codec.whitening", "loop.temperature"), lambda x: 0 <= x <= 1, "must lie in [0, 1]"),
     (("motion.foreground_floor",), lambda x: 0 <= x < 1, "must lie in [0, 1)"),
     (
         ("motion.dense_splat_px", "motion.sparse_splat_px"),

@@ -30,7 +30,7 @@ from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
 from syncmv4d_model.config import LoopConfig, ModelConfig
 from syncmv4d_model.diffusion.closed_loop import Cancelled as Cancelled  # part of the door: predict raises it
 from syncmv4d_model.diffusion.closed_loop import Denoised, denoise
-from syncmv4d_model.diffusion.flow_matching import sampling_times
+from syncmv4d_model.diffusion.flow_matching import cooled, sampling_times
 from syncmv4d_model.motion.projection import depth_min_max
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, project_normalise
 from syncmv4d_model.types import (
@@ -84,6 +84,7 @@ class Predictor:
         text_guidance: float | None = None,
         guidance_strength: float | None = None,
         feedback_interval: int | None = None,
+        temperature: float | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Prediction:
@@ -106,9 +107,10 @@ class Predictor:
         anchors = None
         if anchors_px is not None:
             anchors = binding.anchors(torch.from_numpy(anchors_px).float()[None].to(binding.images.device))
+        noise = self.noise(observation, seed, config.num_points if anchors_px is None else anchors_px.shape[1])
         result = denoise(
             binding.loop(),
-            self.noise(observation, seed, config.num_points if anchors_px is None else anchors_px.shape[1]),
+            cooled(noise, _given(temperature, defaults.temperature)),
             times=sampling_times(_given(steps, defaults.steps), shift=defaults.shift),
             anchors=anchors,
             cycle=config.switches.cycle,

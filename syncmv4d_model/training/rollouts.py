@@ -15,7 +15,7 @@ from syncmv4d_model.binding import Binding, normalised, without_task
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import AlignerInput, Denoised, denoise
-from syncmv4d_model.diffusion.flow_matching import sampling_times
+from syncmv4d_model.diffusion.flow_matching import cooled, sampling_times
 from syncmv4d_model.diffusion.losses import aligner_loss_from, attribute_loss, error_likelihood
 from syncmv4d_model.training.draws import Draw, Drawn
 from syncmv4d_model.training.plan import StagePlan
@@ -119,7 +119,7 @@ def sample(components: Components, drawn: Drawn) -> Denoised:
     """What the predictor would answer from this noise, the truth's anchors given."""
     loop = components.config.loop
     return denoise(
-        drawn.binding.loop(), drawn.noise, times=sampling_times(loop.steps, shift=loop.shift), anchors=drawn.anchors,
+        drawn.binding.loop(), cooled(drawn.noise, loop.temperature), times=sampling_times(loop.steps, shift=loop.shift), anchors=drawn.anchors,
         cycle=components.config.switches.cycle, guidance_strength=loop.guidance_strength,
         feedback_interval=loop.feedback_interval,
     )  # fmt: skip

@@ -108,6 +108,25 @@ def test_a_feedback_interval_below_one_is_refused(predictor, observation):
         predictor.predict(observation, feedback_interval=0)
 
 
+@pytest.mark.parametrize("temperature", [-0.1, 1.5, float("nan")])
+def test_a_temperature_that_is_none_is_refused(predictor, observation, temperature):
+    with pytest.raises(ValueError, match=f"temperature must lie in \\[0, 1\\], got {temperature}"):
+        predictor.predict(observation, temperature=temperature)
+
+
+def test_at_temperature_zero_every_seed_has_the_same_future(predictor, observation):
+    """Of video and motion; the aligner's tracks start from noise of their own, which it has to take away."""
+    anchors = np.tile(np.array([[4.0, 5.0], [20.0, 11.0]], np.float32), (3, 1, 1))
+    cold = [
+        predictor.predict(observation, seed=s, temperature=0.0, guidance_strength=0.0, anchors_px=anchors)
+        for s in (0, 1)
+    ]
+    warm = [predictor.predict(observation, seed=s, guidance_strength=0.0, anchors_px=anchors) for s in (0, 1)]
+    for name in ("video", "pseudo_video"):
+        assert np.array_equal(*(getattr(prediction, name) for prediction in cold))
+        assert not np.array_equal(*(getattr(prediction, name) for prediction in warm))
+
+
 @pytest.mark.parametrize("name", ["text_guidance", "guidance_strength"])
 @pytest.mark.parametrize("strength", [float("nan"), float("inf")])
 def test_a_strength_that_is_not_finite_is_refused(predictor, observation, name, strength):
