@@ -122,12 +122,7 @@ class Predictor:
         denoised = time.perf_counter()
         _check_finite(result)
         arrays = self._decode(result, binding)
-        timings = {
-            "condition": conditioned - started,
-            "denoise": denoised - conditioned,
-            "decode": time.perf_counter() - denoised,
-            "total": time.perf_counter() - started,
-        }
+        timings = _stages(started, conditioned, denoised, time.perf_counter())
         return Prediction(
             **arrays,
             frame_period_s=config.frame_period_s,
@@ -237,6 +232,16 @@ class Predictor:
         }
         assert frames == config.num_frames
         return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
+
+
+def _stages(started: float, conditioned: float, denoised: float, decoded: float) -> dict[str, float]:
+    """Seconds of every stage of a request, from the moments at which each was done."""
+    return {
+        "condition": conditioned - started,
+        "denoise": denoised - conditioned,
+        "decode": decoded - denoised,
+        "total": decoded - started,
+    }
 
 
 def _doubts(label: np.ndarray, *, labelled: bool) -> list[str]:
