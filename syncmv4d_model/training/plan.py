@@ -68,19 +68,19 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 NANO_PLAN = TrainingPlan(
     (
         StagePlan("motion_prior", steps=4000, batch_size=8, learning_rate=2e-3, decay_share=0.5, gradient_clip=10.0),
-        StagePlan("joint_denoiser", steps=2500, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
+        StagePlan("joint_denoiser", steps=2000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
         StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
         StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
         StagePlan(
             "rollouts",
-            steps=500,
+            steps=400,
             batch_size=4,
             learning_rate=1e-3,
             warmup_steps=30,
             attribute_weight=0.1,
-            sampled_sequences=320,
+            sampled_sequences=256,
         ),
-        StagePlan("heads", steps=240, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=192),
+        StagePlan("heads", steps=160, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=128),
     )
 )
 
