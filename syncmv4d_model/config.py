@@ -224,7 +224,7 @@ def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
         raise ValueError(f"num_frames must be {temporal_stride}k+1 for the Wan VAE, got {num_frames}")
 
 
-NANO = ModelConfig(motion_prior=MotionPriorConfig(conv_width=32))
+NANO = ModelConfig(motion_prior=MotionPriorConfig(conv_width=32), loop=LoopConfig(temperature=0.5))
 
 WAN5B = ModelConfig(
     name="wan5b",

@@ -73,12 +73,12 @@ NANO_PLAN = TrainingPlan(
         StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
         StagePlan(
             "rollouts",
-            steps=400,
+            steps=300,
             batch_size=4,
             learning_rate=1e-3,
             warmup_steps=30,
             attribute_weight=0.1,
-            sampled_sequences=256,
+            sampled_sequences=192,
         ),
         StagePlan("heads", steps=160, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=128),
     )
