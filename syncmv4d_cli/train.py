@@ -223,7 +223,7 @@ def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
         )
     )
     if not path.exists():
-        left = [name for name in ("state.pt", "latents") if (options.out / name).exists()]
+        left = [name for name in ("state.pt", "start.pt", "latents") if (options.out / name).exists()]
         if left:
             raise ValueError(f"{options.out} holds {left[0]} of a run but no run.json: choose another --out")
         write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())

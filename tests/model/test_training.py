@@ -60,7 +60,7 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 5, 7])
+@pytest.mark.parametrize("stop_after", [1, 2, 5, 7, 10])
 def test_a_run_that_is_killed_and_resumed_equals_one_that_is_not_bit_for_bit(prepared, tmp_path, stop_after):
     plan = short_plan(2)
     whole, done = run(prepared, tmp_path / "whole", plan)
