@@ -12,6 +12,7 @@ from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, MotionPriorConfig
 from syncmv4d_model.data.loader import LatentCache, build_cache
 from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
+from syncmv4d_model.diffusion.flow_matching import sampling_times
 from syncmv4d_model.training.plan import NANO_PLAN, StagePlan, TrainingPlan
 from syncmv4d_model.training.rollouts import sample_outputs, stddev_temperature
 from syncmv4d_model.training.stages import make_stage
@@ -316,6 +317,16 @@ def test_an_aligner_trained_on_rollouts_errs_less_at_the_end_of_sampling(prepare
     plan = TrainingPlan((StagePlan("rollouts", steps=60, learning_rate=3e-3, warmup_steps=5, sampled_sequences=6),))
     after, _ = run(prepared, tmp_path / "run", plan)
     assert error(after) < 0.8 * error(load_components(checkpoint))
+
+
+@pytest.mark.parametrize(("stage", "steps"), [("rollouts", 2), ("heads", 1)])
+def test_of_the_sampler_only_the_steps_are_kept_that_a_stage_learns_from(prepared, stage, steps):
+    components, cache = load_components(prepared[0]), prepared[1]
+    assert components.config.loop.steps == 2
+    made = make_stage(components, cache, StagePlan(stage, steps=1, batch_size=1, sampled_sequences=1), seed=0)
+    (example,) = next(made.batches(0))
+    assert len(example.inputs) == steps
+    assert example.inputs[-1].t == sampling_times(2, shift=components.config.loop.shift)[1]
 
 
 def test_an_example_turns_as_a_whole_about_the_scenes_centre(prepared):
