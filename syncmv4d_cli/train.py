@@ -40,7 +40,8 @@ class Init:
 
 @dataclass(frozen=True)
 class Run:
-    """Train every stage of a checkpoint's plan: joint denoiser, point aligner, closed loop, heads. Resumes by itself."""
+    """Train every stage of a checkpoint's plan: motion prior, joint denoiser, point aligner, closed loop, rollouts,
+    heads. Resumes by itself."""
 
     data: Path
     """Data set folder with the splits train and val."""
