@@ -40,7 +40,8 @@ class Init:
 
 @dataclass(frozen=True)
 class Run:
-    """Train every stage of a checkpoint's plan: joint denoiser, point aligner, closed loop, heads. Resumes by itself."""
+    """Train every stage of a checkpoint's plan: motion prior, joint denoiser, point aligner, closed loop, rollouts,
+    heads. Resumes by itself."""
 
     data: Path
     """Data set folder with the splits train and val."""
@@ -223,7 +224,7 @@ def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
         )
     )
     if not path.exists():
-        left = [name for name in ("state.pt", "latents") if (options.out / name).exists()]
+        left = [name for name in ("state.pt", "start.pt", "latents") if (options.out / name).exists()]
         if left:
             raise ValueError(f"{options.out} holds {left[0]} of a run but no run.json: choose another --out")
         write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())

@@ -83,7 +83,9 @@ class JointDenoiserConfig:
     register_tokens: int = 6
     camera_rays: bool = True  # per-token Pluecker rays and camera pose on the scale tokens; False = the literal paper
     first_frame_added: bool = True  # reference latent added to every token at its place
-    precondition: bool = True  # network predicts around a still video and no motion; False = the literal paper
+    precondition: bool = (
+        True  # network predicts around a still video and the expected motion; False = the literal paper
+    )
     qk_norm: Literal["rms_norm_across_heads"] = "rms_norm_across_heads"  # Wan's, and the only one there is
     cross_attn_norm: bool = True
     eps: float = 1e-6
@@ -214,6 +216,8 @@ def _check_motion_prior(config: ModelConfig) -> None:
         raise ValueError("motion_prior.conv_width needs joint_denoiser.precondition: the denoiser predicts around it")
     if prior.conv_width % 8 or prior.conv_width % prior.heads:
         raise ValueError(f"motion_prior.conv_width must be a multiple of 8 and of its heads, got {prior.conv_width}")
+    if (width := prior.conv_width * stride // 2) > MOST:
+        raise ValueError(f"motion_prior.conv_width must give a cell at most {MOST} channels, got {width}")
     if stride < 2 or stride & (stride - 1) or config.joint_denoiser.patch_size != (1, 1, 1):
         raise ValueError("motion_prior.conv_width needs patches of 1 cell and codec.spatial_stride a power of two")
 

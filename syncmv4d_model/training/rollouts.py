@@ -26,7 +26,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class SampledExample:
-    """The aligner's inputs at every step of the sampler on one training sequence, and the truth."""
+    """The aligner's inputs at the sampler's last step, or at each of them, on one training sequence, and the truth."""
 
     inputs: tuple[AlignerInput, ...]
     anchors: Anchors
@@ -35,7 +35,7 @@ class SampledExample:
     angle: float = 0.0  # by which the scene is turned about the vertical through its centre
 
     def aligned(self, step: int) -> AlignedTracks:
-        """The aligner's answer at a step of the sampler, -1 the last."""
+        """The aligner's answer at a step of the sampler that was kept, -1 the last."""
         given = self.inputs[step]
         points = self._turned(given.coarse.points_world - self._centres) + self._centres
         coarse = replace(given.coarse, points_world=points)
@@ -127,16 +127,25 @@ def sample(components: Components, drawn: Drawn) -> Denoised:
 
 @torch.no_grad()
 def sample_outputs(
-    components: Components, cache: LatentCache, *, count: int, seed: int, attribute_weight: float = 0.0
+    components: Components,
+    cache: LatentCache,
+    *,
+    count: int,
+    seed: int,
+    attribute_weight: float = 0.0,
+    every_step: bool = False,
 ) -> SampledOutputs:
-    """Run the sampler with the shipped number of steps on `count` sequences, the truth's anchors given."""
+    """Run the sampler with the shipped number of steps on `count` sequences, the truth's anchors given. Without `every_step`
+    only the last step is kept: at the paper's 50 steps all of them would fill tens of gigabytes.
+    """
     examples = []
     num_points = components.config.num_points
     batches = cache.batches(batch_size=1, num_points=num_points, seed=seed + 1, first_step=0, augment=False)
     for index, batch in zip(range(count), batches, strict=False):
         drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + index)
         result = sample(components, drawn)
-        examples.append(SampledExample(result.aligner_inputs, drawn.anchors, drawn.binding, drawn.batch))
+        inputs = result.aligner_inputs if every_step else result.aligner_inputs[-1:]
+        examples.append(SampledExample(inputs, drawn.anchors, drawn.binding, drawn.batch))
     return SampledOutputs(examples, attribute_weight)
 
 

@@ -64,10 +64,12 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
         return Stage(plan, [aligner], batches, StageLosses(components, plan).aligner_losses)
     if plan.stage == "closed_loop":
         return Stage(plan, [denoiser, *text, aligner], batches, StageLosses(components, plan).closed_loop_losses)
+    rollouts = plan.stage == "rollouts"
     samples = sample_outputs(
-        components, cache, count=plan.sampled_sequences, seed=seed, attribute_weight=plan.attribute_weight
-    )
-    if plan.stage == "rollouts":
+        components, cache, count=plan.sampled_sequences, seed=seed, attribute_weight=plan.attribute_weight,
+        every_step=rollouts,
+    )  # fmt: skip
+    if rollouts:
         return Stage(plan, [aligner], samples.batches(plan, seed), samples.rollout_losses)
     return Stage(plan, [aligner.heads], samples.batches(plan, seed), samples.head_losses)
 

@@ -70,20 +70,20 @@ def train(
     Raises FloatingPointError after MAX_BAD_STEPS steps in a row whose loss or gradient is not finite.
     """
     deadline = time.monotonic() + options.minutes * 60
-    state_path = run_dir / "state.pt"
-    first_stage = stored_stage(state_path)
+    start_path, state_path = run_dir / "start.pt", run_dir / "state.pt"
+    first_stage = max(0, stored_stage(start_path), stored_stage(state_path))
     components.to(options.device)
     components.joint_denoiser.gradient_checkpointing = options.gradient_checkpointing
     if options.compile:
         components.joint_denoiser.compile_blocks()
     for index, stage_plan in enumerate(plan.stages[first_stage:], start=first_stage):
-        resumed = index == first_stage and state_path.exists()
-        if resumed:
-            restore_networks(state_path, components)
+        stored = [path for path in (start_path, state_path) if index == first_stage == stored_stage(path)]
+        if stored and index:  # what a stage first samples or measures depends on the weights that it began with
+            restore_networks(stored[0], components)
         stage = make_stage(components, cache, stage_plan, seed=seed + index)
         state = StageState.start(components, stage, index)
-        if resumed:
-            state = restore_position(state_path, state)
+        if state_path in stored:
+            state = restore_position(state_path, components, state)
         log = _Log(run_dir / "log.jsonl", stage_plan.stage, options.log_every, report)
         finished = _run_stage(components, stage, state, state_path, seed, options, deadline, log, validate)
         if not finished:
@@ -91,7 +91,7 @@ def train(
         state.average.copy_to(state.parameters)
         components.eval()
         if index + 1 < len(plan.stages):
-            save_start(state_path, components, index + 1)
+            save_start(start_path, components, index + 1)
     return True
 
 

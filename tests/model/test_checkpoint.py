@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from syncmv4d_model.checkpoint import build_components, checkpoint_hash, load_components, read_index, save_components
-from syncmv4d_model.config import NANO, PRESETS, check_num_frames, from_dict, to_dict
-from tests.model.tiny_model import tiny_checkpoint
+from syncmv4d_model.config import NANO, PRESETS, MotionPriorConfig, check_num_frames, from_dict, to_dict
+from syncmv4d_model.evaluation.case import observation_of
+from syncmv4d_model.predictor import Predictor
+from tests.model.tiny_model import TINY, tiny_checkpoint, tiny_sequence
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,7 @@ def test_a_preset_survives_json(name):
         ({"joint_denoiser": {"qk_norm": "nonsense"}}, "qk_norm must be one of"),
         ({"loop": {"text_guidance": float("nan")}}, "text_guidance must be a finite number"),
         ({"loop": {"feedback_interval": 0}}, "loop.feedback_interval must be at least 1 and"),
+        ({"motion_prior": {"conv_width": 10**6}}, "conv_width must give a cell at most 1000000 channels, got 8000000"),
         ({"switches": 3}, "config.switches must be an object, got int"),
     ],
 )
@@ -212,6 +215,16 @@ def test_statistics_that_would_spoil_every_depth_are_refused(copy, name, value):
         load_components(copy)
 
 
+def test_a_checkpoint_from_before_the_motion_prior_is_a_model_without_one(tmp_path):
+    _, checkpoint, _ = tiny_checkpoint(tmp_path, config=replace(TINY, motion_prior=MotionPriorConfig()))
+    index = json.loads((checkpoint / "model_index.json").read_text())
+    del index["config"]["motion_prior"]
+    (checkpoint / "model_index.json").write_text(json.dumps(index))
+    loaded = load_components(checkpoint)
+    assert loaded.motion_prior is None and not hasattr(loaded.joint_denoiser, "prior_embedding")
+    assert Predictor(loaded).predict(observation_of(tiny_sequence(0))).tracks.any()
+
+
 def test_moments_that_are_not_positive_are_refused(copy):
     path = copy / "preconditioner" / "model.safetensors"
     stored = load_file(path)
@@ -229,7 +242,7 @@ def test_moments_that_are_not_positive_are_refused(copy):
         ("text", "layers", 10**6, "has 1000000 blocks, the weights only"),
         ("point_aligner", "blocks", 10**6, "has 1000000 blocks, the weights only"),
         ("motion_prior", "layers", 10**6, "has 1000000 blocks, the weights only"),
-        ("motion_prior", "conv_width", 10**6, r"should have shape \("),
+        ("motion_prior", "conv_width", 125_000, r"should have shape \("),
         ("codec", "motion_channels", 10**6, r"should have shape \(1000000,"),
     ],
 )

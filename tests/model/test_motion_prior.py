@@ -68,25 +68,38 @@ def test_a_view_knows_of_the_others_unless_they_are_taken_one_by_one(multi_view)
     assert torch.allclose(before[:, ::2], after[:, ::2], atol=1e-6) != multi_view
 
 
+@pytest.mark.parametrize("multi_view", [True, False])
+def test_where_a_camera_stands_matters_to_the_views_that_know_of_it(multi_view):
+    network, (images, cameras, ids, mask) = prior(multi_view=multi_view), inputs()
+    elsewhere = cameras.camera_from_world.clone()
+    elsewhere[:, 1] = elsewhere[:, 2]
+    moved = replace(cameras, camera_from_world=elsewhere)
+    before, after = (expect(network, images, placed, ids, mask).motion for placed in (cameras, moved))
+    assert not torch.allclose(before[:, 1], after[:, 1], atol=1e-3)
+    assert torch.allclose(before[:, ::2], after[:, ::2], atol=1e-6) != multi_view
+
+
 def test_it_reads_the_task_and_not_what_is_behind_its_end():
     network, (images, cameras, ids, mask) = prior(), inputs()
     before = expect(network, images, cameras, ids, mask).motion
-    behind, within = ids.clone(), ids.clone()
+    behind, within, reordered = ids.clone(), ids.clone(), ids.clone()
     behind[~mask] = 1
     within[:, 2] = 1
+    reordered[:, :2] = ids[:, [1, 0]]
     torch.testing.assert_close(expect(network, images, cameras, behind, mask).motion, before)
-    assert not torch.allclose(expect(network, images, cameras, within, mask).motion, before, atol=1e-3)
+    for other in (within, reordered):
+        assert not torch.allclose(expect(network, images, cameras, other, mask).motion, before, atol=1e-3)
 
 
 def test_it_sees_where_in_the_image_something_is():
     network, (images, cameras, ids, mask) = prior(), inputs()
     other = images.clone()
-    other[0, 0, :16, :16] = 1
+    other[0, 0, :16, 16:] = 1
     change = (
         expect(network, other, cameras, ids, mask).motion - expect(network, images, cameras, ids, mask).motion
     ).abs()
-    per_cell = change[0, 0].mean((0, 1))
-    assert per_cell.argmax() == 0 and change[1].max() == 0
+    per_cell = change[0, 0].mean((0, 1))  # [rows columns]
+    assert per_cell.argmax() == 1 and change[1].max() == 0
 
 
 def test_the_papers_model_has_none_and_neither_has_one_that_makes_video_only():

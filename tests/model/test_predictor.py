@@ -9,6 +9,7 @@ import torch
 
 from syncmv4d_model.checkpoint import save_components
 from syncmv4d_model.diffusion.closed_loop import Cancelled
+from syncmv4d_model.diffusion.flow_matching import clean_estimate
 from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.geometry import transform
 from syncmv4d_model.predictor import Predictor
@@ -267,6 +268,23 @@ def test_the_heads_say_what_is_seen_what_it_is_and_how_sure_they_are_in_metres(t
     assert prediction.visible[..., 1::2].all() and not prediction.visible[..., ::2].any()
     assert (prediction.label == LABELS.index("tool")).all()
     np.testing.assert_allclose(prediction.stddev, 3.0 * 0.1 * TRACK_UNIT_M, rtol=1e-5)
+
+
+def test_before_the_joint_denoiser_has_learned_anything_its_answer_at_pure_noise_is_what_the_motion_prior_expects(
+    tmp_path, observation
+):
+    _, _, components = tiny_checkpoint(tmp_path)
+    for last in (components.motion_prior.motion, components.motion_prior.depth_scale):
+        torch.nn.init.normal_(last.weight)
+    predictor = Predictor(components)
+    state, t = predictor.noise(observation, 0, TINY.num_points), torch.ones(1)
+    with torch.no_grad():
+        binding, _ = predictor.bind(observation, 0, 1.0)
+        velocity = binding.joint_denoiser(state, t, None)
+    expected = binding.condition.expected
+    assert expected.motion.any() and expected.depth_scale.any()
+    torch.testing.assert_close(clean_estimate(state.motion, velocity.motion, t), expected.motion, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(velocity.depth_scale, expected.depth_scale)
 
 
 def test_text_guidance_starts_at_the_empty_text_and_passes_through_the_task(predictor, observation):
