@@ -72,6 +72,9 @@ def bench_model(options: Model) -> None:
     from syncmv4d_model.diffusion.flow_matching import sampling_times
     from syncmv4d_model.predictor import Predictor
 
+    for name, least in {"steps": 1, "runs": 1, "threads": 0}.items():
+        if (value := getattr(options, name)) is not None and value < least:
+            raise ValueError(f"--{name} must be at least {least}, got {value}")
     if options.save_json is not None:
         check_writable(options.save_json)
     if options.threads:

@@ -74,16 +74,18 @@ def over_ros(options: Options) -> int:
 
 
 def offline(options: Options, out: Path) -> int:
-    """The run in this process. ValueError for an engine or split that is not known."""
+    """The run in this process. ValueError for an engine or split that is not known, OSError for an OUT that cannot be written."""
     from syncmv4d_cli.evaluate import load_text_mean
     from syncmv4d_cli.generate import generate_for_sequence
     from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import write_sequence
     from syncmv4d_model.evaluation.harness import evaluate
     from syncmv4d_model.evaluation.report import terminal_table, write_html
     from syncmv4d_model.predictor import Predictor
     from syncmv4d_sim.dataset import BuildOptions, make_sequence
 
+    check_writable(out, directory=True)
     console, started = Console(), time.perf_counter()
     data = out / "data" / f"seed_{options.seed}_scene_{options.scene}"  # another scene is not scored with this one
     truth, _ = make_sequence(options.scene, BuildOptions(split=options.split, seed=options.seed))

@@ -141,6 +141,8 @@ def check_options(options: Options) -> None:
         if refused:
             raise ValueError(f"--{refused[0].replace('_', '-')} is of a data set, not of --bag {options.bag}")
         return
+    if options.baselines_only and (options.steps is not None or options.samples != 1):
+        raise ValueError("--steps and --samples are of a model, and --baselines-only runs none")
     if options.data is None or options.split is None:
         raise ValueError("give a data set with --data and --split, or a recording with --bag")
     given = [field for field, value in vars(options.reading).items() if value != getattr(BagOptions(), field)]

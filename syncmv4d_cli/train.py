@@ -40,7 +40,8 @@ class Init:
 
 @dataclass(frozen=True)
 class Run:
-    """Train every stage of a checkpoint's plan: joint denoiser, point aligner, closed loop, heads. Resumes by itself."""
+    """Train every stage of a checkpoint's plan: motion prior, joint denoiser, point aligner, closed loop, rollouts,
+    heads. Resumes by itself."""
 
     data: Path
     """Data set folder with the splits train and val."""
@@ -134,7 +135,7 @@ def run(options: Run) -> None:
     from syncmv4d_model.data.loader import build_cache
     from syncmv4d_model.data.sequence import list_sequences, read_sequence
     from syncmv4d_model.training.plan import PLANS
-    from syncmv4d_model.training.stages import stddev_temperature
+    from syncmv4d_model.training.rollouts import stddev_temperature
     from syncmv4d_model.training.train import RunOptions, train
 
     console = Console()
@@ -142,7 +143,7 @@ def run(options: Run) -> None:
     components = load_components(options.checkpoint)
     if components.config.name not in PLANS:
         raise ValueError(f"no training plan for {components.config.name!r}, only for {', '.join(PLANS)}")
-    plan = PLANS[components.config.name].for_switches(components.config.switches)
+    plan = PLANS[components.config.name].for_config(components.config)
     plan = plan.with_guidance(options.guidance_source).scaled(options.scale)
     sequences = {split: list_sequences(options.data, split) for split in ("train", "val")}
     options.out.mkdir(parents=True, exist_ok=True)
@@ -223,7 +224,7 @@ def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
         )
     )
     if not path.exists():
-        left = [name for name in ("state.pt", "latents") if (options.out / name).exists()]
+        left = [name for name in ("state.pt", "start.pt", "latents") if (options.out / name).exists()]
         if left:
             raise ValueError(f"{options.out} holds {left[0]} of a run but no run.json: choose another --out")
         write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from syncmv4d_model.types import (
     Cameras,
     CoarseTracks,
     Condition,
+    ExpectedMotion,
     JointVelocity,
     Observation,
     State,
@@ -61,7 +62,7 @@ class Binding:
     images: Float[Tensor, "B V H W 3"]  # [-1, 1]
     seed: int = 0
     text_guidance: float = 1.0
-    empty_text: tuple[Tensor, Tensor] | None = None  # embedding and mask of "", for text guidance
+    without_task: Condition | None = None  # the same condition with an empty task, for text guidance
 
     def loop(self) -> LoopFunctions:
         aligner = self.components.point_aligner
@@ -75,18 +76,10 @@ class Binding:
         )
 
     def joint_denoiser(self, state: State, t: Tensor, guidance: Tensor | None) -> JointVelocity:
-        network, condition = self.components.joint_denoiser, self.condition
-
-        def run(text: Tensor, mask: Tensor) -> JointVelocity:
-            return network(
-                state.video, state.motion, t=t, text=text, text_mask=mask,
-                reference=condition.reference, cameras=condition.cameras, guidance=guidance,
-            )  # fmt: skip
-
-        with_text = self.preconditioned(run(condition.text, condition.text_mask), state, t)
-        if self.text_guidance == 1.0 or self.empty_text is None:
+        with_text = self.velocity(self.condition, state, t, guidance)
+        if self.text_guidance == 1.0 or self.without_task is None:
             return with_text
-        without = self.preconditioned(run(*self.empty_text), state, t)
+        without = self.velocity(self.without_task, state, t, guidance)
         strength = self.text_guidance
         motion = with_text.motion
         if motion is not None:
@@ -95,13 +88,18 @@ class Binding:
             without.video + strength * (with_text.video - without.video), motion, with_text.depth_scale
         )
 
-    def preconditioned(self, output: JointVelocity, state: State, t: Tensor) -> JointVelocity:
-        """The network's output as velocities, where it is trained to predict around an expectation."""
-        preconditioner, still = self.components.preconditioner, self.condition.still
+    def velocity(self, condition: Condition, state: State, t: Tensor, guidance: Tensor | None) -> JointVelocity:
+        """The joint denoiser's answer under one condition; around its expectation where it is trained so."""
+        expected, preconditioner = condition.expected, self.components.preconditioner
+        output = self.components.joint_denoiser(
+            state.video, state.motion, t=t, text=condition.text, text_mask=condition.text_mask,
+            reference=condition.reference, cameras=condition.cameras,
+            prior_features=None if expected is None else expected.features, guidance=guidance,
+        )  # fmt: skip
         if preconditioner is None:
             return output
-        assert still is not None
-        return preconditioner(output, state, t=t, still=still)
+        assert condition.still is not None
+        return preconditioner(output, state, t=t, still=condition.still, expected=expected)
 
     def hold_reference(self, video: Tensor) -> Tensor:
         return torch.cat([self.condition.reference, video[:, :, :, 1:]], dim=3)
@@ -190,7 +188,29 @@ def make_condition(
     if reference is None:
         reference = _encode_still(components, images, 1) if still is None else still[:, :, :, :1]
     centres = view_centres(cameras, mean_depth_m=config.mean_depth_m, multi_view=config.switches.multi_view)
-    return Condition(text, mask, reference, still, cameras, centres), tokens
+    expected = expect_motion(components, tokens, images, cameras)
+    return Condition(text, mask, reference, still, expected, cameras, centres), tokens
+
+
+def without_task(components: Components, condition: Condition, images: Float[Tensor, "B V H W 3"]) -> Condition:
+    """The same condition for the empty task: what text guidance leads away from."""
+    encoder, device = components.text_encoder, images.device
+    tokens = encoder.tokenize([""] * len(images))
+    mask = tokens.mask.to(device)
+    text = encoder(tokens.ids.to(device), mask)
+    expected = expect_motion(components, tokens, images, condition.cameras)
+    return replace(condition, text=text, text_mask=mask, expected=expected)
+
+
+def expect_motion(
+    components: Components, tokens: TokenizedText, images: Float[Tensor, "B V H W 3"], cameras: Cameras
+) -> ExpectedMotion | None:
+    """The motion prior's answer, without gradient: it is trained in a stage of its own."""
+    if components.motion_prior is None:
+        return None
+    with torch.no_grad():
+        ids, mask = tokens.ids.to(images.device), tokens.mask.to(images.device)
+        return components.motion_prior(images, cameras, ids, mask)
 
 
 def _encode_still(

@@ -1,7 +1,7 @@
 """A model's parts together, and their folder on disk: safetensors and JSON only, one sub-folder per part.
 
 model_index.json                     format version, configuration, statistics
-joint_denoiser/  preconditioner/  point_aligner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
+joint_denoiser/  motion_prior/  preconditioner/  point_aligner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
 text_mean.safetensors                mean training displacement per triplet: the evaluation's reference row
 """
 
@@ -27,6 +27,7 @@ from syncmv4d_model.data.atomic import atomic_directory, restore
 from syncmv4d_model.networks.initialisation import init_from_nothing
 from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.networks.latents import PcaCodec
+from syncmv4d_model.networks.motion_prior import MotionPrior
 from syncmv4d_model.networks.point_aligner import PointAligner
 from syncmv4d_model.networks.preconditioning import Preconditioner
 from syncmv4d_model.networks.text import TaskTokenizer, TextEncoder
@@ -52,6 +53,7 @@ class Components:
     codec: PcaCodec
     text_encoder: TextEncoder
     joint_denoiser: JointDenoiser
+    motion_prior: MotionPrior | None
     preconditioner: Preconditioner | None
     point_aligner: PointAligner | None
     statistics: Statistics
@@ -66,6 +68,7 @@ class Components:
             "codec": self.codec,
             "text_encoder": self.text_encoder,
             "joint_denoiser": self.joint_denoiser,
+            "motion_prior": self.motion_prior,
             "preconditioner": self.preconditioner,
             "point_aligner": self.point_aligner,
         }
@@ -103,6 +106,7 @@ def build_components(
             codec=codec if codec is not None else PcaCodec(config.codec, config.motion),
             text_encoder=TextEncoder(config.text, tokenizer),
             joint_denoiser=joint_denoiser,
+            motion_prior=MotionPrior(config) if config.has_motion_prior else None,
             preconditioner=_preconditioner(config),
             point_aligner=PointAligner(config) if config.switches.aligner and config.switches.motion else None,
             statistics=Statistics(),
@@ -160,6 +164,8 @@ def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelCon
     components = build_components(config, seed=0, tokenizer=tokenizer)
     for name, part in components.networks().items():
         _load_part(part, directory / name)
+    if components.preconditioner is not None:
+        _check_moments(components.preconditioner, directory / "preconditioner")
     return replace(components, statistics=_statistics(index["statistics"], directory)).eval()
 
 
@@ -204,6 +210,8 @@ def checkpoint_hash(directory: Path) -> str:
 def _layers(config: ModelConfig) -> dict[str, int]:
     """How often a part repeats its block, by folder name."""
     layers = {"text_encoder": config.text.layers, "joint_denoiser": config.joint_denoiser.layers}
+    if config.has_motion_prior:
+        layers["motion_prior"] = config.motion_prior.layers
     if config.switches.aligner and config.switches.motion:
         layers["point_aligner"] = config.point_aligner.blocks
     return layers
@@ -272,6 +280,12 @@ def _load_part(part: nn.Module, folder: Path) -> None:
             found[key] = found[stored_once[value.data_ptr()]]
     _check_finite(found, folder)
     part.load_state_dict({key: found[key].to(value.dtype) for key, value in expected.items()})
+
+
+def _check_moments(preconditioner: Preconditioner, folder: Path) -> None:
+    for key, moment in preconditioner.state_dict().items():
+        if not (moment > 0).all():
+            raise ValueError(f"{folder}: {key} must be positive, its least is {moment.min().item():g}")
 
 
 def _check_finite(state: dict[str, Tensor], where: Path) -> None:

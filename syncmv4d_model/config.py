@@ -61,6 +61,15 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
+class MotionPriorConfig:
+    """The network whose expectation of the motion the joint denoiser predicts around; an addition to the paper."""
+
+    conv_width: int = 0  # channels at half the image's size, doubling from level to level; 0 = no such network
+    layers: int = 2
+    heads: int = 4
+
+
+@dataclass(frozen=True)
 class JointDenoiserConfig:
     """Wan's transformer and what the paper adds to it (section 3)."""
 
@@ -74,7 +83,9 @@ class JointDenoiserConfig:
     register_tokens: int = 6
     camera_rays: bool = True  # per-token Pluecker rays and camera pose on the scale tokens; False = the literal paper
     first_frame_added: bool = True  # reference latent added to every token at its place
-    precondition: bool = True  # network predicts around a still video and no motion; False = the literal paper
+    precondition: bool = (
+        True  # network predicts around a still video and the expected motion; False = the literal paper
+    )
     qk_norm: Literal["rms_norm_across_heads"] = "rms_norm_across_heads"  # Wan's, and the only one there is
     cross_attn_norm: bool = True
     eps: float = 1e-6
@@ -100,6 +111,7 @@ class LoopConfig:
     text_guidance: float = 1.0  # classifier-free guidance; 1 = off
     guidance_strength: float = 1.0  # scale of the fed-back motion latent
     feedback_interval: int = 1  # refresh the guidance every n-th step
+    temperature: float = 1.0  # of the noise that video and motion start from: 1 draws a future, 0 is near their mean
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,7 @@ class ModelConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    motion_prior: MotionPriorConfig = field(default_factory=MotionPriorConfig)
     joint_denoiser: JointDenoiserConfig = field(default_factory=JointDenoiserConfig)
     point_aligner: PointAlignerConfig = field(default_factory=PointAlignerConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -125,11 +138,18 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _check_ranges(self)
         check_num_frames(self.num_frames, self.codec.temporal_stride)
+        if self.num_frames == 1:
+            raise ValueError("num_frames must be more than 1: nothing moves in a single frame")
         rows, columns = (self.codec.spatial_stride * patch for patch in self.joint_denoiser.patch_size[1:])
         if self.height % rows or self.width % columns:
             raise ValueError(
                 f"height and width must be multiples of {rows} and {columns}, got {self.height} x {self.width}"
             )
+
+    @property
+    def has_motion_prior(self) -> bool:
+        """A video-only model has no motion to expect."""
+        return self.motion_prior.conv_width > 0 and self.switches.motion
 
     @property
     def latent_frames(self) -> int:
@@ -149,10 +169,11 @@ COUNTS = (
     "text.width", "text.layers", "text.heads", "text.max_tokens", "text.vocabulary",
     "joint_denoiser.layers", "joint_denoiser.heads", "joint_denoiser.head_dim", "joint_denoiser.ffn_dim",
     "joint_denoiser.freq_dim",
+    "motion_prior.layers", "motion_prior.heads",
     "point_aligner.width", "point_aligner.blocks", "point_aligner.heads", "point_aligner.patch_points",
     "loop.steps", "loop.feedback_interval",
 )  # fmt: skip
-COUNTS_OR_NONE = ("joint_denoiser.scale_tokens", "joint_denoiser.register_tokens")
+COUNTS_OR_NONE = ("joint_denoiser.scale_tokens", "joint_denoiser.register_tokens", "motion_prior.conv_width")
 LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift", "joint_denoiser.eps")
 STRENGTHS = ("loop.text_guidance", "loop.guidance_strength")
 
@@ -161,7 +182,7 @@ RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (COUNTS_OR_NONE, lambda x: 0 <= x <= MOST, f"must be at least 0 and at most {MOST}"),
     (LENGTHS, lambda x: 0 < x < math.inf, "must be positive and finite"),
     (STRENGTHS, lambda x: 0 <= x < math.inf, "must be a finite number, not negative"),
-    (("codec.whitening",), lambda x: 0 <= x <= 1, "must lie in [0, 1]"),
+    (("codec.whitening", "loop.temperature"), lambda x: 0 <= x <= 1, "must lie in [0, 1]"),
     (("motion.foreground_floor",), lambda x: 0 <= x < 1, "must lie in [0, 1)"),
     (
         ("motion.dense_splat_px", "motion.sparse_splat_px"),
@@ -182,8 +203,23 @@ def _check_ranges(config: ModelConfig) -> None:
     denoiser = config.joint_denoiser
     if min(denoiser.patch_size) < 1:
         raise ValueError(f"joint_denoiser.patch_size must be at least 1 each way, got {denoiser.patch_size}")
+    _check_motion_prior(config)
     if config.switches.motion and not denoiser.scale_tokens:
         raise ValueError("joint_denoiser.scale_tokens must be at least 1 where motion is on, got 0")
+
+
+def _check_motion_prior(config: ModelConfig) -> None:
+    prior, stride = config.motion_prior, config.codec.spatial_stride
+    if not prior.conv_width:
+        return
+    if not config.joint_denoiser.precondition:
+        raise ValueError("motion_prior.conv_width needs joint_denoiser.precondition: the denoiser predicts around it")
+    if prior.conv_width % 8 or prior.conv_width % prior.heads:
+        raise ValueError(f"motion_prior.conv_width must be a multiple of 8 and of its heads, got {prior.conv_width}")
+    if (width := prior.conv_width * stride // 2) > MOST:
+        raise ValueError(f"motion_prior.conv_width must give a cell at most {MOST} channels, got {width}")
+    if stride < 2 or stride & (stride - 1) or config.joint_denoiser.patch_size != (1, 1, 1):
+        raise ValueError("motion_prior.conv_width needs patches of 1 cell and codec.spatial_stride a power of two")
 
 
 def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
@@ -192,7 +228,7 @@ def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
         raise ValueError(f"num_frames must be {temporal_stride}k+1 for the Wan VAE, got {num_frames}")
 
 
-NANO = ModelConfig()
+NANO = ModelConfig(motion_prior=MotionPriorConfig(conv_width=32), loop=LoopConfig(temperature=0.5))
 
 WAN5B = ModelConfig(
     name="wan5b",

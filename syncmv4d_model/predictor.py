@@ -17,12 +17,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from syncmv4d_model.binding import Binding, images_to_unit, make_condition, stack_cameras, task_warnings, world
+from syncmv4d_model.binding import (
+    Binding,
+    images_to_unit,
+    make_condition,
+    stack_cameras,
+    task_warnings,
+    without_task,
+    world,
+)
 from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
 from syncmv4d_model.config import LoopConfig, ModelConfig
 from syncmv4d_model.diffusion.closed_loop import Cancelled as Cancelled  # part of the door: predict raises it
 from syncmv4d_model.diffusion.closed_loop import Denoised, denoise
-from syncmv4d_model.diffusion.flow_matching import sampling_times
+from syncmv4d_model.diffusion.flow_matching import cooled, sampling_times
 from syncmv4d_model.motion.projection import depth_min_max
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, project_normalise
 from syncmv4d_model.types import (
@@ -76,6 +84,7 @@ class Predictor:
         text_guidance: float | None = None,
         guidance_strength: float | None = None,
         feedback_interval: int | None = None,
+        temperature: float | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Prediction:
@@ -98,9 +107,10 @@ class Predictor:
         anchors = None
         if anchors_px is not None:
             anchors = binding.anchors(torch.from_numpy(anchors_px).float()[None].to(binding.images.device))
+        noise = self.noise(observation, seed, config.num_points if anchors_px is None else anchors_px.shape[1])
         result = denoise(
             binding.loop(),
-            self.noise(observation, seed, config.num_points if anchors_px is None else anchors_px.shape[1]),
+            cooled(noise, _given(temperature, defaults.temperature)),
             times=sampling_times(_given(steps, defaults.steps), shift=defaults.shift),
             anchors=anchors,
             cycle=config.switches.cycle,
@@ -112,12 +122,7 @@ class Predictor:
         denoised = time.perf_counter()
         _check_finite(result)
         arrays = self._decode(result, binding)
-        timings = {
-            "condition": conditioned - started,
-            "denoise": denoised - conditioned,
-            "decode": time.perf_counter() - denoised,
-            "total": time.perf_counter() - started,
-        }
+        timings = _stages(started, conditioned, denoised, time.perf_counter())
         return Prediction(
             **arrays,
             frame_period_s=config.frame_period_s,
@@ -175,7 +180,7 @@ class Predictor:
         images = images_to_unit(observation.images)[None].to(components.device)
         cameras = stack_cameras([observation]).to(components.device)
         condition, tokens = make_condition(components, [observation.task], images, cameras)
-        empty = components.text_encoder.encode([""])[:2] if text_guidance != 1.0 else None
+        empty = without_task(components, condition, images) if text_guidance != 1.0 else None
         return Binding(components, condition, images, seed, text_guidance, empty), task_warnings(
             observation.task, tokens
         )
@@ -227,6 +232,16 @@ class Predictor:
         }
         assert frames == config.num_frames
         return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
+
+
+def _stages(started: float, conditioned: float, denoised: float, decoded: float) -> dict[str, float]:
+    """Seconds of every stage of a request, from the moments at which each was done."""
+    return {
+        "condition": conditioned - started,
+        "denoise": denoised - conditioned,
+        "decode": decoded - denoised,
+        "total": decoded - started,
+    }
 
 
 def _doubts(label: np.ndarray, *, labelled: bool) -> list[str]:

@@ -62,6 +62,15 @@ class Cameras:
 
 
 @dataclass(frozen=True)
+class ExpectedMotion:
+    """What the motion prior expects of a request."""
+
+    motion: Float[Any, "B V Cm F h w"]
+    depth_scale: Float[Any, "B V 2"]  # standardised with the training set's mean and std
+    features: Float[Any, "B V cells D"]  # of the reference images' cells
+
+
+@dataclass(frozen=True)
 class Condition:
     """Everything that a request fixes before denoising starts; computed once."""
 
@@ -69,6 +78,7 @@ class Condition:
     text_mask: Bool[Any, "B L"]
     reference: Float[Any, "B V C 1 h w"]  # standardised latent of the reference images
     still: Float[Any, "B V C F h w"] | None  # latent of the reference held still; None without preconditioning
+    expected: ExpectedMotion | None  # None without a motion prior
     cameras: Cameras
     centres: Float[Any, "B V 3"]  # world points (m) that normalised tracks are relative to
 

@@ -36,6 +36,15 @@ class LoopFunctions:
 
 
 @dataclass(frozen=True)
+class AlignerInput:
+    """What the point aligner was given at one step."""
+
+    tracks: Tensor
+    coarse: CoarseTracks
+    t: Tensor
+
+
+@dataclass(frozen=True)
 class Denoised:
     """Result of the loop; everything after `state` is None for a video-only model."""
 
@@ -44,7 +53,7 @@ class Denoised:
     anchors: Anchors | None = None
     coarse: CoarseTracks | None = None
     aligned: AlignedTracks | None = None  # None without a point aligner
-    last_aligner_input: tuple[Tensor, Tensor] | None = None  # (noisy tracks, t) of the last step
+    aligner_inputs: tuple[AlignerInput, ...] = ()  # of every step
 
 
 @torch.no_grad()
@@ -89,7 +98,8 @@ def denoise(
                 tracks = euler_step(state.tracks, aligned.velocity, t, t_next)
             if cycle and aligned is not None and index % feedback_interval == 0 and index + 1 < steps:
                 guidance = guidance_strength * loop.project_encode(aligned.clean, anchors)
-            result = Denoised(state, velocity.depth_scale, anchors, coarse, aligned, (state.tracks, t))
+            inputs = (*result.aligner_inputs, AlignerInput(state.tracks, coarse, t))
+            result = Denoised(state, velocity.depth_scale, anchors, coarse, aligned, inputs)
             motion = euler_step(state.motion, velocity.motion, t, t_next)
             state = State(video, motion, tracks)
         if progress is not None:

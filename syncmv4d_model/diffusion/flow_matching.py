@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from syncmv4d_model.types import State
 
 
 def expand(t: Float[Tensor, "B"], like: Tensor) -> Tensor:
@@ -29,6 +33,16 @@ def euler_step(
 ) -> Float[Tensor, "B *d"]:
     """z <- z + (t_next - t) v."""
     return noisy + expand(t_next - t, noisy) * velocity
+
+
+def cooled(noise: State, temperature: float) -> State:
+    """Noise whose video and motion are `temperature` times as strong: futures nearer to the mean one. Tracks keep theirs,
+    which the point aligner takes away again. Raises ValueError for a temperature outside [0, 1].
+    """
+    if not 0 <= temperature <= 1:
+        raise ValueError(f"temperature must lie in [0, 1], got {temperature}")
+    motion = None if noise.motion is None else temperature * noise.motion
+    return replace(noise, video=temperature * noise.video, motion=motion)
 
 
 def sampling_times(steps: int, *, shift: float) -> Float[Tensor, "steps_plus_one"]:

@@ -82,9 +82,23 @@ def aligner_loss(
 ) -> AlignerLoss:
     """Eq. 4: velocity error, and the chamfer distance of the clean estimate per view and frame weighted by (1 - t)."""
     velocity = functional.mse_loss(aligned.velocity, noise - clean)
+    return AlignerLoss(velocity, weighted_chamfer(aligned, clean, t))
+
+
+def aligner_loss_from(aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"], t: Float[Tensor, "B"]) -> AlignerLoss:
+    """Eq. 4 for noisy tracks that lie on no line from the truth, as the sampler's do: the wanted velocity leads from where
+    they are to the truth in the time that is left.
+    """
+    squared = (aligned.clean - clean).square().flatten(1).mean(1) / t**2
+    return AlignerLoss(squared.mean(), weighted_chamfer(aligned, clean, t))
+
+
+def weighted_chamfer(
+    aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"], t: Float[Tensor, "B"]
+) -> Float[Tensor, ""]:
+    """Second term of eq. 4."""
     flat = [rearrange(points, "b v n k c -> b (v n) k c") for points in (aligned.clean, clean)]
-    chamfer = torch.stack([(1 - t[i]) * squared_chamfer(flat[0][i], flat[1][i]) for i in range(len(t))]).mean()
-    return AlignerLoss(velocity, chamfer)
+    return torch.stack([(1 - t[i]) * squared_chamfer(flat[0][i], flat[1][i]) for i in range(len(t))]).mean()
 
 
 def squared_chamfer(points_a: Float[Tensor, "N P 3"], points_b: Float[Tensor, "N Q 3"]) -> Float[Tensor, ""]:

@@ -27,6 +27,7 @@ ADDED_TO_WAN = frozenset(
         "camera_rays",
         "camera_pose",
         "first_frame_embedding",
+        "prior_embedding",
     }
 )
 """Names of the modules and parameters that Wan's own transformer lacks."""
@@ -75,7 +76,7 @@ def init_from_wan(model: Any) -> None:
         if isinstance(module, CameraEmbedding):
             module.hidden.reset_parameters()
             _zero(module.out)
-        elif name in ("scale_head", "first_frame_embedding"):
+        elif name in ("scale_head", "first_frame_embedding", "prior_embedding"):
             _zero(module)
     for name, parameter in model.named_parameters(recurse=False):
         if name in ("scale_tokens", "register_tokens"):
@@ -85,9 +86,10 @@ def init_from_wan(model: Any) -> None:
 @torch.no_grad()
 def init_from_nothing(model: Any) -> None:
     """For training without Wan's weights, where nothing has to be kept: tokens see the first frame from the start."""
-    if model.config.joint_denoiser.first_frame_added:
-        embedding = model.first_frame_embedding
-        nn.init.normal_(embedding.weight, std=embedding.weight[0].numel() ** -0.5)
+    for name in ("first_frame_embedding", "prior_embedding"):
+        embedding = getattr(model, name, None)
+        if embedding is not None:
+            nn.init.normal_(embedding.weight, std=embedding.weight[0].numel() ** -0.5)
 
 
 def _init_motion_path(model: Any) -> None:

@@ -98,6 +98,9 @@ class JointDenoiser(nn.Module):
             self.camera_pose = CameraEmbedding(POSE_FEATURES, width, width)
         if options.first_frame_added:
             self.first_frame_embedding = self._patch_embedding(config.codec.video_channels, self.num_modalities * width)
+        if config.has_motion_prior:
+            features = config.motion_prior.conv_width * config.codec.spatial_stride // 2
+            self.prior_embedding = nn.Linear(features, self.num_modalities * width)
         init_as_wan(self)
         init_from_wan(self)
 
@@ -115,15 +118,19 @@ class JointDenoiser(nn.Module):
         text_mask: Bool[Tensor, "B L"],
         reference: Float[Tensor, "B V C 1 h w"],
         cameras: Cameras,
+        prior_features: Float[Tensor, "B V cells Dp"] | None = None,
         guidance: Float[Tensor, "B V Cm F h w"] | None = None,
     ) -> JointVelocity:
         """Velocities at noisy latents (standardised) and time t in [0, 1].
 
         Latent frame 0 of the video is replaced by the reference and gets timestep 0. Guidance is added to the motion
         latents; a sample whose guidance is all zero counts as having none. Text beyond its mask is zeroed and attended
-        to, as Wan does. Raises ValueError if motion contradicts the config or a size is not a multiple of the patch.
+        to, as Wan does. `prior_features` are the motion prior's, for a configuration that has one. Raises ValueError if
+        motion or these contradict the config or a size is not a multiple of the patch.
         """
         self._check(video, motion)
+        if (prior_features is not None) != self.config.has_motion_prior:
+            raise ValueError(f"prior features given: {prior_features is not None}, but the config says otherwise")
         _, rows, columns = self.config.joint_denoiser.patch_size
         layout = TokenLayout(
             frames=video.shape[3],
@@ -132,7 +139,7 @@ class JointDenoiser(nn.Module):
             columns=video.shape[5] // columns,
             extra=self.num_scale_tokens + self.config.joint_denoiser.register_tokens,
         )
-        hidden = self._tokens(video, motion, reference, cameras, guidance, layout)
+        hidden = self._tokens(video, motion, reference, cameras, guidance, layout, prior_features)
         timing, head_timing = self._timing(t, layout.frames)
         text = self.condition_embedder.text_embedder((text * text_mask[..., None]).to(self._dtype))
         rotary = self.rope(layout, num_views=video.shape[1])
@@ -170,6 +177,7 @@ class JointDenoiser(nn.Module):
         cameras: Cameras,
         guidance: Tensor | None,
         layout: TokenLayout,
+        prior_features: Tensor | None,
     ) -> Float[Tensor, "B V L D"]:
         """Embedded latents with everything that is added to them, then scale and register tokens."""
         batch, num_views = video.shape[:2]
@@ -181,6 +189,9 @@ class JointDenoiser(nn.Module):
         if options.first_frame_added:
             first = self._embed(self.first_frame_embedding, reference)
             framed = framed + first.unflatten(-1, (layout.modalities, -1)).movedim(-2, 3)
+        if prior_features is not None:
+            shown = self.prior_embedding(prior_features.to(self._dtype))
+            framed = framed + shown.unflatten(-1, (layout.modalities, -1)).movedim(-2, 2)[:, :, None]
         extra = self.patch_embedding.weight.new_empty(batch, num_views, 0, self.width)
         if self.num_scale_tokens:
             extra = self.scale_tokens.expand(batch, num_views, -1, -1)

@@ -1,6 +1,7 @@
 """What a velocity is expected to be before the network says anything, so that the network need not carry noise through itself.
 
-Latents are modelled as independent Gaussians: the video's around the reference held still, the motion's around zero (background).
+Latents are modelled as independent Gaussians: the video's around the reference held still, the motion's around what a motion prior
+expects, or around zero (background) without one.
 Given z_t, the velocity z_1 - z_0 then has a known mean and spread; the network's output is added to the mean in units of the spread.
 At t = 1 an untrained network thus answers "nothing moves", where it otherwise first has to learn to copy its input. The idea is
 that of the preconditioning in "Elucidating the Design Space of Diffusion-Based Generative Models" (Karras et al., 2022), for rectified flow.
@@ -14,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from syncmv4d_model.types import ExpectedError, JointVelocity, State
+from syncmv4d_model.types import ExpectedError, ExpectedMotion, JointVelocity, State
 
 SMALLEST_MOMENT = 1e-3
 
@@ -33,10 +34,13 @@ class Preconditioner(nn.Module):
     @torch.no_grad()
     def fit(self, video_residual: Float[Tensor, "N C F h w"], motion: Float[Tensor, "N Cm F h w"]) -> None:
         """Measure the moments on latents: of the video minus its still reference, and of the motion."""
-        for moment, latents in ((self.video_moment, video_residual), (self.motion_moment, motion)):
-            square = latents.float().square().mean(dim=(0, 3, 4))
-            later = square[:, 1:].mean(1) if square.shape[1] > 1 else square[:, 0]
-            moment.copy_(torch.stack([square[:, 0], later], dim=1).clamp(min=SMALLEST_MOMENT))
+        self.video_moment.copy_(_moments(video_residual))
+        self.fit_motion(motion)
+
+    @torch.no_grad()
+    def fit_motion(self, residual: Float[Tensor, "N Cm F h w"]) -> None:
+        """Measure the motion's moments on what is left of it when its expectation has been taken off."""
+        self.motion_moment.copy_(_moments(residual))
 
     def expected_error(self, t: Float[Tensor, "B"], *, frames: int) -> ExpectedError:
         """The error of an output of zero at time t, for `frames` latent frames; the video's first is given."""
@@ -46,15 +50,31 @@ class Preconditioner(nn.Module):
         )
 
     def forward(
-        self, output: JointVelocity, state: State, *, t: Float[Tensor, "B"], still: Float[Tensor, "B V C F h w"]
+        self,
+        output: JointVelocity,
+        state: State,
+        *,
+        t: Float[Tensor, "B"],
+        still: Float[Tensor, "B V C F h w"],
+        expected: ExpectedMotion | None = None,
     ) -> JointVelocity:
-        """Velocities from the network's `output` at the noisy `state`; the depth scale passes through."""
+        """Velocities and depth scale from the network's `output` at the noisy `state`. Without an expectation that of the
+        motion is nothing, and the output's depth scale is the answer.
+        """
         video = velocity_about(output.video, state.video, mean=still, moment=self.video_moment, t=t)
         if output.motion is None or state.motion is None:
             return replace(output, video=video)
-        nothing = torch.zeros_like(state.motion)
-        motion = velocity_about(output.motion, state.motion, mean=nothing, moment=self.motion_moment, t=t)
-        return replace(output, video=video, motion=motion)
+        mean = torch.zeros_like(state.motion) if expected is None else expected.motion
+        motion = velocity_about(output.motion, state.motion, mean=mean, moment=self.motion_moment, t=t)
+        if expected is None or output.depth_scale is None:
+            return replace(output, video=video, motion=motion)
+        return JointVelocity(video, motion, expected.depth_scale + output.depth_scale)
+
+
+def _moments(residual: Float[Tensor, "N C F h w"]) -> Float[Tensor, "C 2"]:
+    square = residual.float().square().mean(dim=(0, 3, 4))
+    later = square[:, 1:].mean(1) if square.shape[1] > 1 else square[:, 0]
+    return torch.stack([square[:, 0], later], dim=1).clamp(min=SMALLEST_MOMENT)
 
 
 def unexplained(moment: Float[Tensor, "C 2"], t: Float[Tensor, "B"], *, frames: int, first: bool) -> Float[Tensor, "B"]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from syncmv4d_model.config import SwitchConfig
+from syncmv4d_model.config import ModelConfig
 
-StageName = Literal["joint_denoiser", "point_aligner", "closed_loop", "heads"]
-NEED_ALIGNER = frozenset({"point_aligner", "closed_loop", "heads"})
+StageName = Literal["motion_prior", "joint_denoiser", "point_aligner", "closed_loop", "rollouts", "heads"]
+NEED_ALIGNER = frozenset({"point_aligner", "closed_loop", "rollouts", "heads"})
 
 
 GuidanceSource = Literal["clean", "noisy"]
@@ -36,7 +36,7 @@ class StagePlan:
     guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
     attribute_weight: float = 0.0  # of visibility and label while the aligner learns; 0 = the paper's loss
-    sampled_sequences: int = 256  # heads: how many training sequences the sampler is run on
+    sampled_sequences: int = 256  # rollouts, heads: how many training sequences the sampler is run on
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,12 @@ class TrainingPlan:
 
     stages: tuple[StagePlan, ...]
 
-    def for_switches(self, switches: SwitchConfig) -> TrainingPlan:
-        """The stages that are left where a switch takes the point aligner away."""
-        if switches.aligner and switches.motion:
-            return self
-        return TrainingPlan(tuple(stage for stage in self.stages if stage.stage not in NEED_ALIGNER))
+    def for_config(self, config: ModelConfig) -> TrainingPlan:
+        """The stages of the networks that a configuration has."""
+        absent = set() if config.switches.aligner and config.switches.motion else set(NEED_ALIGNER)
+        if not config.has_motion_prior:
+            absent.add("motion_prior")
+        return TrainingPlan(tuple(stage for stage in self.stages if stage.stage not in absent))
 
     def with_guidance(self, source: GuidanceSource) -> TrainingPlan:
         """The same plan with the closed loop's guidance from another source."""
@@ -66,10 +67,20 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 
 NANO_PLAN = TrainingPlan(
     (
-        StagePlan("joint_denoiser", steps=4000, time_shift=3.0, gradient_clip=10.0),
+        StagePlan("motion_prior", steps=4000, batch_size=8, learning_rate=2e-3, decay_share=0.5, gradient_clip=10.0),
+        StagePlan("joint_denoiser", steps=2000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
         StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
         StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
-        StagePlan("heads", steps=240, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=192),
+        StagePlan(
+            "rollouts",
+            steps=300,
+            batch_size=4,
+            learning_rate=1e-3,
+            warmup_steps=30,
+            attribute_weight=0.1,
+            sampled_sequences=192,
+        ),
+        StagePlan("heads", steps=160, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=128),
     )
 )
 

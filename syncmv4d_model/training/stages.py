@@ -1,4 +1,4 @@
-"""What each training stage draws, trains and minimises."""
+"""What each training stage trains and minimises."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from syncmv4d_model.binding import Binding, make_condition, normalised, world
+from syncmv4d_model.binding import expect_motion
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
-from syncmv4d_model.diffusion.closed_loop import Denoised, algorithm_1, clean_guidance, denoise, noisy_guidance
-from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse, sample_training_times, sampling_times
-from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, error_likelihood, joint_loss
+from syncmv4d_model.diffusion.closed_loop import algorithm_1, clean_guidance, noisy_guidance
+from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
+from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, joint_loss
+from syncmv4d_model.training.draws import Draw, standardised_scale
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
-from syncmv4d_model.types import AlignedTracks, Anchors, CoarseTracks, ExpectedError, State
+from syncmv4d_model.training.rollouts import Losses, draw_for_sampling, sample_outputs
+from syncmv4d_model.types import AlignedTracks, State
 
-Losses = dict[str, Tensor]
+PRIOR_SCALE_WEIGHT = 0.1
+MOMENT_SEQUENCES = 256
+"""How many training sequences the spread of the motion about its expectation is measured on."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
     """The stage of this name, bound to the components that it trains. Raises ValueError where a switch leaves none."""
     if plan.stage in NEED_ALIGNER and components.point_aligner is None:
         raise ValueError(f"stage {plan.stage} needs the point aligner, but the configuration has switched it off")
+    prior = components.motion_prior
+    if plan.stage == "motion_prior" and prior is None:
+        raise ValueError("stage motion_prior needs the motion prior, which the configuration does not have")
 
     def batches(first_step: int) -> Iterator[Batch]:
         return cache.batches(
@@ -46,82 +53,50 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
     text = (
         [components.text_encoder] if components.config.text.kind == "scratch" else []
     )  # a pretrained one stays as it is
+    if plan.stage == "motion_prior":
+        assert prior is not None
+        return Stage(plan, [prior], batches, StageLosses(components, plan).prior_losses)
     if plan.stage == "joint_denoiser":
-        return Stage(plan, [denoiser, *text], batches, _Draw(components, plan).joint_losses)
+        fit_motion_moments(components, cache, seed=seed)
+        return Stage(plan, [denoiser, *text], batches, StageLosses(components, plan).joint_losses)
     assert aligner is not None
     if plan.stage == "point_aligner":
-        return Stage(plan, [aligner], batches, _Draw(components, plan).aligner_losses)
+        return Stage(plan, [aligner], batches, StageLosses(components, plan).aligner_losses)
     if plan.stage == "closed_loop":
-        return Stage(plan, [denoiser, *text, aligner], batches, _Draw(components, plan).closed_loop_losses)
-    samples = sample_outputs(components, cache, count=plan.sampled_sequences, seed=seed)
-    return Stage(plan, [aligner.heads], samples.batches(plan.batch_size, seed), samples.losses)
+        return Stage(plan, [denoiser, *text, aligner], batches, StageLosses(components, plan).closed_loop_losses)
+    rollouts = plan.stage == "rollouts"
+    samples = sample_outputs(
+        components, cache, count=plan.sampled_sequences, seed=seed, attribute_weight=plan.attribute_weight,
+        every_step=rollouts,
+    )  # fmt: skip
+    if rollouts:
+        return Stage(plan, [aligner], samples.batches(plan, seed), samples.rollout_losses)
+    return Stage(plan, [aligner.heads], samples.batches(plan, seed), samples.head_losses)
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A batch with its diffusion time and noise."""
+class StageLosses:
+    """The terms of every stage that learns from batches of the cache."""
 
-    batch: Batch
-    binding: Binding
-    clean: State
-    noise: State
-    t: Tensor
-    anchors: Anchors
-
-    @property
-    def noisy(self) -> State:
-        return State(
-            self.binding.hold_reference(diffuse(self.clean.video, self.noise.video, self.t)),
-            None if self.clean.motion is None else diffuse(self.clean.motion, self.noise.motion, self.t),
-            diffuse(self.clean.tracks, self.noise.tracks, self.t),
-        )
-
-    def world(self, tracks: Tensor) -> Tensor:
-        """Normalised tracks as world metres."""
-        return world(tracks, self.binding.condition.centres)
-
-    @property
-    def expected(self) -> ExpectedError | None:
-        """What the joint loss is divided by; None trains on the paper's plain velocity errors."""
-        preconditioner, frames = self.binding.components.preconditioner, self.clean.video.shape[3]
-        return None if preconditioner is None else preconditioner.expected_error(self.t, frames=frames)
-
-    @property
-    def depth_scale(self) -> Tensor:
-        return standardised_scale(self.binding.components, self.batch.depth_scale)
-
-
-def standardised_scale(components: Components, depth_scale_m: Tensor) -> Tensor:
-    """Inverse of Binding.metric_scale."""
-    statistics = components.statistics
-    mean, std = statistics.depth_scale_mean_m, statistics.depth_scale_std_m
-    return (depth_scale_m - depth_scale_m.new_tensor(mean)) / depth_scale_m.new_tensor(std)
-
-
-@dataclass(frozen=True)
-class _Draw:
     components: Components
     plan: StagePlan
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
-        components, plan, size = self.components, self.plan, len(batch.texts)
-        batch = batch.to(components.device)
-        t = sample_training_times(
-            size, generator=generator, high_noise_share=plan.high_noise_share, shift=plan.time_shift
-        )
-        keep = torch.rand(size, generator=generator) >= plan.text_dropout
-        texts = [text if kept else "" for text, kept in zip(batch.texts, keep.tolist(), strict=True)]
-        # the codec is causal: the reference's latent is the first of the video's
-        condition, _ = make_condition(
-            components, texts, batch.images, batch.cameras, reference=batch.video[:, :, :, :1]
-        )
-        motion = batch.motion if components.config.switches.motion else None
-        clean = State(batch.video, motion, normalised(batch.points_world, condition.centres))
-        noise = State(*(None if part is None else _noise_like(part, generator) for part in vars(clean).values()))
-        anchors = Anchors(batch.anchors_px, batch.colours, torch.zeros_like(batch.label, dtype=torch.bool))
-        return Drawn(
-            batch, Binding(components, condition, batch.images), clean, noise, t.to(batch.video.device), anchors
-        )
+    @property
+    def draw(self) -> Draw:
+        return Draw(self.components, self.plan)
+
+    def prior_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
+        """Squared errors of the motion prior; that of the depth scale weighs less, or it would drown the other."""
+        components, batch = self.components, batch.to(self.components.device)
+        assert components.motion_prior is not None
+        tokens = components.text_encoder.tokenize(self.draw.texts(batch, generator))
+        ids, mask = tokens.ids.to(batch.images.device), tokens.mask.to(batch.images.device)
+        expected = components.motion_prior(batch.images, batch.cameras, ids, mask)
+        scale = standardised_scale(components, batch.depth_scale)
+        return {
+            "motion": functional.mse_loss(expected.motion, batch.motion),
+            "depth_scale": PRIOR_SCALE_WEIGHT * functional.mse_loss(expected.depth_scale, scale),
+        }
 
     def joint_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
         drawn = self.draw(batch, generator)
@@ -167,96 +142,20 @@ class _Draw:
         return {name: self.plan.attribute_weight * value for name, value in vars(terms).items()}
 
 
-def _noise_like(part: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(part.shape, generator=generator).to(part)
-
-
-@dataclass(frozen=True)
-class SampledExample:
-    """The aligner's input at the sampler's last step, and the truth."""
-
-    tracks: Tensor
-    coarse: CoarseTracks
-    anchors: Anchors
-    t: Tensor
-    binding: Binding
-    batch: Batch
-
-
-@dataclass(frozen=True)
-class SampledOutputs:
-    """The sampler's own outputs on training sequences: what the heads learn on, because under teacher forcing the
-    noisy tracks contain the truth and the variance would collapse.
-    """
-
-    examples: list[SampledExample]
-
-    def batches(self, batch_size: int, seed: int) -> Callable[[int], Iterator[list[SampledExample]]]:
-        def draw(first_step: int) -> Iterator[list[SampledExample]]:
-            step = first_step
-            while True:
-                generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-                chosen = torch.randint(len(self.examples), (batch_size,), generator=generator)
-                yield [self.examples[i] for i in chosen.tolist()]
-                step += 1
-
-        return draw
-
-    def losses(self, examples: list[SampledExample], generator: torch.Generator) -> Losses:
-        del generator  # the sampler's noise is already drawn
-        rows = [self._losses_of(example) for example in examples]
-        return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
-
-    def _losses_of(self, example: SampledExample) -> Losses:
-        aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
-        clean = normalised(example.batch.points_world, example.binding.condition.centres)
-        attributes = attribute_loss(aligned, visible=example.batch.visible, label=example.batch.label)
-        return vars(attributes) | {"likelihood": error_likelihood(aligned, clean)}
-
-
-def draw_for_sampling(components: Components, batch: Batch, *, seed: int) -> Drawn:
-    """Condition and noise for sampling a batch: the text is never dropped, and guides as the checkpoint asks."""
-    plan = StagePlan("heads", steps=1, text_dropout=0.0)
-    drawn = _Draw(components, plan).draw(batch, torch.Generator().manual_seed(seed))
-    strength = components.config.loop.text_guidance
-    empty = components.text_encoder.encode([""] * len(batch.texts))[:2] if strength != 1.0 else None
-    return replace(drawn, binding=replace(drawn.binding, text_guidance=strength, empty_text=empty))
-
-
-def sample(components: Components, drawn: Drawn) -> Denoised:
-    """What the predictor would answer from this noise, the truth's anchors given."""
-    loop = components.config.loop
-    return denoise(
-        drawn.binding.loop(), drawn.noise, times=sampling_times(loop.steps, shift=loop.shift), anchors=drawn.anchors,
-        cycle=components.config.switches.cycle, guidance_strength=loop.guidance_strength,
-        feedback_interval=loop.feedback_interval,
-    )  # fmt: skip
-
-
 @torch.no_grad()
-def sample_outputs(components: Components, cache: LatentCache, *, count: int, seed: int) -> SampledOutputs:
-    """Run the sampler with the shipped number of steps on `count` sequences, the truth's anchors given."""
-    examples = []
-    num_points = components.config.num_points
-    batches = cache.batches(batch_size=1, num_points=num_points, seed=seed + 1, first_step=0, augment=False)
-    for index, batch in zip(range(count), batches, strict=False):
-        drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + index)
-        result = sample(components, drawn)
-        assert result.last_aligner_input is not None and result.coarse is not None
-        tracks, t = result.last_aligner_input
-        examples.append(SampledExample(tracks, result.coarse, drawn.anchors, t, drawn.binding, drawn.batch))
-    return SampledOutputs(examples)
-
-
-@torch.no_grad()
-def stddev_temperature(components: Components, cache: LatentCache, *, count: int, seed: int) -> float:
-    """The factor on predicted standard deviations that puts 68.27 % of validation errors within one of them."""
-    ratios = []
-    for example in sample_outputs(components, cache, count=count, seed=seed).examples:
-        aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
-        error = aligned.clean - normalised(example.batch.points_world, example.binding.condition.centres)
-        ratios.append((error.abs() * torch.exp(-0.5 * aligned.log_variance)[..., None]).flatten())
-    return float(np.quantile(torch.cat(ratios).cpu().numpy(), 0.6827))
+def fit_motion_moments(components: Components, cache: LatentCache, *, seed: int) -> None:
+    """Tell the preconditioner how far the motion lies from what the motion prior expects of it."""
+    if components.motion_prior is None or components.preconditioner is None:
+        return
+    residuals = []
+    batches = cache.batches(batch_size=1, num_points=1, seed=seed + 2, first_step=0, augment=False)
+    for batch, _ in zip(batches, range(MOMENT_SEQUENCES), strict=False):
+        batch = batch.to(components.device)
+        tokens = components.text_encoder.tokenize(batch.texts)
+        expected = expect_motion(components, tokens, batch.images, batch.cameras)
+        assert expected is not None
+        residuals.append((batch.motion - expected.motion)[0])
+    components.preconditioner.fit_motion(torch.cat(residuals))
 
 
 @torch.no_grad()

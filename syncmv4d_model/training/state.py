@@ -74,26 +74,27 @@ def save_start(path: Path, components: Components, stage_index: int) -> None:
 
 
 def restore_networks(path: Path, components: Components) -> None:
-    """Load the weights that a run had when it stopped."""
+    """Load the weights that a state holds."""
     stored = _read(path)
     for name, part in components.networks().items():
         if name in stored["networks"]:
             part.load_state_dict(stored["networks"][name])
 
 
-def restore_position(path: Path, state: StageState) -> StageState:
-    """Load optimizer, average and step of the same stage into a fresh state."""
+def restore_position(path: Path, components: Components, state: StageState) -> StageState:
+    """Load weights, optimizer, average and step of the same stage into a fresh state; one that has only begun stays as it is."""
     stored = _read(path)
-    state.step = stored["step"]
     if "optimizer" in stored:
+        restore_networks(path, components)
+        state.step = stored["step"]
         state.optimizer.load_state_dict(stored["optimizer"])
         state.average.load_state_dict(stored["average"])
     return state
 
 
 def stored_stage(path: Path) -> int:
-    """Index of the stage that a run stopped in; 0 for a new run."""
-    return _read(path)["stage_index"] if path.exists() else 0
+    """Index of the stage that a state belongs to; -1 where there is none."""
+    return _read(path)["stage_index"] if path.exists() else -1
 
 
 def _network_states(components: Components) -> dict[str, dict[str, Tensor]]:

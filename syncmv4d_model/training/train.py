@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from syncmv4d_model.training.state import (
 )
 
 MAX_BAD_STEPS = 5
+_Batch = TypeVar("_Batch")
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,20 @@ def train(
     Raises FloatingPointError after MAX_BAD_STEPS steps in a row whose loss or gradient is not finite.
     """
     deadline = time.monotonic() + options.minutes * 60
-    state_path = run_dir / "state.pt"
-    first_stage = stored_stage(state_path)
+    start_path, state_path = run_dir / "start.pt", run_dir / "state.pt"
+    first_stage = max(0, stored_stage(start_path), stored_stage(state_path))
     components.to(options.device)
     components.joint_denoiser.gradient_checkpointing = options.gradient_checkpointing
     if options.compile:
         components.joint_denoiser.compile_blocks()
     for index, stage_plan in enumerate(plan.stages[first_stage:], start=first_stage):
-        resumed = index == first_stage and state_path.exists()
-        if resumed:
-            restore_networks(state_path, components)
+        stored = [path for path in (start_path, state_path) if index == first_stage == stored_stage(path)]
+        if stored and index:  # what a stage first samples or measures depends on the weights that it began with
+            restore_networks(stored[0], components)
         stage = make_stage(components, cache, stage_plan, seed=seed + index)
         state = StageState.start(components, stage, index)
-        if resumed:
-            state = restore_position(state_path, state)
+        if state_path in stored:
+            state = restore_position(state_path, components, state)
         log = _Log(run_dir / "log.jsonl", stage_plan.stage, options.log_every, report)
         finished = _run_stage(components, stage, state, state_path, seed, options, deadline, log, validate)
         if not finished:
@@ -88,7 +91,7 @@ def train(
         state.average.copy_to(state.parameters)
         components.eval()
         if index + 1 < len(plan.stages):
-            save_start(state_path, components, index + 1)
+            save_start(start_path, components, index + 1)
     return True
 
 
@@ -105,7 +108,7 @@ def _run_stage(
 ) -> bool:
     plan, bad_steps = stage.plan, 0
     device_type = torch.device(options.device).type
-    for batch in stage.batches(state.step):
+    for batch in drawn_ahead(stage.batches(state.step)):
         if state.step >= plan.steps:
             return True
         if time.monotonic() > deadline:
@@ -139,6 +142,16 @@ def _run_stage(
                     figures = validate(plan.stage, state.step)
                 log.figures(state.step, figures)
     raise AssertionError("batches are endless")
+
+
+def drawn_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """The same batches, each read from disk while the step before it is computed."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        following = reader.submit(next, batches)
+        while True:
+            batch = following.result()
+            following = reader.submit(next, batches)
+            yield batch
 
 
 def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
@@ -176,6 +189,7 @@ class _Log:
             self.sums, self.count, self.since = {}, 0, time.monotonic()
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
+        known = {name: value if math.isfinite(value) else None for name, value in figures.items()}  # JSON has no NaN
         with self.path.open("a") as file:
-            file.write(json.dumps({"stage": self.stage, "step": step} | figures) + "\n")
+            file.write(json.dumps({"stage": self.stage, "step": step} | known) + "\n")
         self.report(self.stage, step, figures)

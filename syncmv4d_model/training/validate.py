@@ -8,7 +8,8 @@ import torch
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import LatentCache
 from syncmv4d_model.evaluation import metrics
-from syncmv4d_model.training.stages import clean_estimate_errors, draw_for_sampling, sample
+from syncmv4d_model.training.rollouts import draw_for_sampling, sample
+from syncmv4d_model.training.stages import clean_estimate_errors
 
 TIMES = (1.0, 0.8, 0.4)
 

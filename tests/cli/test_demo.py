@@ -25,6 +25,12 @@ def test_a_mistake_is_said_before_any_work(capsys, args, said):
     assert capsys.readouterr().err == f"syncmv4d: error: {said}\n"
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["demo", "--out", str(tmp_path / "file")]) == 2
+    assert f"cannot write to {tmp_path / 'file'}: it is a file" in capsys.readouterr().err
+
+
 def test_without_ros_the_cell_says_what_to_install(tmp_path):
     program = f"import sys; sys.modules['rclpy'] = None; from syncmv4d_cli.main import main; sys.exit(main(['demo', '--cell', '--out', {str(tmp_path)!r}]))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

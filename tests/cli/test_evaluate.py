@@ -94,3 +94,9 @@ def test_a_number_that_makes_no_sense_is_refused_before_any_work(data, capsys, o
     asked = ["evaluate", "--data", str(data), "--split", "test_1", "--checkpoint", "nowhere", f"--{option}", str(value)]
     assert main(asked) == 2
     assert f"--{option} must be at least {least}, got {value}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--steps", "2"], ["--samples", "3"]])
+def test_what_only_a_model_could_do_is_refused_where_none_is_run(data, capsys, option):
+    assert main(["evaluate", "--data", str(data), "--split", "test_1", "--baselines-only", *option]) == 2
+    assert "--steps and --samples are of a model, and --baselines-only runs none" in capsys.readouterr().err

@@ -92,7 +92,8 @@ def test_every_stage_that_a_switch_leaves_runs_and_ends_in_a_checkpoint(tmp_path
     data, checkpoint, _ = tiny_checkpoint(tmp_path, config=config)
     assert train_run(data, checkpoint, tmp_path / "run", "--scale", "0.0004", "--save-every", "1") == 0
     stages = {json.loads(line)["stage"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()}
-    assert stages == {"joint_denoiser"} | (set() if switches else set(NEED_ALIGNER))
+    prior = {"motion_prior"} if config.switches.motion else set()
+    assert stages == {"joint_denoiser"} | prior | (set() if switches else set(NEED_ALIGNER))
     assert list((tmp_path / "run" / "pictures").glob("*.png"))
     assert load_components(tmp_path / "run" / "checkpoint").config == config
 

@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from syncmv4d_model.checkpoint import build_components, checkpoint_hash, load_components, read_index, save_components
-from syncmv4d_model.config import NANO, PRESETS, check_num_frames, from_dict, to_dict
-from tests.model.tiny_model import tiny_checkpoint
+from syncmv4d_model.config import NANO, PRESETS, MotionPriorConfig, check_num_frames, from_dict, to_dict
+from syncmv4d_model.evaluation.case import observation_of
+from syncmv4d_model.predictor import Predictor
+from tests.model.tiny_model import TINY, tiny_checkpoint, tiny_sequence
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,7 @@ def test_a_preset_survives_json(name):
     [
         ({"colour": 1}, "unknown field 'colour'"),
         ({"num_frames": 16}, "must be 4k\\+1 for the Wan VAE, got 16"),
+        ({"num_frames": 1}, "num_frames must be more than 1"),
         ({"num_frames": "17"}, "config.num_frames must be int, got '17'"),
         ({"codec": {"kind": "jpeg"}}, "config.codec.kind must be one of"),
         ({"joint_denoiser": {"patch_size": [1, 1]}}, "patch_size must be a list of 3"),
@@ -127,6 +130,7 @@ def test_a_preset_survives_json(name):
         ({"joint_denoiser": {"qk_norm": "nonsense"}}, "qk_norm must be one of"),
         ({"loop": {"text_guidance": float("nan")}}, "text_guidance must be a finite number"),
         ({"loop": {"feedback_interval": 0}}, "loop.feedback_interval must be at least 1 and"),
+        ({"motion_prior": {"conv_width": 10**6}}, "conv_width must give a cell at most 1000000 channels, got 8000000"),
         ({"switches": 3}, "config.switches must be an object, got int"),
     ],
 )
@@ -211,6 +215,25 @@ def test_statistics_that_would_spoil_every_depth_are_refused(copy, name, value):
         load_components(copy)
 
 
+def test_a_checkpoint_from_before_the_motion_prior_is_a_model_without_one(tmp_path):
+    _, checkpoint, _ = tiny_checkpoint(tmp_path, config=replace(TINY, motion_prior=MotionPriorConfig()))
+    index = json.loads((checkpoint / "model_index.json").read_text())
+    del index["config"]["motion_prior"]
+    (checkpoint / "model_index.json").write_text(json.dumps(index))
+    loaded = load_components(checkpoint)
+    assert loaded.motion_prior is None and not hasattr(loaded.joint_denoiser, "prior_embedding")
+    assert Predictor(loaded).predict(observation_of(tiny_sequence(0))).tracks.any()
+
+
+def test_moments_that_are_not_positive_are_refused(copy):
+    path = copy / "preconditioner" / "model.safetensors"
+    stored = load_file(path)
+    stored["motion_moment"][2, 1] = -0.5
+    save_file(stored, path)
+    with pytest.raises(ValueError, match="preconditioner: motion_moment must be positive, its least is -0.5"):
+        load_components(copy)
+
+
 @pytest.mark.parametrize(
     ("part", "name", "value", "message"),
     [
@@ -218,6 +241,8 @@ def test_statistics_that_would_spoil_every_depth_are_refused(copy, name, value):
         ("joint_denoiser", "layers", 10**6, "has 1000000 blocks, the weights only"),
         ("text", "layers", 10**6, "has 1000000 blocks, the weights only"),
         ("point_aligner", "blocks", 10**6, "has 1000000 blocks, the weights only"),
+        ("motion_prior", "layers", 10**6, "has 1000000 blocks, the weights only"),
+        ("motion_prior", "conv_width", 125_000, r"should have shape \("),
         ("codec", "motion_channels", 10**6, r"should have shape \(1000000,"),
     ],
 )

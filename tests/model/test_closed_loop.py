@@ -88,6 +88,20 @@ def test_the_reference_stands_in_frame_0_at_every_call_and_at_the_end():
     assert torch.equal(result.state.video[:, :, :, 0], CLEAN.video[:, :, :, 0])
 
 
+def test_what_the_aligner_was_given_at_every_step_is_kept():
+    given = []
+    oracle = Oracle()
+
+    def point_aligner(tracks, coarse, anchors, t):
+        given.append((tracks, coarse, t))
+        return oracle.point_aligner(tracks, coarse, anchors, t)
+
+    result = denoise(oracle.loop(point_aligner=point_aligner), NOISE, times=sampling_times(3, shift=1.0))
+    assert len(result.aligner_inputs) == 3
+    for kept, (tracks, coarse, t) in zip(result.aligner_inputs, given, strict=True):
+        assert kept.tracks is tracks and kept.coarse is coarse and torch.equal(kept.t, t)
+
+
 def test_guidance_is_absent_at_first_and_fed_back_from_then_on():
     oracle = Oracle()
     run(oracle)

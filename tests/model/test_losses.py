@@ -7,7 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, error_likelihood, joint_loss
+from syncmv4d_model.diffusion.losses import (
+    aligner_loss,
+    aligner_loss_from,
+    attribute_loss,
+    error_likelihood,
+    joint_loss,
+)
 from syncmv4d_model.types import AlignedTracks, JointVelocity, State
 
 
@@ -41,6 +47,18 @@ def test_the_chamfer_term_fades_towards_noise():
     for t in (0.0, 0.25, 1.0):
         loss = aligner_loss(estimate, truth, truth, torch.full((1,), t))
         assert loss.chamfer.item() == pytest.approx((1 - t) * 2 * 0.25)
+
+
+@pytest.mark.parametrize("t", [0.1, 0.5, 1.0])
+def test_on_the_line_from_truth_to_noise_both_forms_of_the_aligners_loss_are_one(t):
+    generator = torch.Generator().manual_seed(0)
+    truth, noise, guess = (torch.randn(1, 2, 3, 4, 3, generator=generator) for _ in range(3))
+    tracks, time = (1 - t) * truth + t * noise, torch.full((1,), t)
+    zeros = torch.zeros(1, 2, 3, 4)
+    answer = AlignedTracks(guess, (tracks - guess) / t, zeros, torch.zeros(1, 2, 4, 4), zeros)
+    on_line, from_there = aligner_loss(answer, truth, noise, time), aligner_loss_from(answer, truth, time)
+    assert from_there.velocity.item() == pytest.approx(on_line.velocity.item(), rel=1e-4)
+    assert from_there.chamfer.item() == on_line.chamfer.item()
 
 
 @given(occluded=st.integers(2, 10))

@@ -1,16 +1,18 @@
 """The expectation that the network's output is added to."""
 
+import itertools
+
 import pytest
 import torch
 
 from syncmv4d_model.data.loader import build_cache
 from syncmv4d_model.data.sequence import list_sequences, read_sequence
-from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
+from syncmv4d_model.diffusion.flow_matching import clean_estimate, cooled, diffuse, euler_step, sampling_times
 from syncmv4d_model.diffusion.losses import joint_loss
 from syncmv4d_model.networks.preconditioning import Preconditioner, velocity_about
 from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.training.stages import make_stage
-from syncmv4d_model.types import JointVelocity, State
+from syncmv4d_model.types import ExpectedMotion, JointVelocity, State
 from tests.model.tiny_model import tiny_checkpoint
 
 B, V, C, F, H, W = 1, 2, 3, 4, 60, 60
@@ -49,6 +51,32 @@ def test_an_untrained_network_answers_with_the_still_reference_at_pure_noise():
     velocity = preconditioner(output, State(noise, noise, None), t=t, still=still)
     torch.testing.assert_close(clean_estimate(noise, velocity.video, t), still)
     torch.testing.assert_close(clean_estimate(noise, velocity.motion, t), nothing)
+
+
+def test_an_untrained_network_answers_with_what_the_motion_prior_expects_at_pure_noise():
+    generator = torch.Generator().manual_seed(1)
+    motion, noise = (torch.randn(B, V, C, F, 2, 2, generator=generator) for _ in range(2))
+    expected = ExpectedMotion(motion, torch.randn(B, V, 2, generator=generator), torch.zeros(B, V, 4, 8))
+    nothing, t = torch.zeros(B, V, C, F, 2, 2), torch.ones(B)
+    output = JointVelocity(nothing, nothing, torch.full((B, V, 2), 0.5))
+    state = State(noise, noise, None)
+    velocity = Preconditioner(C, C)(output, state, t=t, still=nothing, expected=expected)
+    torch.testing.assert_close(clean_estimate(noise, velocity.motion, t), motion)
+    torch.testing.assert_close(velocity.depth_scale, expected.depth_scale + 0.5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
+def test_cooled_noise_becomes_latents_whose_spread_about_the_expectation_is_as_much_smaller(temperature):
+    moment, mean = torch.tensor([0.04, 1.0, 3.0]), torch.randn(B, V, C, F, H, W)
+    both = torch.stack([moment, moment], dim=1)
+    noise = torch.randn(B, V, C, F, H, W, generator=torch.Generator().manual_seed(0))
+    latents = cooled(State(noise, noise, None), temperature).video
+    for now, following in itertools.pairwise(sampling_times(200, shift=1.0).tolist()):
+        t, t_next = torch.full((B,), now), torch.full((B,), following)
+        velocity = velocity_about(torch.zeros_like(latents), latents, mean=mean, moment=both, t=t)
+        latents = euler_step(latents, velocity, t, t_next)
+    spread = (latents - mean).transpose(2, 0).flatten(1).std(1)
+    torch.testing.assert_close(spread, temperature * moment.sqrt(), rtol=0.03, atol=1e-4)
 
 
 @pytest.mark.parametrize("t", [0.05, 0.5, 0.9, 1.0])

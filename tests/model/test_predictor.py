@@ -9,6 +9,7 @@ import torch
 
 from syncmv4d_model.checkpoint import save_components
 from syncmv4d_model.diffusion.closed_loop import Cancelled
+from syncmv4d_model.diffusion.flow_matching import clean_estimate
 from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.geometry import transform
 from syncmv4d_model.predictor import Predictor
@@ -106,6 +107,25 @@ def test_a_calibration_that_is_not_finite_is_refused(predictor, observation, nam
 def test_a_feedback_interval_below_one_is_refused(predictor, observation):
     with pytest.raises(ValueError, match="feedback_interval must be at least 1, got 0"):
         predictor.predict(observation, feedback_interval=0)
+
+
+@pytest.mark.parametrize("temperature", [-0.1, 1.5, float("nan")])
+def test_a_temperature_that_is_none_is_refused(predictor, observation, temperature):
+    with pytest.raises(ValueError, match=f"temperature must lie in \\[0, 1\\], got {temperature}"):
+        predictor.predict(observation, temperature=temperature)
+
+
+def test_at_temperature_zero_every_seed_has_the_same_future(predictor, observation):
+    """Of video and motion; the aligner's tracks start from noise of their own, which it has to take away."""
+    anchors = np.tile(np.array([[4.0, 5.0], [20.0, 11.0]], np.float32), (3, 1, 1))
+    cold = [
+        predictor.predict(observation, seed=s, temperature=0.0, guidance_strength=0.0, anchors_px=anchors)
+        for s in (0, 1)
+    ]
+    warm = [predictor.predict(observation, seed=s, guidance_strength=0.0, anchors_px=anchors) for s in (0, 1)]
+    for name in ("video", "pseudo_video"):
+        assert np.array_equal(*(getattr(prediction, name) for prediction in cold))
+        assert not np.array_equal(*(getattr(prediction, name) for prediction in warm))
 
 
 @pytest.mark.parametrize("name", ["text_guidance", "guidance_strength"])
@@ -248,6 +268,23 @@ def test_the_heads_say_what_is_seen_what_it_is_and_how_sure_they_are_in_metres(t
     assert prediction.visible[..., 1::2].all() and not prediction.visible[..., ::2].any()
     assert (prediction.label == LABELS.index("tool")).all()
     np.testing.assert_allclose(prediction.stddev, 3.0 * 0.1 * TRACK_UNIT_M, rtol=1e-5)
+
+
+def test_before_the_joint_denoiser_has_learned_anything_its_answer_at_pure_noise_is_what_the_motion_prior_expects(
+    tmp_path, observation
+):
+    _, _, components = tiny_checkpoint(tmp_path)
+    for last in (components.motion_prior.motion, components.motion_prior.depth_scale):
+        torch.nn.init.normal_(last.weight)
+    predictor = Predictor(components)
+    state, t = predictor.noise(observation, 0, TINY.num_points), torch.ones(1)
+    with torch.no_grad():
+        binding, _ = predictor.bind(observation, 0, 1.0)
+        velocity = binding.joint_denoiser(state, t, None)
+    expected = binding.condition.expected
+    assert expected.motion.any() and expected.depth_scale.any()
+    torch.testing.assert_close(clean_estimate(state.motion, velocity.motion, t), expected.motion, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(velocity.depth_scale, expected.depth_scale)
 
 
 def test_text_guidance_starts_at_the_empty_text_and_passes_through_the_task(predictor, observation):

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from syncmv4d_model.binding import normalised
+from syncmv4d_model.binding import world
 from syncmv4d_model.checkpoint import load_components
-from syncmv4d_model.config import SwitchConfig
+from syncmv4d_model.config import NANO, MotionPriorConfig
 from syncmv4d_model.data.loader import LatentCache, build_cache
 from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
 from syncmv4d_model.training.plan import NANO_PLAN, StagePlan, TrainingPlan
-from syncmv4d_model.training.stages import make_stage, sample_outputs, stddev_temperature
+from syncmv4d_model.training.rollouts import sample_outputs, stddev_temperature
+from syncmv4d_model.training.stages import make_stage
 from syncmv4d_model.training.state import StageState
 from syncmv4d_model.training.train import RunOptions, schedule, train
 from syncmv4d_model.training.validate import latent_errors, track_errors
 from tests.model.tiny_model import shaken, tiny_checkpoint, tiny_sequence
 
-STAGES = ("joint_denoiser", "point_aligner", "closed_loop", "heads")
+STAGES = ("motion_prior", "joint_denoiser", "point_aligner", "closed_loop", "rollouts", "heads")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 5, 7])
+@pytest.mark.parametrize("stop_after", [1, 2, 5, 7, 10])
 def test_a_run_that_is_killed_and_resumed_equals_one_that_is_not_bit_for_bit(prepared, tmp_path, stop_after):
     plan = short_plan(2)
     whole, done = run(prepared, tmp_path / "whole", plan)
@@ -94,9 +95,11 @@ def test_a_run_out_of_time_stops_resumably(prepared, tmp_path):
 @pytest.mark.parametrize(
     ("stage", "trained"),
     [
-        ("joint_denoiser", {"joint_denoiser", "text_encoder"}),
+        ("motion_prior", {"motion_prior"}),
+        ("joint_denoiser", {"joint_denoiser", "text_encoder", "preconditioner"}),
         ("point_aligner", {"point_aligner"}),
         ("closed_loop", {"joint_denoiser", "text_encoder", "point_aligner"}),
+        ("rollouts", {"point_aligner"}),
         ("heads", {"point_aligner"}),
     ],
 )
@@ -146,9 +149,11 @@ def switched(prepared, **switches):
 
 def test_a_stage_that_a_switch_removed_is_refused_by_name_and_left_out_of_the_plan(prepared):
     components, cache = switched(prepared, aligner=False), prepared[1]
-    plan = NANO_PLAN.for_switches(components.config.switches)
-    assert [stage.stage for stage in plan.stages] == ["joint_denoiser"]
-    assert NANO_PLAN.for_switches(SwitchConfig()) == NANO_PLAN
+    plan = NANO_PLAN.for_config(components.config)
+    assert [stage.stage for stage in plan.stages] == ["motion_prior", "joint_denoiser"]
+    without_prior = replace(NANO, motion_prior=MotionPriorConfig())
+    assert "motion_prior" not in [stage.stage for stage in NANO_PLAN.for_config(without_prior).stages]
+    assert NANO_PLAN.for_config(NANO) == NANO_PLAN
     with pytest.raises(ValueError, match="stage heads needs the point aligner"):
         make_stage(components, cache, StagePlan("heads", steps=1), seed=0)
 
@@ -269,8 +274,63 @@ def test_at_the_temperature_two_thirds_of_the_errors_are_within_one_deviation(pr
     temperature = stddev_temperature(components, cache, count=2, seed=0)
     within = []
     for example in sample_outputs(components, cache, count=2, seed=0).examples:
-        aligned = example.binding.point_aligner(example.tracks, example.coarse, example.anchors, example.t)
-        truth = normalised(example.batch.points_world, example.binding.condition.centres)
+        aligned = example.aligned(-1)
         stddev = temperature * torch.exp(0.5 * aligned.log_variance)[..., None]
-        within.append(((aligned.clean - truth).abs() < stddev).flatten())
+        within.append(((aligned.clean - example.clean).abs() < stddev).flatten())
     assert torch.cat(within).float().mean().item() == pytest.approx(0.6827, abs=0.04)
+
+
+def test_the_motion_priors_stage_halves_its_error_on_the_data_it_sees(prepared, tmp_path):
+    plan = TrainingPlan((StagePlan("motion_prior", steps=150, batch_size=4, learning_rate=3e-3, warmup_steps=5),))
+    run(prepared, tmp_path / "run", plan)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    for name in ("motion", "depth_scale"):
+        errors = [line[name] for line in lines]
+        assert np.mean(errors[-10:]) < 0.5 * np.mean(errors[:3])
+
+
+def test_the_joint_denoisers_stage_measures_what_the_motion_prior_leaves_over(prepared):
+    checkpoint, cache = prepared
+    components = shaken(load_components(checkpoint))
+    before = components.preconditioner.motion_moment.clone()
+    make_stage(components, cache, StagePlan("joint_denoiser", steps=1), seed=0)
+    left = []
+    for batch, _ in zip(
+        cache.batches(batch_size=1, num_points=1, seed=2, first_step=0, augment=False), range(6), strict=False
+    ):
+        ids, mask = (getattr(components.text_encoder.tokenize(batch.texts), name) for name in ("ids", "mask"))
+        left.append((batch.motion - components.motion_prior(batch.images, batch.cameras, ids, mask).motion)[0, :, :, 0])
+    first = torch.cat(left).square().mean((0, 2, 3)).clamp(min=1e-3)
+    torch.testing.assert_close(components.preconditioner.motion_moment[:, 0], first, rtol=0.02, atol=1e-3)
+    assert not torch.allclose(before[:, 0], first, rtol=0.02, atol=1e-3)
+
+
+def test_an_aligner_trained_on_rollouts_errs_less_at_the_end_of_sampling(prepared, tmp_path):
+    checkpoint, cache = prepared
+
+    def error(components):
+        examples = sample_outputs(components, cache, count=3, seed=0).examples
+        with torch.no_grad():
+            return np.mean([(example.aligned(-1).clean - example.clean).norm(dim=-1).mean() for example in examples])
+
+    plan = TrainingPlan((StagePlan("rollouts", steps=60, learning_rate=3e-3, warmup_steps=5, sampled_sequences=6),))
+    after, _ = run(prepared, tmp_path / "run", plan)
+    assert error(after) < 0.95 * error(load_components(checkpoint))
+
+
+def test_an_example_turns_as_a_whole_about_the_scenes_centre(prepared):
+    checkpoint, cache = prepared
+    example = sample_outputs(load_components(checkpoint), cache, count=1, seed=0).examples[0]
+    turned = replace(example, angle=0.7)
+    centres = example.binding.condition.centres
+    for name in ("inputs", "batch"):
+        assert getattr(turned, name) is getattr(example, name)
+    truth, after = world(example.clean, centres), world(turned.clean, centres)
+    torch.testing.assert_close(after[..., 2], truth[..., 2])
+    torch.testing.assert_close(
+        (after - centres[:, :, None, None]).norm(dim=-1), (truth - centres[:, :, None, None]).norm(dim=-1)
+    )
+    # An untrained aligner answers with the coarse tracks, which must turn as the truth does.
+    apart = (example.aligned(-1).clean - example.clean).norm(dim=-1)
+    torch.testing.assert_close((turned.aligned(-1).clean - turned.clean).norm(dim=-1), apart, rtol=1e-3, atol=1e-4)
+    assert (turned.clean - example.clean).norm(dim=-1).max() > 0.1

@@ -12,8 +12,9 @@ from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.data.loader import LatentCache, build_cache
 from syncmv4d_model.data.sequence import list_sequences, read_sequence
 from syncmv4d_model.training.average import MovingAverage
+from syncmv4d_model.training.draws import standardised_scale
 from syncmv4d_model.training.plan import StagePlan, TrainingPlan
-from syncmv4d_model.training.stages import make_stage, standardised_scale
+from syncmv4d_model.training.stages import make_stage
 from syncmv4d_model.training.state import StageState
 from syncmv4d_model.training.train import MAX_BAD_STEPS, RunOptions, train
 from tests.model.tiny_model import tiny_checkpoint

@@ -1,0 +1,50 @@
+"""The sampler's own outputs on training sequences: what is kept of them, and how they turn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from syncmv4d_model.checkpoint import load_components
+from syncmv4d_model.data.loader import build_cache
+from syncmv4d_model.data.sequence import list_sequences, read_sequence
+from syncmv4d_model.diffusion.flow_matching import sampling_times
+from syncmv4d_model.training.plan import StagePlan
+from syncmv4d_model.training.rollouts import sample_outputs
+from syncmv4d_model.training.stages import make_stage
+from tests.model.tiny_model import tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    data, checkpoint, components = tiny_checkpoint(folder)
+    cache = build_cache(list_sequences(data, "train"), read_sequence, components, folder / "latents")
+    return checkpoint, cache
+
+
+@pytest.mark.parametrize(("stage", "steps"), [("rollouts", 2), ("heads", 1)])
+def test_of_the_sampler_only_the_steps_are_kept_that_a_stage_learns_from(prepared, stage, steps):
+    components, cache = load_components(prepared[0]), prepared[1]
+    assert components.config.loop.steps == 2
+    made = make_stage(components, cache, StagePlan(stage, steps=1, batch_size=1, sampled_sequences=1), seed=0)
+    (example,) = next(made.batches(0))
+    assert len(example.inputs) == steps
+    assert example.inputs[-1].t == sampling_times(2, shift=components.config.loop.shift)[1]
+
+
+def test_what_the_aligner_is_given_turns_about_the_scenes_centre(prepared):
+    example = sample_outputs(load_components(prepared[0]), prepared[1], count=1, seed=0).examples[0]
+    condition = example.binding.condition
+    away = replace(condition, centres=condition.centres + torch.tensor([0.3, -0.2, 0.1]))
+    example = replace(example, binding=replace(example.binding, condition=away))
+    given = []
+    aligner = example.binding.components.point_aligner
+    aligner.register_forward_pre_hook(lambda module, inputs: given.append(inputs[:2]))
+    with torch.no_grad():
+        for angle in (0.0, np.pi / 2):
+            replace(example, angle=angle).aligned(-1)
+    for before, after in zip(*given, strict=True):  # noisy tracks, coarse tracks
+        quarter = torch.stack([-before[..., 1], before[..., 0], before[..., 2]], dim=-1)
+        torch.testing.assert_close(after, quarter, atol=1e-5, rtol=1e-4)
