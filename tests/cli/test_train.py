@@ -104,7 +104,7 @@ def test_a_run_stopped_before_its_deviations_are_calibrated_leaves_no_checkpoint
 
     run, short = tmp_path / "run", ("--scale", "0.0004", "--save-every", "1")
     with monkeypatch.context() as patch:
-        patch.setattr("syncmv4d_model.training.stages.stddev_temperature", stopped)
+        patch.setattr("syncmv4d_model.training.rollouts.stddev_temperature", stopped)
         assert train_run(*prepared, run, *short) == 130
     assert not (run / "checkpoint").exists()
     assert train_run(*prepared, run, *short) == 0
