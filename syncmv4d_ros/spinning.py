@@ -99,7 +99,7 @@ def run_node(
     """
     rclpy.init(args=arguments)
     node: Any = None
-    executor: Executor | None = None
+    executor: Any = None
     try:
         node = _made(name, make)
         if node is None:
