@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import multiprocessing
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -123,7 +126,8 @@ def build(
     """Write sequences 0..count-1 of the split, skipping those that exist. Returns the rejections, counted.
 
     Every sequence appears whole or not at all. Why scenes were rejected is appended to `out/rejections_<split>.jsonl`.
-    ValueError for an unknown split, or when `out` holds the split with other options.
+    A worker that crashes (a renderer may, once in thousands of scenes) is replaced; ChildProcessError when the new ones
+    crash before they build anything. ValueError for an unknown split, or when `out` holds the split with other options.
     """
     rule_of(options.split)
     (out / options.split if options.layout == "syncmv4d" else out).mkdir(parents=True, exist_ok=True)
@@ -145,6 +149,7 @@ def build(
                 reasons[reason] += 1
                 file.write(json.dumps({"sequence": built.name, "reason": reason}) + "\n")
             progress.advance(task)
+        progress.update(task, completed=count)
     return reasons
 
 
@@ -153,8 +158,26 @@ def _built(out: Path, indices: list[int], options: BuildOptions, *, workers: int
     if workers <= 1:
         yield from (_build_one(out, index, options) for index in indices)
         return
+    left = indices
+    while left:
+        try:
+            yield from _built_by_pool(out, left, options, workers=workers)
+            return
+        except BrokenProcessPool as error:
+            before, left = left, [index for index in left if not _is_built(out, index, options)]
+            if len(left) == len(before):
+                raise ChildProcessError(
+                    f"a worker crashed before any of the sequences {left[0]} to {left[-1]} of split {options.split} was"
+                    " built; what it was doing is printed above"
+                ) from error
+            print(
+                f"a worker crashed (above: where); another goes on with the {len(left)} sequences left", file=sys.stderr
+            )
+
+
+def _built_by_pool(out: Path, indices: list[int], options: BuildOptions, *, workers: int) -> Iterator[Built]:
     context = multiprocessing.get_context("spawn")  # a forked child would share its parent's GL context
-    with ProcessPoolExecutor(min(workers, max(len(indices), 1)), mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(min(workers, len(indices)), mp_context=context, initializer=_start_worker) as pool:
         jobs: list[Future[Built]] = [pool.submit(_build_one, out, index, options) for index in indices]
         try:
             yield from (job.result() for job in as_completed(jobs))
@@ -179,9 +202,9 @@ def _is_built(out: Path, index: int, options: BuildOptions) -> bool:
     return (out / options.split / sequence_name(index)).is_dir()
 
 
-def _one_thread() -> None:
-    """Mesa's software renderer takes every core for itself; the workers already fill them."""
-    os.environ["LP_NUM_THREADS"] = "1"
+def _start_worker() -> None:
+    os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer takes every core for itself; the workers fill them
+    faulthandler.enable()
 
 
 def _check_same_options(out: Path, options: BuildOptions) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 
+from syncmv4d_model.motion.places import places, taken
+
 WINDOW_VALUES_PER_PASS = 1 << 23
 """Frames are decoded in groups that look at about this many pixels, which bounds memory."""
 
@@ -88,7 +90,7 @@ def _match_group(
     first = _first_hits(identity, member, wanted, levels_per_px=levels_per_px, largest_px=largest_px)
     hit = torch.nonzero(first >= 0)[:, 0]
     window = _window(first[hit], member, reach_px)
-    error = (identity[window.place] - wanted[hit, None, None]).abs() * levels_per_px
+    error = (taken(identity, window.place) - taken(wanted, hit)[:, None, None]).abs() * levels_per_px
     distance = torch.where(window.member, error.square().sum(-1).sqrt(), torch.inf).flatten(1)
     best = distance.argmin(-1)
     best_error = error.flatten(1, 2)[torch.arange(len(hit), device=best.device), best]
@@ -97,7 +99,7 @@ def _match_group(
     raster = window.place.flatten(1)[row, place]
     count = torch.bincount(row, minlength=len(hit)).clamp(min=1)
     position = torch.stack([raster % width, raster // width % height], dim=-1).to(wanted)
-    position = position + wanted[hit][row] - identity[raster]
+    position = position + taken(wanted, hit[row]) - taken(identity, raster)
     mean_position = torch.zeros_like(wanted[hit]).index_add(0, row, position) / count[:, None]
     mean_depth = depth.new_zeros(len(hit)).index_add(0, row, depth.reshape(-1)[raster]) / count
     valid = torch.zeros(len(wanted), dtype=torch.bool, device=member.device)
@@ -120,8 +122,8 @@ def _first_hits(
     """For each wanted identity, the flattened index of a foreground pixel of its frame with nearly that identity, or -1."""
     frames, height, width = member.shape
     size = torch.tensor([width, height], device=member.device)
-    pixel = torch.nonzero(member.reshape(-1))[:, 0]
-    cell = (identity[pixel] + 0.5).long().clamp(min=torch.zeros_like(size), max=size - 1)
+    pixel = places(member)
+    cell = (taken(identity, pixel) + 0.5).long().clamp(min=torch.zeros_like(size), max=size - 1)
     frame = pixel // (height * width)
     grid = torch.zeros(frames * height * width, dtype=torch.float32, device=member.device)
     # One pixel stands for all of a cell; as a float it is exact below 2^24 and can be max-pooled.
@@ -136,7 +138,7 @@ def _first_hits(
     while len(missing):
         candidate = _around(grid[:, 0], wanted_frame[missing], wanted_cell[missing] >> level)
         place = wanted_frame[missing, None] * (height * width) + (candidate - 1).clamp(min=0)
-        error = ((identity[place] - wanted[missing, None]) * levels_per_px).square().sum(-1)
+        error = ((taken(identity, place) - taken(wanted, missing)[:, None]) * levels_per_px).square().sum(-1)
         error = torch.where(candidate > 0, error, torch.inf)
         best = error.argmin(-1, keepdim=True)
         hit = (candidate > 0).any(-1)

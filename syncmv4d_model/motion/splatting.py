@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 
+from syncmv4d_model.motion.places import placed, places, taken
 from syncmv4d_model.motion.projection import MIN_DEPTH_M
 
 PIXELS_PER_PASS = 1 << 23
@@ -60,25 +61,29 @@ def _winners(
     radius: int,
 ) -> torch.Tensor:
     """Index of the nearest point at each pixel, -1 for background: [N, H*W]."""
-    frame, point = torch.nonzero(drawn, as_tuple=True)
-    exact = pixels[frame, point].clamp(-radius - 1, max(height, width) + radius)
+    place = places(drawn)
+    frame, point = place // drawn.shape[1], place % drawn.shape[1]
+    exact = taken(pixels, place).clamp(-radius - 1, max(height, width) + radius)
     offset = torch.arange(-radius, radius + 1, device=pixels.device)
     column = torch.floor(exact[:, None, 0] + 0.5).long() + offset
     row = torch.floor(exact[:, None, 1] + 0.5).long() + offset
     away = torch.hypot((column - exact[:, :1])[:, None, :], (row - exact[:, 1:])[:, :, None])
-    receded = depth_m[frame, point][:, None, None] + recede_m[frame, point][:, None, None] * away
+    start, slope = (taken(metres[..., None], place)[..., None] for metres in (depth_m, recede_m))
+    receded = start + slope * away
     # Positive floats order as their bits do, so one integer minimum finds the nearest depth and its point together.
     key = receded.float().contiguous().view(torch.int32).long() << 32 | point[:, None, None]
     inside = ((row >= 0) & (row < height))[:, :, None] & ((column >= 0) & (column < width))[:, None, :]
-    target = (frame[:, None] * height + row)[:, :, None] * width + column[:, None, :]
+    beyond = len(pixels) * height * width  # one more pixel takes what falls outside
+    target = torch.where(inside, (frame[:, None] * height + row)[:, :, None] * width + column[:, None, :], beyond)
     nothing = torch.iinfo(torch.int64).max
-    buffer = torch.full((len(pixels) * height * width,), nothing, dtype=torch.int64, device=pixels.device)
-    buffer.scatter_reduce_(0, target[inside], key[inside], "amin")
+    buffer = torch.full((beyond + 1,), nothing, dtype=torch.int64, device=pixels.device)
+    buffer = buffer.scatter_reduce_(0, target.flatten(), key.flatten(), "amin")[:beyond]
     winner = torch.where(buffer == nothing, -1, buffer & 0xFFFFFFFF)
     return winner.view(len(pixels), height * width)
 
 
 def _paint(values: torch.Tensor, winner: torch.Tensor) -> torch.Tensor:
-    frame, place = torch.nonzero(winner >= 0, as_tuple=True)
-    canvas = values.new_zeros(*winner.shape, values.shape[-1])
-    return canvas.index_put((frame, place), values[frame, winner[frame, place]])
+    painted = places(winner >= 0)
+    frame = painted // winner.shape[1]
+    rows = taken(values, frame * values.shape[1] + winner.flatten().index_select(0, painted))
+    return placed(rows, painted, winner.shape)

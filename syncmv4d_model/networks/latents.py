@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import nn
 
 from syncmv4d_model.config import CodecConfig, MotionConfig, check_num_frames
+from syncmv4d_model.motion.places import placed, places, taken
 from syncmv4d_model.motion.pseudo_video import EXACT, IdentityNoise
 from syncmv4d_model.networks.motion_channels import (
     ALPHA_FOREGROUND,
@@ -99,7 +100,7 @@ class BlockCode(nn.Module):
         return torch.cat(codes, dim=1).movedim(-1, 1)
 
     def decode(self, latents: Float[torch.Tensor, "N C F h w"]) -> Float[torch.Tensor, "N T H W Ci"]:
-        blocks = latents.movedim(1, -1)
+        blocks = latents.movedim(1, -1).contiguous()
         first, later = self._decoded(blocks[:, :1], self.first), self._decoded(blocks[:, 1:], self.later)
         return torch.cat([self._join(first, 1), self._join(later, self.group)], dim=1)
 
@@ -108,9 +109,8 @@ class BlockCode(nn.Module):
         if not self.fill:
             return basis.encode(blocks)
         drawn = (blocks != 0).any(-1)
-        codes = blocks.new_zeros(*drawn.shape, len(basis.basis))
-        codes[drawn] = basis.encode(with_background_filled(blocks[drawn]))
-        return codes
+        place = places(drawn)
+        return placed(basis.encode(with_background_filled(taken(blocks, place))), place, drawn.shape)
 
     def _decoded(self, codes: torch.Tensor, basis: BlockBasis) -> torch.Tensor:
         """Blocks of codes; of motion only those with foreground, found by their alpha alone, for the rest is background.
@@ -121,9 +121,8 @@ class BlockCode(nn.Module):
         alpha = slice(self.image_channels - 1, None, self.image_channels)
         shares = codes @ (basis.basis[:, alpha] * basis.scale[:, None]) + basis.mean[alpha]
         drawn = ~(shares <= ALPHA_FOREGROUND).all(-1)
-        blocks = codes.new_zeros(*drawn.shape, len(basis.mean))
-        blocks[drawn] = basis.decode(codes[drawn])
-        return blocks
+        place = places(drawn)
+        return placed(basis.decode(taken(codes, place)), place, drawn.shape)
 
     def _filled(self, blocks: torch.Tensor) -> torch.Tensor:
         return with_background_filled(blocks) if self.fill else blocks

@@ -8,10 +8,11 @@ Inside a block the background then takes the block's mean foreground, so that si
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from syncmv4d_model.config import MotionConfig
-from syncmv4d_model.motion.pseudo_video import foreground, without_floor
+from syncmv4d_model.motion.places import placed, places, taken
+from syncmv4d_model.motion.pseudo_video import without_floor
 
 OFFSET_PX = 8.0
 """Pixels of displacement per unit of a channel."""
@@ -26,11 +27,14 @@ ALPHA_FOREGROUND = 0.5
 def to_motion_channels(
     pseudo_video: Float[torch.Tensor, "N T H W 3"], motion: MotionConfig
 ) -> Float[torch.Tensor, "N T H W 4"]:
-    """(alpha du, alpha dv, alpha depth, alpha) of a pseudo video in [0, 1]."""
-    alpha = foreground(pseudo_video, motion)[..., None].to(pseudo_video)
-    scale, origin = _affine(pseudo_video)
-    values = torch.addcmul(origin, without_floor(pseudo_video, motion), scale)
-    return torch.cat([values * alpha, alpha], dim=-1)
+    """(alpha du, alpha dv, alpha depth, alpha) of a pseudo video in [0, 1]; a pixel that is not a number stays so."""
+    background = pseudo_video <= motion.foreground_floor / 2
+    drawn = ~(background[..., 0] | background[..., 1] | background[..., 2])
+    place = places(drawn)
+    scale, origin = _affine(pseudo_video, place)
+    values = without_floor(taken(pseudo_video, place), motion)
+    pixels = torch.cat([torch.addcmul(origin, values, scale), torch.ones_like(values[:, :1])], dim=-1)
+    return placed(pixels, place, drawn.shape)
 
 
 def with_background_filled(blocks: Float[torch.Tensor, "*n P"]) -> Float[torch.Tensor, "*n P"]:
@@ -46,16 +50,23 @@ def from_motion_channels(
     channels: Float[torch.Tensor, "N T H W 4"], motion: MotionConfig
 ) -> Float[torch.Tensor, "N T H W 3"]:
     """The pseudo video in [0, 1]; background, where alpha is at most a half, is exactly 0."""
-    scale, origin = _affine(channels)
-    plain = ((channels[..., :3] - origin) / scale).clamp(0, 1)
-    drawn = motion.foreground_floor + (1 - motion.foreground_floor) * plain
-    return drawn * (channels[..., 3:] > ALPHA_FOREGROUND)
+    drawn = ~(channels[..., 3] <= ALPHA_FOREGROUND)
+    place = places(drawn)
+    scale, origin = _affine(channels, place)
+    values = ((taken(channels, place)[:, :3] - origin) / scale).clamp(0, 1)
+    pixels = motion.foreground_floor + (1 - motion.foreground_floor) * values
+    return placed(pixels, place, drawn.shape)
 
 
-def _affine(frames: torch.Tensor) -> tuple[Float[torch.Tensor, "3"], Float[torch.Tensor, "H W 3"]]:
-    """(scale, origin) with channels = values * scale + origin, for values (u_0, v_0, depth) in [0, 1]."""
+def _affine(
+    frames: Float[torch.Tensor, "N T H W C"], place: Int64[torch.Tensor, "M"]
+) -> tuple[Float[torch.Tensor, "3"], Float[torch.Tensor, "M 3"]]:
+    """(scale, origin) with channels = values * scale + origin, for values (u_0, v_0, depth) in [0, 1] of the pixels at
+    these places of the flattened frames.
+    """
     height, width = frames.shape[2:4]
     column = torch.arange(width, device=frames.device, dtype=frames.dtype).expand(height, width)
     row = torch.arange(height, device=frames.device, dtype=frames.dtype)[:, None].expand(height, width)
     origin = torch.stack([-(column + 0.5) / OFFSET_PX, -(row + 0.5) / OFFSET_PX, torch.zeros_like(column)], dim=-1)
-    return frames.new_tensor([width / OFFSET_PX, height / OFFSET_PX, DEPTH_WEIGHT]), origin
+    scale = frames.new_tensor([width / OFFSET_PX, height / OFFSET_PX, DEPTH_WEIGHT])
+    return scale, origin.flatten(0, 1).index_select(0, place % (height * width))

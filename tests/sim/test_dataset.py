@@ -1,9 +1,13 @@
 """Data sets: the same seed gives the same bits, and a builder may be killed and started again at any moment."""
 
 import filecmp
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +32,11 @@ def hook(event, arguments):
 sys.addaudithook(hook)
 dataset.build(Path(sys.argv[1]), SMALL, count=3, workers=1, show_progress=False)
 """
+
+
+class DyingWorker:
+    def __call__(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +89,29 @@ def test_a_killed_build_leaves_no_half_sequence_and_goes_on_to_the_same_data_set
         assert (
             read_sequence(path).positions.tobytes() == read_sequence(whole / "test_1" / path.name).positions.tobytes()
         )
+
+
+def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(whole, tmp_path, capfd):
+    def kill_a_worker_after_the_first_sequence() -> None:
+        while not list(tmp_path.glob("test_1/00*")):
+            time.sleep(0.01)
+        multiprocessing.active_children()[0].kill()
+
+    killer = threading.Thread(target=kill_a_worker_after_the_first_sequence)
+    killer.start()
+    build(tmp_path, SMALL, count=5, workers=2, show_progress=False)
+    killer.join()
+    assert "a worker crashed" in capfd.readouterr().err
+    assert len(list_sequences(tmp_path, "test_1")) == 5
+    for index in range(3):
+        path = Path("test_1") / sequence_name(index)
+        assert read_sequence(tmp_path / path).video.tobytes() == read_sequence(whole / path).video.tobytes()
+
+
+def test_workers_that_die_at_once_end_the_build_with_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setattr("syncmv4d_sim.dataset._start_worker", DyingWorker())
+    with pytest.raises(ChildProcessError, match="before any of the sequences 0 to 2 of split test_1"):
+        build(tmp_path, SMALL, count=3, workers=2, show_progress=False)
 
 
 def test_a_finished_split_is_left_alone(whole):
