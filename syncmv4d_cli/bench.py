@@ -23,6 +23,7 @@ from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
 from syncmv4d_cli.bench_ros import Ros, bench_ros
 from syncmv4d_cli.choices import choose
+from syncmv4d_cli.least import check_least
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,7 @@ def bench_model(options: Model) -> None:
     from syncmv4d_model.diffusion.flow_matching import sampling_times
     from syncmv4d_model.predictor import Predictor
 
-    for name, least in {"steps": 1, "runs": 1, "threads": 0}.items():
-        if (value := getattr(options, name)) is not None and value < least:
-            raise ValueError(f"--{name} must be at least {least}, got {value}")
+    check_least(options, {"steps": 1, "runs": 1, "threads": 0})
     if options.save_json is not None:
         check_writable(options.save_json)
     if options.threads:

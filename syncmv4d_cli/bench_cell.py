@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from syncmv4d_cli.least import check_least
+
 if TYPE_CHECKING:
     from syncmv4d_model.data.sequence import Sequence
     from syncmv4d_ros.planning import TrackedPoints
@@ -77,9 +79,7 @@ def bench_cell(options: Cell) -> None:
 
     if options.save_json is not None:
         check_writable(options.save_json)
-    for name, least in (("scenes", 1), ("first", 0), ("seed", 0)):
-        if getattr(options, name) < least:
-            raise ValueError(f"--{name} must be at least {least}, got {getattr(options, name)}")
+    check_least(options, {"scenes": 1, "first": 0, "seed": 0})
     if not options.methods:
         raise ValueError("--methods names none of truth, static, generated")
     built, sources = BuildOptions(split=options.split, seed=options.seed), dict(_still_sources(options.methods))

@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from syncmv4d_cli.choices import choose
+from syncmv4d_cli.least import check_least
 
 LEAST = {"count": 1, "size": 32, "points": 1, "workers": 1, "seed": 0}  # smaller pictures show too little of a hand
 
@@ -58,9 +59,7 @@ def build_sim(options: Sim) -> None:
     """Build, then say how many scenes were rejected and why. ValueError for a number below its least."""
     from syncmv4d_sim.dataset import BuildOptions, build
 
-    for name, least in LEAST.items():
-        if getattr(options, name) < least:
-            raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
+    check_least(options, LEAST)
     others = {path.name for path in options.out.glob("options_*.json")} - {f"options_{options.split}.json"}
     if options.layout == "taco" and others:
         raise ValueError(

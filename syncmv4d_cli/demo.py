@@ -10,6 +10,8 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from syncmv4d_cli.least import check_least
+
 
 @dataclass(frozen=True)
 class Options:
@@ -45,9 +47,7 @@ class Options:
 def main(args: list[str]) -> int:
     """Entry of `syncmv4d demo`."""
     options = tyro.cli(Options, args=args, prog="syncmv4d demo")
-    for name, least in {"scene": 0, "seed": 0, "sample_seed": 0, "steps": 1}.items():
-        if (value := getattr(options, name)) is not None and value < least:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+    check_least(options, {"scene": 0, "seed": 0, "sample_seed": 0, "steps": 1})
     if options.cell:
         return over_ros(options)
     if options.attach:

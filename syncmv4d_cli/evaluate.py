@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.least import check_least
 from syncmv4d_ros.recording import BagOptions
 
 if TYPE_CHECKING:
@@ -132,10 +133,7 @@ def check_options(options: Options) -> None:
     for path in (options.json, options.html, options.markdown):
         if path is not None:
             check_writable(path)
-    for name, least in {"limit": 1, "steps": 1, "samples": 1, "seed": 0}.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ValueError(f"--{name} must be at least {least}, got {value}")
+    check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0})
     if options.bag is not None:
         refused = [name for name in ("data", "split", "baselines_only") if getattr(options, name)]
         if refused:

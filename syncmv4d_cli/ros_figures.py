@@ -9,6 +9,8 @@ from typing import Literal
 
 from rich.table import Table
 
+from syncmv4d_cli.least import check_least
+
 Part = Literal["transport", "node", "work", "publish", "cancel", "memory"]
 
 
@@ -43,16 +45,7 @@ class Ros:
 
     def check(self) -> None:
         """ValueError naming the option."""
-        for name, least in (
-            ("seconds", 0.1),
-            ("rate", 1),
-            ("requests", 20),
-            ("results", 1),
-            ("frames", 2),
-            ("points", 1),
-        ):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        check_least(self, {"seconds": 0.1, "rate": 1, "requests": 20, "results": 1, "frames": 2, "points": 1})
         if min(self.size) < 2 or self.size[0] % 2 or self.size[1] % 2:
             raise ValueError(f"--size must be even numbers of pixels, got {self.size[0]} {self.size[1]}")
 

@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.least import check_least
 from syncmv4d_model.config import ModelConfig, SwitchConfig
 from syncmv4d_model.training.plan import GuidanceSource, TrainingPlan
 
@@ -113,8 +114,7 @@ def init(options: Init) -> None:
 
     if options.preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {options.preset!r}")
-    if options.codec_sequences < 1:
-        raise ValueError(f"--codec-sequences must be at least 1, got {options.codec_sequences}")
+    check_least(options, {"codec_sequences": 1})
     if (options.out / TEXT_MEAN).exists():
         raise ValueError(f"{options.out} holds a checkpoint already: choose another folder, or remove it first")
     with _bars() as bars:
@@ -191,12 +191,7 @@ def check_run(options: Run) -> None:
 
     if not options.scale > 0:
         raise ValueError(f"--scale must be positive, got {options.scale:g}")
-    if not options.minutes >= 0:
-        raise ValueError(f"--minutes must be at least 0, got {options.minutes:g}")
-    if options.seed < 0:
-        raise ValueError(f"--seed must be at least 0, got {options.seed}")
-    if options.save_every < 1:
-        raise ValueError(f"--save-every must be at least 1, got {options.save_every}")
+    check_least(options, {"minutes": 0, "seed": 0, "save_every": 1})
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError) as error:

@@ -178,10 +178,8 @@ def make_condition(
     """Encode text, reference images (unless their latent is given) and cameras once; also returns what the tokenizer
     made of the texts.
     """
-    encoder, device = components.text_encoder, images.device
-    tokens = encoder.tokenize(texts)
-    mask = tokens.mask.to(device)
-    text = encoder(tokens.ids.to(device), mask)
+    tokens = components.text_encoder.tokenize(texts)
+    text = components.text_encoder(tokens.ids, tokens.mask)
     config, still = components.config, None
     if components.preconditioner is not None:
         still = _encode_still(components, images, config.num_frames)
@@ -189,17 +187,15 @@ def make_condition(
         reference = _encode_still(components, images, 1) if still is None else still[:, :, :, :1]
     centres = view_centres(cameras, mean_depth_m=config.mean_depth_m, multi_view=config.switches.multi_view)
     expected = expect_motion(components, tokens, images, cameras)
-    return Condition(text, mask, reference, still, expected, cameras, centres), tokens
+    return Condition(text, tokens.mask, reference, still, expected, cameras, centres), tokens
 
 
 def without_task(components: Components, condition: Condition, images: Float[Tensor, "B V H W 3"]) -> Condition:
     """The same condition for the empty task: what text guidance leads away from."""
-    encoder, device = components.text_encoder, images.device
-    tokens = encoder.tokenize([""] * len(images))
-    mask = tokens.mask.to(device)
-    text = encoder(tokens.ids.to(device), mask)
+    tokens = components.text_encoder.tokenize([""] * len(images))
+    text = components.text_encoder(tokens.ids, tokens.mask)
     expected = expect_motion(components, tokens, images, condition.cameras)
-    return replace(condition, text=text, text_mask=mask, expected=expected)
+    return replace(condition, text=text, text_mask=tokens.mask, expected=expected)
 
 
 def expect_motion(
@@ -209,8 +205,7 @@ def expect_motion(
     if components.motion_prior is None:
         return None
     with torch.no_grad():
-        ids, mask = tokens.ids.to(images.device), tokens.mask.to(images.device)
-        return components.motion_prior(images, cameras, ids, mask)
+        return components.motion_prior(images, cameras, tokens.ids, tokens.mask)
 
 
 def _encode_still(

@@ -159,14 +159,25 @@ def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelCon
     for name, layers in _layers(config).items():
         _check_layers(directory / name, layers)
     with torch.device("meta"):  # shapes alone: a foreign configuration may ask for more memory than there is
-        for name, part in build_components(config, seed=0, tokenizer=tokenizer).networks().items():
-            _check_shapes(part, directory / name)
+        parts = build_components(config, seed=0, tokenizer=tokenizer).networks()
+    for name, part in parts.items():
+        _check_shapes(part, directory / name)
+    if change is None:
+        _check_all_are_known(directory, set(parts))
     components = build_components(config, seed=0, tokenizer=tokenizer)
     for name, part in components.networks().items():
         _load_part(part, directory / name)
     if components.preconditioner is not None:
         _check_moments(components.preconditioner, directory / "preconditioner")
     return replace(components, statistics=_statistics(index["statistics"], directory)).eval()
+
+
+def _check_all_are_known(directory: Path, parts: set[str]) -> None:
+    """ValueError for weights that the configuration would leave unused: it is not the one that they were stored with."""
+    for folder in sorted({path.parent.name for path in directory.glob("*/*.safetensors")} - parts):
+        raise ValueError(
+            f"{directory / folder} holds weights, but the configuration in model_index.json has no such part"
+        )
 
 
 def read_index(directory: Path) -> dict[str, Any]:

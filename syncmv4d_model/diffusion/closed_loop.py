@@ -53,7 +53,7 @@ class Denoised:
     anchors: Anchors | None = None
     coarse: CoarseTracks | None = None
     aligned: AlignedTracks | None = None  # None without a point aligner
-    aligner_inputs: tuple[AlignerInput, ...] = ()  # of every step
+    aligner_inputs: tuple[AlignerInput, ...] = ()  # of every step where these are asked for, else of the last
 
 
 @torch.no_grad()
@@ -66,13 +66,15 @@ def denoise(
     cycle: bool = True,
     guidance_strength: float = 1.0,
     feedback_interval: int = 1,
+    keep_every_input: bool = False,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Denoised:
     """Take a state of pure noise to a clean one (inference box of section 5).
 
     progress(done, steps) is called after every step; cancelled() is asked before every step, and Cancelled is raised
-    when it answers True. Anchors are the caller's, or are drawn after the first joint-denoiser call and then frozen.
+    when it answers True. `keep_every_input` keeps what the aligner was given at every step: at the paper's size and steps
+    a third of a gigabyte. Anchors are the caller's, or are drawn after the first joint-denoiser call and then frozen.
     """
     steps = len(times) - 1
     guidance: Guidance = None
@@ -98,7 +100,8 @@ def denoise(
                 tracks = euler_step(state.tracks, aligned.velocity, t, t_next)
             if cycle and aligned is not None and index % feedback_interval == 0 and index + 1 < steps:
                 guidance = guidance_strength * loop.project_encode(aligned.clean, anchors)
-            inputs = (*result.aligner_inputs, AlignerInput(state.tracks, coarse, t))
+            before = result.aligner_inputs if keep_every_input else ()
+            inputs = (*before, AlignerInput(state.tracks, coarse, t))
             result = Denoised(state, velocity.depth_scale, anchors, coarse, aligned, inputs)
             motion = euler_step(state.motion, velocity.motion, t, t_next)
             state = State(video, motion, tracks)

@@ -183,7 +183,9 @@ class TextEncoder(nn.Module):
         return cls(config, PretrainedTokenizer(directory / "tokenizer"), encoder)
 
     def tokenize(self, texts: list[str]) -> TokenizedText:
-        """Ids and mask of each text, cut to max_tokens (the last is always the end token, so an empty text has one)."""
+        """Ids and mask of each text on the encoder's device, cut to max_tokens (the last is always the end token, so an empty
+        text has one).
+        """
         length = self.config.max_tokens
         ids = torch.zeros(len(texts), length, dtype=torch.long)
         mask = torch.zeros(len(texts), length, dtype=torch.bool)
@@ -196,19 +198,13 @@ class TextEncoder(nn.Module):
             mask[row, : len(kept)] = True
             unknown_words.append([word for word in words_of(readable) if not self.tokenizer.knows(word)])
             truncated.append(len(pieces) > length - 1 or len(readable) < len(text))
-        return TokenizedText(ids, mask, unknown_words, truncated)
+        device = self.encoder.device
+        return TokenizedText(ids.to(device), mask.to(device), unknown_words, truncated)
 
     def forward(self, ids: Int[Tensor, "B L"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         """Embeddings, zero where the mask is False."""
         embeddings = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return embeddings * mask[..., None]
-
-    def encode(self, texts: list[str]) -> tuple[Float[Tensor, "B L D"], Bool[Tensor, "B L"], list[list[str]]]:
-        """(embeddings, mask, words of each text that the encoder does not know)."""
-        tokens = self.tokenize(texts)
-        device = self.encoder.device
-        mask = tokens.mask.to(device)
-        return self(tokens.ids.to(device), mask), mask, tokens.unknown_words
 
 
 def _read_json(file: Path) -> Any:

@@ -115,13 +115,13 @@ def draw_for_sampling(components: Components, batch: Batch, *, seed: int) -> Dra
     return replace(drawn, binding=replace(binding, text_guidance=strength, without_task=empty))
 
 
-def sample(components: Components, drawn: Drawn) -> Denoised:
+def sample(components: Components, drawn: Drawn, *, keep_every_input: bool = False) -> Denoised:
     """What the predictor would answer from this noise, the truth's anchors given."""
     loop = components.config.loop
     return denoise(
         drawn.binding.loop(), cooled(drawn.noise, loop.temperature), times=sampling_times(loop.steps, shift=loop.shift), anchors=drawn.anchors,
         cycle=components.config.switches.cycle, guidance_strength=loop.guidance_strength,
-        feedback_interval=loop.feedback_interval,
+        feedback_interval=loop.feedback_interval, keep_every_input=keep_every_input,
     )  # fmt: skip
 
 
@@ -143,8 +143,7 @@ def sample_outputs(
     batches = cache.batches(batch_size=1, num_points=num_points, seed=seed + 1, first_step=0, augment=False)
     for index, batch in zip(range(count), batches, strict=False):
         drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + index)
-        result = sample(components, drawn)
-        inputs = result.aligner_inputs if every_step else result.aligner_inputs[-1:]
+        inputs = sample(components, drawn, keep_every_input=every_step).aligner_inputs
         examples.append(SampledExample(inputs, drawn.anchors, drawn.binding, drawn.batch))
     return SampledOutputs(examples, attribute_weight)
 

@@ -90,8 +90,7 @@ class StageLosses:
         components, batch = self.components, batch.to(self.components.device)
         assert components.motion_prior is not None
         tokens = components.text_encoder.tokenize(self.draw.texts(batch, generator))
-        ids, mask = tokens.ids.to(batch.images.device), tokens.mask.to(batch.images.device)
-        expected = components.motion_prior(batch.images, batch.cameras, ids, mask)
+        expected = components.motion_prior(batch.images, batch.cameras, tokens.ids, tokens.mask)
         scale = standardised_scale(components, batch.depth_scale)
         return {
             "motion": functional.mse_loss(expected.motion, batch.motion),

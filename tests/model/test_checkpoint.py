@@ -56,6 +56,15 @@ def test_the_hash_follows_the_weights(saved, copy):
     assert checkpoint_hash(copy) != checkpoint_hash(saved[0])
 
 
+def test_weights_that_the_configuration_leaves_unused_are_refused_unless_it_was_changed(copy):
+    index = json.loads((copy / "model_index.json").read_text())
+    del index["config"]["motion_prior"]
+    (copy / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="motion_prior holds weights, but the configuration"):
+        load_components(copy)
+    assert load_components(copy, change=lambda config: config).motion_prior is None
+
+
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"no checkpoint at {tmp_path}/none: model_index.json is missing"):
         load_components(tmp_path / "none")

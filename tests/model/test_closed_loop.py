@@ -88,7 +88,8 @@ def test_the_reference_stands_in_frame_0_at_every_call_and_at_the_end():
     assert torch.equal(result.state.video[:, :, :, 0], CLEAN.video[:, :, :, 0])
 
 
-def test_what_the_aligner_was_given_at_every_step_is_kept():
+@pytest.mark.parametrize("every", [True, False])
+def test_what_the_aligner_was_given_is_kept_of_every_step_or_of_the_last(every):
     given = []
     oracle = Oracle()
 
@@ -96,9 +97,10 @@ def test_what_the_aligner_was_given_at_every_step_is_kept():
         given.append((tracks, coarse, t))
         return oracle.point_aligner(tracks, coarse, anchors, t)
 
-    result = denoise(oracle.loop(point_aligner=point_aligner), NOISE, times=sampling_times(3, shift=1.0))
-    assert len(result.aligner_inputs) == 3
-    for kept, (tracks, coarse, t) in zip(result.aligner_inputs, given, strict=True):
+    loop, times = oracle.loop(point_aligner=point_aligner), sampling_times(3, shift=1.0)
+    result = denoise(loop, NOISE, times=times, keep_every_input=every)
+    assert len(given) == 3
+    for kept, (tracks, coarse, t) in zip(result.aligner_inputs, given if every else given[-1:], strict=True):
         assert kept.tracks is tracks and kept.coarse is coarse and torch.equal(kept.t, t)
 
 

@@ -7,21 +7,10 @@ import pytest
 import torch
 
 from syncmv4d_model.checkpoint import load_components
-from syncmv4d_model.data.loader import build_cache
-from syncmv4d_model.data.sequence import list_sequences, read_sequence
 from syncmv4d_model.diffusion.flow_matching import sampling_times
 from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.training.rollouts import sample_outputs
 from syncmv4d_model.training.stages import make_stage
-from tests.model.tiny_model import tiny_checkpoint
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    data, checkpoint, components = tiny_checkpoint(folder)
-    cache = build_cache(list_sequences(data, "train"), read_sequence, components, folder / "latents")
-    return checkpoint, cache
 
 
 @pytest.mark.parametrize(("stage", "steps"), [("rollouts", 2), ("heads", 1)])
@@ -48,3 +37,14 @@ def test_what_the_aligner_is_given_turns_about_the_scenes_centre(prepared):
     for before, after in zip(*given, strict=True):  # noisy tracks, coarse tracks
         quarter = torch.stack([-before[..., 1], before[..., 0], before[..., 2]], dim=-1)
         torch.testing.assert_close(after, quarter, atol=1e-5, rtol=1e-4)
+
+
+def test_every_sequence_is_sampled_from_noise_of_its_own_and_the_same_again(prepared):
+    first, again = (
+        sample_outputs(load_components(prepared[0]), prepared[1], count=2, seed=0, every_step=True).examples
+        for _ in range(2)
+    )
+    starts = [example.inputs[0].tracks for example in first]
+    assert not torch.isclose(*starts).any()
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.inputs[0].tracks, other.inputs[0].tracks)

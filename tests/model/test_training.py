@@ -11,24 +11,16 @@ from syncmv4d_model.binding import world
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, MotionPriorConfig
 from syncmv4d_model.data.loader import LatentCache, build_cache
-from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
+from syncmv4d_model.data.sequence import read_sequence, write_sequence
 from syncmv4d_model.training.plan import NANO_PLAN, StagePlan, TrainingPlan
 from syncmv4d_model.training.rollouts import sample_outputs, stddev_temperature
 from syncmv4d_model.training.stages import make_stage
 from syncmv4d_model.training.state import StageState
 from syncmv4d_model.training.train import RunOptions, schedule, train
 from syncmv4d_model.training.validate import latent_errors, track_errors
-from tests.model.tiny_model import shaken, tiny_checkpoint, tiny_sequence
+from tests.model.tiny_model import shaken, tiny_sequence
 
 STAGES = ("motion_prior", "joint_denoiser", "point_aligner", "closed_loop", "rollouts", "heads")
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    data, checkpoint, components = tiny_checkpoint(folder)
-    cache = build_cache(list_sequences(data, "train"), read_sequence, components, folder / "latents")
-    return checkpoint, cache
 
 
 def short_plan(steps, **changes):
@@ -197,6 +189,22 @@ def test_training_feeds_back_what_its_guidance_source_says(prepared):
     assert motion_loss(switched(prepared, cycle=False), guidance_share=1.0) == unfed
 
 
+def test_a_figure_that_is_not_a_number_is_null_in_the_log(prepared, tmp_path):
+    checkpoint, cache = prepared
+    (tmp_path / "run").mkdir()
+    told = []
+    train(
+        load_components(checkpoint), cache, TrainingPlan((StagePlan("joint_denoiser", steps=1, warmup_steps=1),)),
+        run_dir=tmp_path / "run", seed=0, options=RunOptions(), report=lambda *line: told.append(line),
+        validate=lambda *step: {"ratio": float("nan"), "error": 2.0},
+    )  # fmt: skip
+    (line,) = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=pytest.fail) == {
+        "stage": "joint_denoiser", "step": 1, "ratio": None, "error": 2.0,
+    }  # fmt: skip
+    assert np.isnan(told[-1][2]["ratio"])
+
+
 def test_batches_depend_on_seed_and_step_alone(prepared):
     _, cache = prepared
     options = {"batch_size": 2, "num_points": 24, "seed": 5}
@@ -298,8 +306,9 @@ def test_the_joint_denoisers_stage_measures_what_the_motion_prior_leaves_over(pr
     for batch, _ in zip(
         cache.batches(batch_size=1, num_points=1, seed=2, first_step=0, augment=False), range(6), strict=False
     ):
-        ids, mask = (getattr(components.text_encoder.tokenize(batch.texts), name) for name in ("ids", "mask"))
-        left.append((batch.motion - components.motion_prior(batch.images, batch.cameras, ids, mask).motion)[0, :, :, 0])
+        tokens = components.text_encoder.tokenize(batch.texts)
+        expected = components.motion_prior(batch.images, batch.cameras, tokens.ids, tokens.mask)
+        left.append((batch.motion - expected.motion)[0, :, :, 0])
     first = torch.cat(left).square().mean((0, 2, 3)).clamp(min=1e-3)
     torch.testing.assert_close(components.preconditioner.motion_moment[:, 0], first, rtol=0.02, atol=1e-3)
     assert not torch.allclose(before[:, 0], first, rtol=0.02, atol=1e-3)

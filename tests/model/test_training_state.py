@@ -9,23 +9,13 @@ from torch import nn
 
 from syncmv4d_model.binding import Binding
 from syncmv4d_model.checkpoint import load_components
-from syncmv4d_model.data.loader import LatentCache, build_cache
-from syncmv4d_model.data.sequence import list_sequences, read_sequence
+from syncmv4d_model.data.loader import LatentCache
 from syncmv4d_model.training.average import MovingAverage
 from syncmv4d_model.training.draws import standardised_scale
 from syncmv4d_model.training.plan import StagePlan, TrainingPlan
 from syncmv4d_model.training.stages import make_stage
 from syncmv4d_model.training.state import StageState
 from syncmv4d_model.training.train import MAX_BAD_STEPS, RunOptions, train
-from tests.model.tiny_model import tiny_checkpoint
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    data, checkpoint, components = tiny_checkpoint(folder)
-    cache = build_cache(list_sequences(data, "train"), read_sequence, components, folder / "latents")
-    return checkpoint, cache
 
 
 class PoisonedCache(LatentCache):

@@ -131,7 +131,7 @@ def test_a_folder_built_with_other_options_is_refused(whole):
 )
 def test_the_command_refuses_numbers_that_make_no_data_set(tmp_path, option, value, least):
     asked = {"count": 1} | {option: value}
-    with pytest.raises(ValueError, match=f"{option} must be at least {least}, got {value}"):
+    with pytest.raises(ValueError, match=f"--{option} must be at least {least}, got {value}"):
         main(["sim", "--out", str(tmp_path), *(f"--{name}={number}" for name, number in asked.items())])
     assert list(tmp_path.iterdir()) == []
 
