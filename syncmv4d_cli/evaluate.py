@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -15,6 +15,7 @@ from syncmv4d_cli.least import check_least
 from syncmv4d_ros.recording import BagOptions
 
 if TYPE_CHECKING:
+    from syncmv4d_model.config import ModelConfig
     from syncmv4d_model.evaluation.baselines import TextMean
     from syncmv4d_model.evaluation.harness import Report
 
@@ -44,6 +45,8 @@ class Options:
     """Score only the first N sequences, or tasks of a bag."""
     checkpoint: Path | None = None
     """Checkpoint folder; the bundled one when not given."""
+    without: tuple[Literal["aligner", "cycle"], ...] = ()
+    """Score the checkpoint without its point aligner (the coarse tracks are the answer), or without feeding tracks back."""
     steps: int | None = None
     """Denoising steps; the checkpoint's default when not given."""
     samples: int = 1
@@ -81,7 +84,7 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
     if not options.baselines_only:
         from syncmv4d_model.predictor import Predictor
 
-        predictor = Predictor.load(folder)
+        predictor = Predictor.load(folder, change=_without(options.without) if options.without else None)
     text_mean = load_text_mean(folder, data, num_frames=_num_frames(data, split))
     if text_mean is None:
         console.print("no text mean: neither the checkpoint nor the data set's train split has one for these frames")
@@ -100,6 +103,10 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
         )
     report.settings["checkpoint"] = identity(folder) if predictor or options.checkpoint else None
     return report
+
+
+def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
+    return lambda config: replace(config, switches=replace(config.switches, **dict.fromkeys(parts, False)))
 
 
 def _on_bag(bag: Path, options: Options, console: Console) -> Report:
@@ -135,12 +142,12 @@ def check_options(options: Options) -> None:
             check_writable(path)
     check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0})
     if options.bag is not None:
-        refused = [name for name in ("data", "split", "baselines_only") if getattr(options, name)]
+        refused = [name for name in ("data", "split", "baselines_only", "without") if getattr(options, name)]
         if refused:
             raise ValueError(f"--{refused[0].replace('_', '-')} is of a data set, not of --bag {options.bag}")
         return
-    if options.baselines_only and (options.steps is not None or options.samples != 1):
-        raise ValueError("--steps and --samples are of a model, and --baselines-only runs none")
+    if options.baselines_only and (options.steps is not None or options.samples != 1 or options.without):
+        raise ValueError("--steps, --samples and --without are of a model, and --baselines-only runs none")
     if options.data is None or options.split is None:
         raise ValueError("give a data set with --data and --split, or a recording with --bag")
     given = [field for field, value in vars(options.reading).items() if value != getattr(BagOptions(), field)]

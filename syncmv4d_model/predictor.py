@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from syncmv4d_model.binding import (
@@ -161,6 +161,12 @@ class Predictor:
         )  # fmt: skip
         return coarse.points_world[0].cpu().numpy(), coarse.valid[0].cpu().numpy()
 
+    @torch.no_grad()
+    def codec_video(self, video: UInt8[np.ndarray, "V T H W 3"]) -> UInt8[np.ndarray, "V T H W 3"]:
+        """A video after encode and decode: the sharpest that the model can make."""
+        codec = self.components.codec
+        return _to_bytes(codec.decode_video(codec.encode_video(images_to_unit(video).to(self.components.device))))
+
     def _check(self, observation: Observation) -> None:
         config = self.config
         views, height, width = observation.images.shape[:3]
@@ -202,8 +208,7 @@ class Predictor:
 
     def _decode(self, result: Denoised, binding: Binding) -> dict[str, np.ndarray]:
         codec, config = self.components.codec, self.config
-        video = codec.decode_video(result.state.video[0]).clamp(-1, 1)
-        video = ((video + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+        video = _to_bytes(codec.decode_video(result.state.video[0]))
         views, frames = video.shape[:2]
         if result.coarse is None or result.anchors is None or result.depth_scale is None:
             return _no_tracks(video)
@@ -232,6 +237,11 @@ class Predictor:
         }
         assert frames == config.num_frames
         return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
+
+
+def _to_bytes(video: Tensor) -> np.ndarray:
+    """Inverse of binding.images_to_unit."""
+    return ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
 def _stages(started: float, conditioned: float, denoised: float, decoded: float) -> dict[str, float]:

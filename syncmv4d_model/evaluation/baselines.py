@@ -54,7 +54,7 @@ class TextMean:
         totals: dict[str, np.ndarray] = {}
         counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(LABELS), dtype=np.int64))
         for sequence in sequences:
-            displacement = _mean_displacement(sequence)
+            displacement = label_motion(sequence.positions, sequence.label)
             total = totals.setdefault(
                 sequence.triplet, np.zeros((len(LABELS), *next(iter(displacement.values())).shape))
             )
@@ -118,7 +118,9 @@ class TextMean:
         return cls(tuple(triplets), means, counts)
 
 
-def _mean_displacement(sequence: Sequence) -> dict[int, np.ndarray]:
-    """Per label of the sequence the mean displacement [T 3] of its points in all views."""
-    moved = np.moveaxis(sequence.positions - sequence.positions[:, :1], 1, 2).astype(np.float64)  # V K T 3
-    return {int(label): moved[sequence.label == label].mean(0) for label in np.unique(sequence.label)}
+def label_motion(
+    tracks: Float[np.ndarray, "V T K 3"], label: UInt8[np.ndarray, "V K"]
+) -> dict[int, Float[np.ndarray, "T 3"]]:
+    """Per label that there is the mean displacement from frame 0 of its points in all views."""
+    moved = np.moveaxis(tracks - tracks[:, :1], 1, 2).astype(np.float64)  # V K T 3
+    return {int(value): moved[label == value].mean(0) for value in np.unique(label)}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
@@ -23,6 +24,10 @@ class Case:
     tracks: tuple[Float[np.ndarray, "V T K 3"], ...] = ()  # of each sample, filled in time
     decoded: Bool[np.ndarray, "V T K"] | None = None  # where the first sample had a position of its own
     codec_tracks: Float[np.ndarray, "V T K 3"] | None = None  # the truth after encode and decode, filled in time
+    codec_video: UInt8[np.ndarray, "V T H W 3"] | None = None  # the true video after encode and decode
+    other_scene: Mapping[int, Float[np.ndarray, "T 3"]] | None = (
+        None  # label motion predicted for another scene of the triplet
+    )
     true_foreground: Bool[np.ndarray, "V T H W"] | None = None
     foreground: Bool[np.ndarray, "V T H W"] | None = None
     seconds: float | None = None  # wall time of one sample

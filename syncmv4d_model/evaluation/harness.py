@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from syncmv4d_model.config import ModelConfig
 from syncmv4d_model.data.atomic import write_bytes
 from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.anchors import choose_anchors
-from syncmv4d_model.evaluation.baselines import TextMean, static_tracks
+from syncmv4d_model.evaluation.baselines import TextMean, label_motion, static_tracks
 from syncmv4d_model.evaluation.case import Case, at_anchors, observation_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, score
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
@@ -35,6 +35,9 @@ RULES = {
     "predicted frame 0 (of the static guess, the truth's own small motion), and the length of the predicted path",
     "rpe, pi": "camera frame, fractions; frames where a view sees none of its points are left out",
     "multi_view": "mutual nearest true frame-0 points within 5 mm, same label; view pairs with fewer than 4 are left out",
+    "own_motion, other_scene_motion": "the true frame 0, every label moved by the mean displacement predicted for its points; "
+    "predicted for this scene, or for the one before of the same triplet; scenes that have one before them only",
+    "tool_residual": "what one rigid motion from frame 0 leaves of the points that truly are the tool's",
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
     "video": "8-bit values, all views, frames n >= 1",
     "mean": "over points and frames of a sequence, then over the sequences that have the score; a ratio is the ratio of "
@@ -69,6 +72,8 @@ class SupportsCodec(Protocol):
         anchors_px: Float[np.ndarray, "V P 2"],
         chosen: Int[np.ndarray, "V K"],
     ) -> tuple[Float[np.ndarray, "V T K 3"], Bool[np.ndarray, "V T K"]]: ...
+
+    def codec_video(self, video: UInt8[np.ndarray, "V T H W 3"]) -> UInt8[np.ndarray, "V T H W 3"]: ...
 
 
 @dataclass(frozen=True)
@@ -117,10 +122,14 @@ def evaluate(
         raise ValueError(f"split {split!r} of {data_dir} has no sequence")
 
     def cases() -> Iterator[Case]:
+        motions: dict[str, dict[int, np.ndarray]] = {}
         for index, directory in enumerate(directories):
             sequence = read_sequence(directory)
             seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
-            yield make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
+            case = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
+            yield replace(case, other_scene=motions.get(sequence.triplet))
+            if case.tracks:
+                motions[sequence.triplet] = label_motion(case.predicted, case.truth.label)
             if progress is not None:
                 progress(index + 1, len(directories))
 
@@ -218,6 +227,7 @@ def make_case(
         tracks=tuple(tracks for tracks, _ in tracked) if with_tracks else (),
         decoded=tracked[0][1] if with_tracks else None,
         codec_tracks=_codec_tracks(predictor, sequence, chosen) if with_tracks else None,
+        codec_video=predictor.codec_video(sequence.video) if isinstance(predictor, SupportsCodec) else None,
         true_foreground=_true_foreground(sequence, predictor.config) if with_tracks else None,
         foreground=_foreground(predictions[0], predictor.config) if with_tracks else None,
         seconds=seconds,

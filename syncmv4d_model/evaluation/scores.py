@@ -5,13 +5,13 @@ Lengths are centimetres and time is seconds, as the names say. A score that refu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import numpy as np
 
 from syncmv4d_model.evaluation import metrics
-from syncmv4d_model.evaluation.baselines import static_tracks, static_video
+from syncmv4d_model.evaluation.baselines import label_motion, static_tracks, static_video
 from syncmv4d_model.evaluation.case import Case, in_cameras
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
 from syncmv4d_model.types import LABELS
@@ -56,6 +56,34 @@ def _best_sample_cm(case: Case) -> float:
     if len(case.tracks) < 2:
         raise ValueError(f"the best of the samples needs at least 2, got {len(case.tracks)}")
     return min(_end_point_cm(case, tracks) for tracks in case.tracks)
+
+
+def _scene_motions(case: Case) -> tuple[Mapping[int, np.ndarray], Mapping[int, np.ndarray]]:
+    """Label motion predicted for this scene and for another of its triplet; ValueError unless there are both."""
+    if case.other_scene is None:
+        raise ValueError("no other scene of the same triplet came before")
+    return label_motion(case.predicted, case.truth.label), case.other_scene
+
+
+def _label_motion_cm(case: Case, motion: Mapping[int, np.ndarray]) -> float:
+    lacking = set(np.unique(case.truth.label).tolist()) - set(motion)
+    if lacking:
+        raise ValueError(f"the other scene has no point of label {LABELS[min(lacking)]}")
+    moved = np.stack([np.stack([motion[int(label)] for label in view], axis=1) for view in case.truth.label])
+    return _end_point_cm(case, case.truth.positions[:, :1] + moved)
+
+
+def _tool_residual_cm(case: Case, tracks: np.ndarray | None) -> float:
+    if tracks is None:
+        raise ValueError("these tracks were not made")
+    points = np.moveaxis(tracks, 1, 2)[case.truth.label == LABELS.index("tool")]
+    return CM_PER_M * metrics.rigid_residual(np.swapaxes(points, 0, 1))
+
+
+def _codec_video(case: Case) -> np.ndarray:
+    if case.codec_video is None:
+        raise ValueError("the method has no codec")
+    return case.codec_video
 
 
 def _chamfer_cm(case: Case, tracks: np.ndarray) -> float:
@@ -199,6 +227,10 @@ SCORES: dict[str, Score] = {
     "codec_error_cm": lambda case: _end_point_cm(case, case.codec_tracks),
     "sample_mean_error_cm": lambda case: _end_point_cm(case, _mean_sample(case)),
     "sample_best_error_cm": _best_sample_cm,
+    "own_motion_error_cm": lambda case: _label_motion_cm(case, _scene_motions(case)[0]),
+    "other_scene_motion_error_cm": lambda case: _label_motion_cm(case, _scene_motions(case)[1]),
+    "tool_residual_cm": lambda case: _tool_residual_cm(case, case.predicted),
+    "codec_tool_residual_cm": lambda case: _tool_residual_cm(case, case.codec_tracks),
     "chamfer_cm": lambda case: _chamfer_cm(case, case.predicted),
     "static_chamfer_cm": lambda case: _chamfer_cm(case, static_tracks(case.truth)),
     "rpe": lambda case: _over_views(case, metrics.relative_point_error),
@@ -213,6 +245,9 @@ SCORES: dict[str, Score] = {
     "static_psnr": lambda case: metrics.psnr(static_video(case.truth), case.truth.video),
     "video_mse": lambda case: metrics.video_mean_squared_error(case.prediction.video, case.truth.video),
     "static_video_mse": lambda case: metrics.video_mean_squared_error(static_video(case.truth), case.truth.video),
+    "codec_psnr": lambda case: metrics.psnr(_codec_video(case), case.truth.video),
+    "gradient_energy": lambda case: metrics.gradient_energy(case.prediction.video),
+    "codec_gradient_energy": lambda case: metrics.gradient_energy(_codec_video(case)),
     "path_length_ratio": lambda case: _over_moving(case, metrics.path_length_ratio),
     "smoothness_cm": lambda case: _smoothness_cm(case.predicted),
     "true_smoothness_cm": lambda case: _smoothness_cm(case.truth.positions),
@@ -239,6 +274,9 @@ RATIOS: dict[str, tuple[str, str]] = {
     "codec_error_ratio": ("codec_error_cm", "static_end_point_error_cm"),
     "chamfer_ratio": ("chamfer_cm", "static_chamfer_cm"),
     "video_mse_ratio": ("video_mse", "static_video_mse"),
+    "gradient_energy_ratio": ("gradient_energy", "codec_gradient_energy"),
+    "tool_residual_ratio": ("tool_residual_cm", "codec_tool_residual_cm"),
+    "other_scene_ratio": ("other_scene_motion_error_cm", "own_motion_error_cm"),
 }
 """Ratios of two scores' data-set means. The static row starts from the true frame 0, so its displacement error is its
 end-point error."""

@@ -1,4 +1,4 @@
-"""`syncmv4d evaluate` without a model: the reference rows of a data set."""
+"""`syncmv4d evaluate` on a data set: the reference rows, a checkpoint, and what it refuses."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ from syncmv4d_cli.main import main
 from syncmv4d_model.data.sequence import write_sequence
 from syncmv4d_model.evaluation.baselines import TextMean
 from tests.model.sliding_points import sliding_sequence
+from tests.model.tiny_model import tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,20 @@ def test_a_number_that_makes_no_sense_is_refused_before_any_work(data, capsys, o
     assert f"--{option} must be at least {least}, got {value}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--steps", "2"], ["--samples", "3"]])
+@pytest.mark.parametrize("option", [["--steps", "2"], ["--samples", "3"], ["--without", "cycle"]])
 def test_what_only_a_model_could_do_is_refused_where_none_is_run(data, capsys, option):
     assert main(["evaluate", "--data", str(data), "--split", "test_1", "--baselines-only", *option]) == 2
-    assert "--steps and --samples are of a model, and --baselines-only runs none" in capsys.readouterr().err
+    assert "--steps, --samples and --without are of a model, and --baselines-only runs none" in capsys.readouterr().err
+
+
+def test_parts_of_a_checkpoint_can_be_left_out_and_the_report_says_so(tmp_path):
+    data_dir, checkpoint, _ = tiny_checkpoint(tmp_path)
+    asked = ["evaluate", "--data", str(data_dir), "--split", "val", "--limit", "1", "--checkpoint", str(checkpoint)]
+    reports = []
+    for without in ([], ["--without", "aligner"]):
+        assert main([*asked, "--json", str(tmp_path / "report.json"), *without]) == 0
+        reports.append(json.loads((tmp_path / "report.json").read_text()))
+    assert [report["switches"]["aligner"] for report in reports] == [True, False]
+    whole, coarse = (report["metrics"] for report in reports)
+    assert whole["stddev_coverage_68"] is not None and coarse["stddev_coverage_68"] is None
+    assert coarse["decoded_share"] < whole["decoded_share"] == 1

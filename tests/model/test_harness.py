@@ -86,6 +86,9 @@ class KnownError:
         positions = np.moveaxis(points_world[rows, :, chosen], 1, 2) + np.float32([0, 0, 0.01])
         return positions, np.ones(positions.shape[:-1], dtype=bool)
 
+    def codec_video(self, video):
+        return video // 2
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -183,6 +186,27 @@ def test_moving_what_stays_still_is_seen_though_the_moving_points_are_right(data
     assert values["still_point_error_cm"] == pytest.approx(values["still_point_drift_cm"], rel=1e-4)
     assert values["still_point_path_cm"] == pytest.approx(4, rel=1e-4)
     assert values["static_still_point_drift_cm"] == 0
+
+
+def test_the_motion_of_another_scene_of_the_triplet_is_scored_beside_the_scenes_own(data):
+    directory, sequences = data
+
+    def halved_in_b(truth: Sequence, seed: int) -> dict:
+        share = 0.5 if truth.name == "b" else 1.0
+        return {"tracks": truth.positions[:, :1] + share * (truth.positions - truth.positions[:, :1])}
+
+    report = evaluate(KnownError(sequences, halved_in_b), directory, "test_1")
+    own, other = ([row[name] for row in report.rows] for name in ("own_motion_error_cm", "other_scene_motion_error_cm"))
+    assert own[0] is None and other[0] is None  # no scene came before
+    assert own[1] > other[1] and own[2] < other[2]  # b is answered badly, and c would be by b's answer
+    assert report.metrics["other_scene_ratio"] == pytest.approx((other[1] + other[2]) / (own[1] + own[2]))
+
+
+def test_sharpness_is_told_beside_the_codecs(data):
+    directory, sequences = data
+    values = evaluate(KnownError(sequences, same), directory, "test_1").metrics
+    assert values["gradient_energy_ratio"] == pytest.approx(4, rel=0.05)  # a quarter is left where values are halved
+    assert 0 < values["codec_psnr"] < 20
 
 
 def test_every_promised_key_is_there_and_what_was_not_computed_is_null_with_its_reason(data, tmp_path):
@@ -314,5 +338,6 @@ def test_every_meaning_is_of_a_score_that_exists():
     assert references == {
         "static_end_point_error_cm", "text_mean_error_cm", "static_still_point_drift_cm", "static_chamfer_cm",
         "multi_view_point_pairs", "static_psnr", "static_video_mse", "smoothness_cm", "true_smoothness_cm",
-        "stddev_spearman_trivial", "text_mean_ratio",
+        "stddev_spearman_trivial", "text_mean_ratio", "codec_tool_residual_cm", "codec_psnr", "gradient_energy",
+        "codec_gradient_energy", "other_scene_motion_error_cm",
     }  # fmt: skip

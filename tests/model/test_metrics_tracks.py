@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from syncmv4d_model.evaluation import metrics
 
@@ -200,3 +203,35 @@ def test_foreground_iou_and_depth_scale_error():
 def test_a_metric_refuses_to_invent_a_number(metric, arguments):
     with pytest.raises(ValueError, match=r"\d"):
         metric(*arguments)
+
+
+@given(st.integers(0, 2**31), st.integers(3, 30), st.floats(0, 0.02))
+def test_what_rigid_motions_leave_of_a_body_is_its_noise_and_nothing_of_its_motion(seed, points, noise):
+    rng = np.random.default_rng(seed)
+    start = rng.normal(size=(points, 3)) * 0.1
+    turns = Rotation.random(5, random_state=rng).as_matrix()
+    tracks = np.concatenate([start[None], start @ turns.swapaxes(1, 2) + rng.normal(size=(5, 1, 3))])
+    tracks[1:] += noise * rng.normal(size=tracks[1:].shape)
+    left = metrics.rigid_residual(tracks)
+    assert left <= 2.5 * noise * np.sqrt(3) + 1e-9
+    mirrored = np.stack([start, start * [1, 1, -1]])
+    if points >= 8:
+        assert left >= 0.3 * noise
+        assert metrics.rigid_residual(mirrored) > 1e-3
+
+
+def test_a_body_of_two_points_has_no_rigid_residual():
+    with pytest.raises(ValueError, match="points"):
+        metrics.rigid_residual(np.zeros((4, 2, 3)))
+
+
+def test_a_blurred_video_has_less_gradient_energy_and_its_first_frame_does_not_count():
+    video = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 3)).astype(np.uint8)
+    blurred = video.copy()
+    blurred[..., 1:, :] = ((video[..., 1:, :].astype(int) + video[..., :-1, :]) // 2).astype(np.uint8)
+    assert metrics.gradient_energy(blurred) < 0.9 * metrics.gradient_energy(video)
+    video[:, 0] = 0
+    blurred[:, 1:], blurred[:, 0] = video[:, 1:], 255
+    assert metrics.gradient_energy(blurred) == metrics.gradient_energy(video)
+    ramp = np.broadcast_to(np.arange(16, dtype=np.uint8)[:, None] * 3, (1, 2, 16, 16, 3))
+    assert metrics.gradient_energy(ramp) == 9

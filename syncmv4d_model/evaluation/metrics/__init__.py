@@ -28,6 +28,7 @@ from syncmv4d_model.evaluation.metrics.point_maps import (
     percentage_of_inliers,
     relative_point_error,
 )
+from syncmv4d_model.evaluation.metrics.rigidity import rigid_residual
 from syncmv4d_model.evaluation.metrics.self_consistency import (
     colour_differences,
     inside,
@@ -54,6 +55,7 @@ from syncmv4d_model.evaluation.metrics.uncertainty import (
 from syncmv4d_model.evaluation.metrics.video import (
     depth_scale_error,
     foreground_iou,
+    gradient_energy,
     psnr,
     video_mean_squared_error,
 )
@@ -73,6 +75,7 @@ __all__ = [
     "first_frame_error",
     "flow_score",
     "foreground_iou",
+    "gradient_energy",
     "inside",
     "is_dynamic",
     "is_dynamic_from_scores",
@@ -91,6 +94,7 @@ __all__ = [
     "percentage_of_inliers",
     "psnr",
     "relative_point_error",
+    "rigid_residual",
     "sampled_frames",
     "stddev_coverage",
     "stddev_spearman",

@@ -29,6 +29,17 @@ def psnr(predicted: UInt8[np.ndarray, "V T H W 3"], target: UInt8[np.ndarray, "V
     return 10 * math.log10(255**2 / error)
 
 
+def gradient_energy(video: UInt8[np.ndarray, "V T H W 3"]) -> float:
+    """Mean squared difference of 8-bit values between neighbouring pixels, across and down, in the frames n >= 1: blurred
+    pictures have little of it.
+    """
+    require_some(video.shape[1], "frames", at_least=2)
+    require_some(min(video.shape[2:4]), "pixels a side", at_least=2)
+    later = video[:, 1:].astype(np.float32)
+    across, down = np.diff(later, axis=3), np.diff(later, axis=2)
+    return float(np.mean(across**2, dtype=np.float64) + np.mean(down**2, dtype=np.float64))
+
+
 def foreground_iou(predicted: Bool[np.ndarray, "*pixels"], target: Bool[np.ndarray, "*pixels"]) -> float:
     """Intersection over union of two foreground masks; ValueError when both are empty."""
     require_same_shape(predicted=predicted, target=target)
