@@ -26,6 +26,7 @@ from syncmv4d_model.types import (
     CoarseTracks,
     Condition,
     ExpectedMotion,
+    ExpectedPoints,
     JointVelocity,
     Observation,
     State,
@@ -132,10 +133,19 @@ class Binding:
         cameras = self.condition.cameras
         assert self.components.point_aligner is not None
         size = anchors.pixels.new_tensor([cameras.width, cameras.height])
-        return self.components.point_aligner(
+        aligned = self.components.point_aligner(
             tracks, normalised(coarse.points_world, self.condition.centres), coarse.valid, t=t,
             anchor_pixels=(anchors.pixels + 0.5) / size, anchor_colours=anchors.colours,
         )  # fmt: skip
+        expected = expect_points(self.components, self.condition.expected, anchors, cameras)
+        if expected is None:
+            return aligned
+        return replace(  # the heads say how the sample differs from what the images alone tell
+            aligned,
+            visible_logit=aligned.visible_logit + expected.visible_logit,
+            label_logits=aligned.label_logits + expected.label_logits,
+            log_variance=aligned.log_variance + expected.log_variance,
+        )
 
     def project_encode(self, clean: Tensor, anchors: Anchors) -> Tensor:
         config, cameras = self.components.config, self.condition.cameras
@@ -206,6 +216,17 @@ def expect_motion(
         return None
     with torch.no_grad():
         return components.motion_prior(images, cameras, tokens.ids, tokens.mask)
+
+
+def expect_points(
+    components: Components, expected: ExpectedMotion | None, anchors: Anchors, cameras: Cameras
+) -> ExpectedPoints | None:
+    """The point prior's answer at the anchors."""
+    if components.point_prior is None:
+        return None
+    assert expected is not None
+    size = anchors.pixels.new_tensor([cameras.width, cameras.height])
+    return components.point_prior(expected, (anchors.pixels + 0.5) / size, anchors.colours)
 
 
 def _encode_still(

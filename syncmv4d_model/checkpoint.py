@@ -1,7 +1,7 @@
 """A model's parts together, and their folder on disk: safetensors and JSON only, one sub-folder per part.
 
 model_index.json                     format version, configuration, statistics
-joint_denoiser/  motion_prior/  preconditioner/  point_aligner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
+joint_denoiser/  motion_prior/  point_prior/  preconditioner/  point_aligner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
 text_mean.safetensors                mean training displacement per triplet: the evaluation's reference row
 """
 
@@ -29,6 +29,7 @@ from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.networks.latents import PcaCodec
 from syncmv4d_model.networks.motion_prior import MotionPrior
 from syncmv4d_model.networks.point_aligner import PointAligner
+from syncmv4d_model.networks.point_prior import PointPrior
 from syncmv4d_model.networks.preconditioning import Preconditioner
 from syncmv4d_model.networks.text import TaskTokenizer, TextEncoder
 
@@ -54,6 +55,7 @@ class Components:
     text_encoder: TextEncoder
     joint_denoiser: JointDenoiser
     motion_prior: MotionPrior | None
+    point_prior: PointPrior | None
     preconditioner: Preconditioner | None
     point_aligner: PointAligner | None
     statistics: Statistics
@@ -69,6 +71,7 @@ class Components:
             "text_encoder": self.text_encoder,
             "joint_denoiser": self.joint_denoiser,
             "motion_prior": self.motion_prior,
+            "point_prior": self.point_prior,
             "preconditioner": self.preconditioner,
             "point_aligner": self.point_aligner,
         }
@@ -107,6 +110,7 @@ def build_components(
             text_encoder=TextEncoder(config.text, tokenizer),
             joint_denoiser=joint_denoiser,
             motion_prior=MotionPrior(config) if config.has_motion_prior else None,
+            point_prior=PointPrior(config) if config.has_point_prior else None,
             preconditioner=_preconditioner(config),
             point_aligner=PointAligner(config) if config.switches.aligner and config.switches.motion else None,
             statistics=Statistics(),

@@ -67,6 +67,7 @@ class MotionPriorConfig:
     conv_width: int = 0  # channels at half the image's size, doubling from level to level; 0 = no such network
     layers: int = 2
     heads: int = 4
+    point_width: int = 0  # of the point prior, which reads this network's features at every anchor; 0 = no such network
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,11 @@ class ModelConfig:
         return self.motion_prior.conv_width > 0 and self.switches.motion
 
     @property
+    def has_point_prior(self) -> bool:
+        """Only an aligner's answer can be told what is expected of its points."""
+        return self.has_motion_prior and self.motion_prior.point_width > 0 and self.switches.aligner
+
+    @property
     def latent_frames(self) -> int:
         return (self.num_frames - 1) // self.codec.temporal_stride + 1
 
@@ -173,7 +179,12 @@ COUNTS = (
     "point_aligner.width", "point_aligner.blocks", "point_aligner.heads", "point_aligner.patch_points",
     "loop.steps", "loop.feedback_interval",
 )  # fmt: skip
-COUNTS_OR_NONE = ("joint_denoiser.scale_tokens", "joint_denoiser.register_tokens", "motion_prior.conv_width")
+COUNTS_OR_NONE = (
+    "joint_denoiser.scale_tokens",
+    "joint_denoiser.register_tokens",
+    "motion_prior.conv_width",
+    "motion_prior.point_width",
+)
 LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift", "joint_denoiser.eps")
 STRENGTHS = ("loop.text_guidance", "loop.guidance_strength")
 
@@ -211,6 +222,8 @@ def _check_ranges(config: ModelConfig) -> None:
 def _check_motion_prior(config: ModelConfig) -> None:
     prior, stride = config.motion_prior, config.codec.spatial_stride
     if not prior.conv_width:
+        if prior.point_width:
+            raise ValueError("motion_prior.point_width needs motion_prior.conv_width: it reads that network's features")
         return
     if not config.joint_denoiser.precondition:
         raise ValueError("motion_prior.conv_width needs joint_denoiser.precondition: the denoiser predicts around it")
@@ -228,7 +241,7 @@ def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
         raise ValueError(f"num_frames must be {temporal_stride}k+1 for the Wan VAE, got {num_frames}")
 
 
-NANO = ModelConfig(motion_prior=MotionPriorConfig(conv_width=32), loop=LoopConfig(temperature=0.5))
+NANO = ModelConfig(motion_prior=MotionPriorConfig(conv_width=32, point_width=256), loop=LoopConfig(temperature=0.5))
 
 WAN5B = ModelConfig(
     name="wan5b",

@@ -68,6 +68,17 @@ class ExpectedMotion:
     motion: Float[Any, "B V Cm F h w"]
     depth_scale: Float[Any, "B V 2"]  # standardised with the training set's mean and std
     features: Float[Any, "B V cells D"]  # of the reference images' cells
+    maps: tuple[Any, ...]  # "B V C H W" each: of the reference images' pixels, from fine to coarse
+
+
+@dataclass(frozen=True)
+class ExpectedPoints:
+    """What the point prior expects of the anchors, from a request's condition alone."""
+
+    displacement: Float[Any, "B V T K 3"]  # from frame 0, normalised units, world axes
+    log_variance: Float[Any, "B V T K"]  # of the displacement, per axis
+    visible_logit: Float[Any, "B V T K"]
+    label_logits: Float[Any, "B V K 4"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from syncmv4d_model.types import AlignedTracks, ExpectedError, JointVelocity, State
+from syncmv4d_model.types import AlignedTracks, ExpectedError, ExpectedPoints, JointVelocity, State
 
 MIN_SHARE = 0.02
 """Of the points; a class with fewer weighs as if it had so many."""
@@ -119,7 +119,7 @@ def _take(points: Float[Tensor, "N P 3"], index: Int[Tensor, "N Q"]) -> Float[Te
 
 
 def attribute_loss(
-    aligned: AlignedTracks, *, visible: Bool[Tensor, "B V T K"], label: Int[Tensor, "B V K"]
+    aligned: AlignedTracks | ExpectedPoints, *, visible: Bool[Tensor, "B V T K"], label: Int[Tensor, "B V K"]
 ) -> AttributeLoss:
     """Cross-entropy of visibility and label.
 
@@ -142,5 +142,9 @@ def _parity(classes: Int[Tensor, "*n"], count: int) -> Float[Tensor, "*n"]:
 
 def error_likelihood(aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"]) -> Tensor:
     """Per-axis Gaussian negative log-likelihood of the clean estimate's error, for the log-variance alone."""
-    squared_error = (aligned.clean.detach() - clean).square().mean(-1)
-    return 0.5 * (aligned.log_variance + squared_error * torch.exp(-aligned.log_variance)).mean()
+    return gaussian_likelihood((aligned.clean.detach() - clean).square().mean(-1), aligned.log_variance)
+
+
+def gaussian_likelihood(squared_error: Float[Tensor, "B V T K"], log_variance: Float[Tensor, "B V T K"]) -> Tensor:
+    """Negative log-likelihood per axis of errors whose mean square over the axes is given."""
+    return 0.5 * (log_variance + squared_error * torch.exp(-log_variance)).mean()

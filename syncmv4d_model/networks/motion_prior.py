@@ -51,6 +51,16 @@ class ImagePyramid(nn.Sequential):
             nn.GroupNorm(GROUPS, channels[-1]),
         )
         self.channels = channels[-1]
+        self.halvings = len(channels) - 1
+
+    def forward(self, input: Float[Tensor, "N C H W"]) -> tuple[list[Tensor], Float[Tensor, "N D h w"]]:
+        """Features after every halving, and those of the cells."""
+        levels, features = [], input
+        for index, layer in enumerate(self):
+            features = layer(features)
+            if index < self.halvings:
+                levels.append(features)
+        return levels, features
 
 
 class MotionPrior(nn.Module):
@@ -90,7 +100,7 @@ class MotionPrior(nn.Module):
     ) -> ExpectedMotion:
         """Images in [-1, 1]; `ids` and `mask` are the task's tokens."""
         views = images.shape[1]
-        cells = self._cells(images, cameras)
+        cells, maps = self._cells(images, cameras)
         if not self.config.switches.multi_view:
             cells = cells.flatten(0, 1)[:, None]
             ids, mask = ids.repeat_interleave(views, 0), mask.repeat_interleave(views, 0)
@@ -109,13 +119,16 @@ class MotionPrior(nn.Module):
             w=columns,
             c=self.config.codec.motion_channels,
         )
-        return ExpectedMotion(motion.float(), self.depth_scale(features.mean(2)).float(), features.float())
+        return ExpectedMotion(motion.float(), self.depth_scale(features.mean(2)).float(), features.float(), maps)
 
-    def _cells(self, images: Tensor, cameras: Cameras) -> Float[Tensor, "B V cells D"]:
+    def _cells(self, images: Tensor, cameras: Cameras) -> tuple[Float[Tensor, "B V cells D"], tuple[Tensor, ...]]:
+        """Tokens of the cells, and the pyramid's features from fine to coarse."""
         pixels = images.flatten(0, 1).movedim(-1, 1).contiguous(memory_format=torch.channels_last)
-        shown = functional.silu(self.pyramid(pixels)).flatten(2).transpose(1, 2).unflatten(0, images.shape[:2])
+        levels, shown = self.pyramid(pixels)
+        shown = functional.silu(shown).flatten(2).transpose(1, 2).unflatten(0, images.shape[:2])
         centres = view_centres(
             cameras, mean_depth_m=self.config.mean_depth_m, multi_view=self.config.switches.multi_view
         )
         rows, columns = self.config.latent_size
-        return shown + self.rays(ray_features(cameras, centres, rows=rows, columns=columns)) + self.cell
+        cells = shown + self.rays(ray_features(cameras, centres, rows=rows, columns=columns)) + self.cell
+        return cells, tuple(level.float().unflatten(0, images.shape[:2]) for level in levels)

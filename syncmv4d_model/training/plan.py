@@ -7,7 +7,9 @@ from typing import Literal
 
 from syncmv4d_model.config import ModelConfig
 
-StageName = Literal["motion_prior", "joint_denoiser", "point_aligner", "closed_loop", "rollouts", "heads"]
+StageName = Literal[
+    "motion_prior", "point_prior", "joint_denoiser", "point_aligner", "closed_loop", "rollouts", "heads"
+]
 NEED_ALIGNER = frozenset({"point_aligner", "closed_loop", "rollouts", "heads"})
 
 
@@ -50,6 +52,8 @@ class TrainingPlan:
         absent = set() if config.switches.aligner and config.switches.motion else set(NEED_ALIGNER)
         if not config.has_motion_prior:
             absent.add("motion_prior")
+        if not config.has_point_prior:
+            absent.add("point_prior")
         return TrainingPlan(tuple(stage for stage in self.stages if stage.stage not in absent))
 
     def with_guidance(self, source: GuidanceSource) -> TrainingPlan:
@@ -68,6 +72,7 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 NANO_PLAN = TrainingPlan(
     (
         StagePlan("motion_prior", steps=4000, batch_size=8, learning_rate=2e-3, decay_share=0.5, gradient_clip=10.0),
+        StagePlan("point_prior", steps=1500, batch_size=8, learning_rate=2e-3, decay_share=0.5),
         StagePlan("joint_denoiser", steps=2000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
         StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
         StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from syncmv4d_model.binding import expect_motion
+from syncmv4d_model.binding import expect_motion, expect_points
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import algorithm_1, clean_guidance, noisy_guidance
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
-from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, joint_loss
+from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, gaussian_likelihood, joint_loss
 from syncmv4d_model.training.draws import Draw, standardised_scale
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
 from syncmv4d_model.training.rollouts import Losses, draw_for_sampling, sample_outputs
-from syncmv4d_model.types import AlignedTracks, State
+from syncmv4d_model.types import TRACK_UNIT_M, AlignedTracks, Anchors, State
 
 PRIOR_SCALE_WEIGHT = 0.1
 MOMENT_SEQUENCES = 256
@@ -40,9 +40,11 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
     """The stage of this name, bound to the components that it trains. Raises ValueError where a switch leaves none."""
     if plan.stage in NEED_ALIGNER and components.point_aligner is None:
         raise ValueError(f"stage {plan.stage} needs the point aligner, but the configuration has switched it off")
-    prior = components.motion_prior
-    if plan.stage == "motion_prior" and prior is None:
-        raise ValueError("stage motion_prior needs the motion prior, which the configuration does not have")
+    prior = {"motion_prior": components.motion_prior, "point_prior": components.point_prior}.get(plan.stage)
+    if plan.stage.endswith("prior") and prior is None:
+        raise ValueError(
+            f"stage {plan.stage} needs the {plan.stage.replace('_', ' ')}, which the configuration does not have"
+        )
 
     def batches(first_step: int) -> Iterator[Batch]:
         return cache.batches(
@@ -53,9 +55,11 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
     text = (
         [components.text_encoder] if components.config.text.kind == "scratch" else []
     )  # a pretrained one stays as it is
-    if plan.stage == "motion_prior":
-        assert prior is not None
-        return Stage(plan, [prior], batches, StageLosses(components, plan).prior_losses)
+    if prior is not None:
+        losses = StageLosses(components, plan)
+        return Stage(
+            plan, [prior], batches, losses.prior_losses if plan.stage == "motion_prior" else losses.point_losses
+        )
     if plan.stage == "joint_denoiser":
         fit_motion_moments(components, cache, seed=seed)
         return Stage(plan, [denoiser, *text], batches, StageLosses(components, plan).joint_losses)
@@ -96,6 +100,23 @@ class StageLosses:
             "motion": functional.mse_loss(expected.motion, batch.motion),
             "depth_scale": PRIOR_SCALE_WEIGHT * functional.mse_loss(expected.depth_scale, scale),
         }
+
+    def point_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
+        """Likelihood of the true displacements, and cross-entropy of visibility and label."""
+        components, batch = self.components, batch.to(self.components.device)
+        tokens = components.text_encoder.tokenize(self.draw.texts(batch, generator))
+        expected = expect_motion(components, tokens, batch.images, batch.cameras)
+        assert expected is not None
+        anchors = Anchors(batch.anchors_px, batch.colours, torch.zeros_like(batch.label, dtype=torch.bool))
+        points = expect_points(components, expected, anchors, batch.cameras)
+        assert points is not None
+        displacement = (batch.points_world - batch.points_world[:, :, :1]) / TRACK_UNIT_M
+        squared = (points.displacement - displacement).square().mean(-1)
+        attributes = attribute_loss(points, visible=batch.visible, label=batch.label)
+        return {
+            "displacement": squared.mean(),
+            "likelihood": gaussian_likelihood(squared.detach(), points.log_variance),
+        } | vars(attributes)
 
     def joint_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
         drawn = self.draw(batch, generator)

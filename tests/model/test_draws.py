@@ -24,7 +24,7 @@ def texts_read(prepared, stage, monkeypatch, *, dropout):
     return read
 
 
-@pytest.mark.parametrize("stage", ["motion_prior", "joint_denoiser", "point_aligner", "closed_loop"])
+@pytest.mark.parametrize("stage", ["motion_prior", "point_prior", "joint_denoiser", "point_aligner", "closed_loop"])
 def test_a_task_is_dropped_as_often_as_the_plan_says(prepared, monkeypatch, stage):
     assert set(texts_read(prepared, stage, monkeypatch, dropout=1.0)) == {""}
     assert "" not in texts_read(prepared, stage, monkeypatch, dropout=0.0)

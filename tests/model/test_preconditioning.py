@@ -56,7 +56,7 @@ def test_an_untrained_network_answers_with_the_still_reference_at_pure_noise():
 def test_an_untrained_network_answers_with_what_the_motion_prior_expects_at_pure_noise():
     generator = torch.Generator().manual_seed(1)
     motion, noise = (torch.randn(B, V, C, F, 2, 2, generator=generator) for _ in range(2))
-    expected = ExpectedMotion(motion, torch.randn(B, V, 2, generator=generator), torch.zeros(B, V, 4, 8))
+    expected = ExpectedMotion(motion, torch.randn(B, V, 2, generator=generator), torch.zeros(B, V, 4, 8), ())
     nothing, t = torch.zeros(B, V, C, F, 2, 2), torch.ones(B)
     output = JointVelocity(nothing, nothing, torch.full((B, V, 2), 0.5))
     state = State(noise, noise, None)

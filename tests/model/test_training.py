@@ -20,7 +20,7 @@ from syncmv4d_model.training.train import RunOptions, schedule, train
 from syncmv4d_model.training.validate import latent_errors, track_errors
 from tests.model.tiny_model import shaken, tiny_sequence
 
-STAGES = ("motion_prior", "joint_denoiser", "point_aligner", "closed_loop", "rollouts", "heads")
+STAGES = ("motion_prior", "point_prior", "joint_denoiser", "point_aligner", "closed_loop", "rollouts", "heads")
 
 
 def short_plan(steps, **changes):
@@ -88,6 +88,7 @@ def test_a_run_out_of_time_stops_resumably(prepared, tmp_path):
     ("stage", "trained"),
     [
         ("motion_prior", {"motion_prior"}),
+        ("point_prior", {"point_prior"}),
         ("joint_denoiser", {"joint_denoiser", "text_encoder", "preconditioner"}),
         ("point_aligner", {"point_aligner"}),
         ("closed_loop", {"joint_denoiser", "text_encoder", "point_aligner"}),

@@ -24,7 +24,7 @@ TINY = replace(
     num_points=24,
     codec=CodecConfig(video_channels=12, motion_channels=16),
     text=TextConfig(width=16, layers=1, heads=2, max_tokens=12, vocabulary=160),
-    motion_prior=MotionPriorConfig(conv_width=8, layers=1, heads=2),
+    motion_prior=MotionPriorConfig(conv_width=8, layers=1, heads=2, point_width=16),
     joint_denoiser=replace(NANO.joint_denoiser, layers=2, heads=2, head_dim=24, ffn_dim=64, freq_dim=32),
     point_aligner=replace(NANO.point_aligner, width=32, blocks=1, heads=2),
     loop=LoopConfig(steps=2),
@@ -57,7 +57,12 @@ def shaken(components: Components) -> Components:
     """The same components with noise on their weights: untrained networks end in zeros, which hide what they are given."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for part in (components.joint_denoiser, components.motion_prior, components.point_aligner):
+        for part in (
+            components.joint_denoiser,
+            components.motion_prior,
+            components.point_prior,
+            components.point_aligner,
+        ):
             for parameter in part.parameters() if part is not None else ():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     return components

@@ -1,0 +1,87 @@
+"""The point prior: what it reads, and that its answer reaches the predictor."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from syncmv4d_model.binding import expect_motion, expect_points
+from syncmv4d_model.checkpoint import load_components
+from syncmv4d_model.config import NANO, WAN5B, ModelConfig, MotionPriorConfig
+from syncmv4d_model.training.draws import Draw
+from syncmv4d_model.training.plan import NANO_PLAN, StagePlan
+from tests.model.tiny_model import shaken
+
+
+@pytest.fixture
+def drawn(prepared):
+    """A batch of two sequences, drawn for components with weights that do something."""
+    components = shaken(load_components(prepared[0]))
+    batch = next(prepared[1].batches(batch_size=2, num_points=24, seed=0, first_step=0))
+    with torch.no_grad():
+        return Draw(components, StagePlan("heads", steps=1))(batch, torch.Generator().manual_seed(0))
+
+
+def answers(drawn, anchors):
+    components, condition = drawn.binding.components, drawn.binding.condition
+    with torch.no_grad():
+        return vars(expect_points(components, condition.expected, anchors, condition.cameras))
+
+
+def test_untrained_it_expects_nothing(prepared):
+    components = load_components(prepared[0])
+    batch = next(prepared[1].batches(batch_size=2, num_points=24, seed=0, first_step=0))
+    drawn = Draw(components, StagePlan("heads", steps=1))(batch, torch.Generator().manual_seed(0))
+    for name, value in answers(drawn, drawn.anchors).items():
+        assert not value.any(), name
+
+
+def test_every_anchor_is_answered_by_itself(drawn):
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    anchors = replace(
+        drawn.anchors, pixels=drawn.anchors.pixels[:, :, order], colours=drawn.anchors.colours[:, :, order]
+    )
+    for name, value in answers(drawn, drawn.anchors).items():
+        turned = value[:, :, order] if name == "label_logits" else value[:, :, :, order]
+        torch.testing.assert_close(answers(drawn, anchors)[name], turned, atol=1e-5, rtol=1e-4)
+
+
+def test_it_reads_the_image_at_the_anchors_pixel(drawn):
+    """What is drawn far from an anchor changes its answer less than what is drawn at it."""
+    components, batch = drawn.binding.components, drawn.batch
+    tokens = components.text_encoder.tokenize(batch.texts)
+
+    def labels(images):
+        with torch.no_grad():
+            expected = expect_motion(components, tokens, images, batch.cameras)
+            return expect_points(components, expected, drawn.anchors, batch.cameras).label_logits[0, 0, 0]
+
+    u, v = drawn.anchors.pixels[0, 0, 0].round().long().tolist()
+    changed = []
+    for row, column in ((v, u), ((v + 16) % 32, (u + 16) % 32)):
+        images = batch.images.clone()
+        images[0, 0, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] += 1
+        changed.append((labels(images) - labels(batch.images)).abs().max())
+    assert changed[0] > 2 * changed[1]
+
+
+def test_the_aligners_answer_starts_from_what_is_expected(drawn):
+    binding, coarse = drawn.binding, None
+    with torch.no_grad():
+        coarse = binding.decode_denormalise(drawn.clean.motion, drawn.depth_scale, drawn.anchors)
+        told = binding.point_aligner(drawn.clean.tracks, coarse, drawn.anchors, drawn.t)
+        alone = replace(binding, components=replace(binding.components, point_prior=None))
+        untold = alone.point_aligner(drawn.clean.tracks, coarse, drawn.anchors, drawn.t)
+    expected = answers(drawn, drawn.anchors)
+    for name in ("visible_logit", "label_logits", "log_variance"):
+        torch.testing.assert_close(getattr(told, name), getattr(untold, name) + expected[name])
+    assert torch.equal(told.clean, untold.clean)
+
+
+def test_only_a_model_with_an_aligner_and_a_motion_prior_has_one():
+    assert NANO.has_point_prior and not WAN5B.has_point_prior and not ModelConfig().has_point_prior
+    without = replace(NANO, switches=replace(NANO.switches, aligner=False))
+    assert not without.has_point_prior
+    assert "point_prior" not in [stage.stage for stage in NANO_PLAN.for_config(without).stages]
+    with pytest.raises(ValueError, match="point_width needs motion_prior.conv_width"):
+        replace(NANO, motion_prior=MotionPriorConfig(conv_width=0, point_width=8))
