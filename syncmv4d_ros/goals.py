@@ -98,7 +98,11 @@ class GoalServer(ActionServer):
 
     def notify_execute(self, goal_handle: Any, execute_callback: Any) -> None:
         """The goal is accepted and its state says so; rclpy would schedule what computes it."""
-        self._begin(goal_handle, partial(super().notify_execute, goal_handle))
+        self._begin(goal_handle, partial(self._end, goal_handle))
+
+    def _end(self, goal_handle: Any, finish: Callable) -> None:
+        if self._node.context.ok():  # else the node is ending, and no executor carries anything out
+            super().notify_execute(goal_handle, finish)
 
 
 async def until_marked(handle: Any, executor: Any) -> None:
