@@ -78,11 +78,11 @@ class GeneratorNode(LifecycleNode):
         started = time.monotonic()
         try:
             self._told = parameters.read(self)
+            self._extrinsics = self._find_extrinsics(self._told)  # before the engine, which may take minutes
             self.get_logger().info(
                 f"loading {self._told.engine} {self._told.checkpoint or 'bundled nano checkpoint'} ..."
             )
             self._worker = Worker(self._load_engine, grace_s=self._told.grace_s)
-            self._extrinsics = self._find_extrinsics(self._told)
             self._results = ResultPublisher(self, self._told, self.sensors)
             self._server = GoalServer(
                 self, Generate, "generate", begin=self._begin_goal, goal_callback=self._take_goal,

@@ -212,3 +212,4 @@ def test_extrinsics_that_are_not_finite_end_the_node_with_one_line(ros_domain, p
     assert run.returncode == 1 and len(errors) == 1 and "Traceback" not in run.stderr, run.stderr
     assert "cannot configure" in errors[0] and "rig.yaml" in errors[0]
     assert "'right'" in errors[0] and "not finite" in errors[0]
+    assert "loading" not in run.stderr, "an engine may take minutes: what is wrong is said before"
