@@ -55,6 +55,7 @@ class Bag:
             _check_database(database)
         try:
             self._reader = AnyReader([self.path], default_typestore=reading_types())
+            self._reader.readers = [_reader_of_messages(self.path)]
             self._reader.open()
         except Exception as error:  # a cut file can end its parser in any way
             raise self._damaged(error) from error
@@ -88,16 +89,30 @@ class Bag:
         return ValueError(f"{self.path} is truncated or not a ROS 2 bag: {reason}")
 
 
+def _reader_of_messages(path: Path) -> Any:
+    """A reader that passes over the events of services: their definitions are none of a message, and AnyReader ends at the first."""
+    from rosbags.rosbag2 import Reader
+
+    class MessageReader(Reader):
+        def open(self) -> None:
+            super().open()
+            topics = self.storage.connections
+            topics[:] = [connection for connection in topics if "/srv/" not in connection.msgtype]
+
+    return MessageReader(path)
+
+
 def _as_stored(reader: Any) -> list[Any]:
     """A reader's connections with the QoS of each storage file: it skips, in silence, what its metadata.yaml tells another QoS of,
     as after a conversion, or after an edit for `ros2 bag play`.
     """
     files = [file for one in reader.readers for file in getattr(one.storage, "storages", [])]
-    stored = {connection.topic: [] for connection in reader.connections}
+    stored: dict[str, list[Any]] = {}
     for connection in (connection for file in files for connection in file.connections):
-        if connection.ext not in stored[connection.topic]:
-            stored[connection.topic].append(connection.ext)
-    return [c._replace(ext=ext) for c in reader.connections for ext in stored[c.topic] or [c.ext]]
+        told = stored.setdefault(connection.topic, [])
+        if connection.ext not in told:
+            told.append(connection.ext)
+    return [c._replace(ext=ext) for c in reader.connections for ext in stored.get(c.topic, [c.ext])]
 
 
 def _check_database(path: Path) -> None:

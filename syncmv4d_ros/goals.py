@@ -86,9 +86,11 @@ class GoalServer(ActionServer):
     rclpy resumes a coroutine that waits with every callback of the node, images included, and tells it of its end with the next one.
     """
 
-    def __init__(self, *args: Any, begin: Callable[[Any, Callable[[Callable], None]], None], **options: Any) -> None:
-        self._begin = begin
-        super().__init__(*args, execute_callback=begin, handle_accepted_callback=self._execute, **options)
+    def __init__(
+        self, node: Any, *args: Any, begin: Callable[[Any, Callable[[Callable], None]], None], **options: Any
+    ) -> None:
+        self._begin, self._context = begin, node.context
+        super().__init__(node, *args, execute_callback=begin, handle_accepted_callback=self._execute, **options)
 
     def _execute(self, goal_handle: Any) -> None:
         try:
@@ -101,7 +103,7 @@ class GoalServer(ActionServer):
         self._begin(goal_handle, partial(self._end, goal_handle))
 
     def _end(self, goal_handle: Any, finish: Callable) -> None:
-        if self._node.context.ok():  # else the node is ending, and no executor carries anything out
+        if self._context.ok():  # else the node is ending, and no executor carries anything out
             super().notify_execute(goal_handle, finish)
 
 

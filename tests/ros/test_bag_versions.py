@@ -15,6 +15,7 @@ from rosbags.rosbag2.metadata import dump_qos_v8, parse_qos  # noqa: E402
 from syncmv4d_ros.recorder import write_bag  # noqa: E402
 from syncmv4d_ros.recording import Recording  # noqa: E402
 from tests.model.scene_folders import small_sequence  # noqa: E402
+from tests.ros.recorded_scenes import START_NS  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,25 @@ def compressing(version, mode):
 )
 def test_a_compressed_bag_is_read(tmp_path, monkeypatch, version, storage, mode):
     monkeypatch.setattr(rosbag2, "Writer", compressing(version, mode))
+    sequence = small_sequence()
+    require_whole(write_bag(tmp_path / "bag", sequence, storage=storage), sequence)
+
+
+class WithService(rosbag2.Writer):
+    """As `ros2 bag record --all` leaves a bag where a service tells of its calls: a type that is no message."""
+
+    def open(self):
+        super().open()
+        events = self.add_connection(
+            "/add/_service_event", "example_interfaces/srv/AddTwoInts_Event",
+            msgdef="int64 a\nint64 b\n---\nint64 sum\n", rihs01="RIHS01_" + 64 * "0",
+        )  # fmt: skip
+        self.write(events, START_NS, bytes(12))
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_a_bag_with_a_services_events_is_read(tmp_path, monkeypatch, storage):
+    monkeypatch.setattr(rosbag2, "Writer", WithService)
     sequence = small_sequence()
     require_whole(write_bag(tmp_path / "bag", sequence, storage=storage), sequence)
 
