@@ -106,7 +106,16 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
 
 
 def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
-    return lambda config: replace(config, switches=replace(config.switches, **dict.fromkeys(parts, False)))
+    """The change of a configuration that leaves these parts out; ValueError where it has no such part."""
+
+    def changed(config: ModelConfig) -> ModelConfig:
+        switches = config.switches
+        for part in parts:
+            if not (switches.motion and switches.aligner and getattr(switches, part)):
+                raise ValueError(f"--without {part}: the checkpoint has no {part} to leave out")
+        return replace(config, switches=replace(switches, **dict.fromkeys(parts, False)))
+
+    return changed
 
 
 def _on_bag(bag: Path, options: Options, console: Console) -> Report:

@@ -9,6 +9,7 @@ import pytest
 from syncmv4d_model import geometry
 from syncmv4d_model.config import ModelConfig
 from syncmv4d_model.data.sequence import Sequence, read_sequence, write_sequence
+from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import TextMean, static_tracks, static_video
 from syncmv4d_model.evaluation.case import at_anchors, in_cameras
 from syncmv4d_model.evaluation.harness import Report, evaluate
@@ -202,11 +203,55 @@ def test_the_motion_of_another_scene_of_the_triplet_is_scored_beside_the_scenes_
     assert report.metrics["other_scene_ratio"] == pytest.approx((other[1] + other[2]) / (own[1] + own[2]))
 
 
+def test_the_scene_before_is_the_last_one_of_the_same_triplet_and_labels(tmp_path):
+    unlike = sliding_sequence("d")
+    unlike = dataclasses.replace(unlike, label=np.where(unlike.label == 3, 1, unlike.label).astype(np.uint8))
+    made = [sliding_sequence(name, triplet=f"(push, brush, {thing})") for name, thing in ("ax", "by", "cx", "ex")]
+    for sequence in (*made, dataclasses.replace(unlike, triplet="(push, brush, y)")):
+        write_sequence(tmp_path / "test_1" / sequence.name, sequence)
+    sequences = [read_sequence(tmp_path / "test_1" / name) for name in "abcde"]
+    shares = {"a": 1.0, "b": 0.8, "c": 0.6, "d": 0.4, "e": 0.2}
+
+    def slowed(truth: Sequence, seed: int) -> dict:
+        start = truth.positions[:, :1]
+        return {"tracks": start + np.float32(shares[truth.name]) * (truth.positions - start)}
+
+    report = evaluate(KnownError(sequences, slowed), tmp_path, "test_1")
+    rows = {row["sequence"]: row for row in report.rows}
+    moved = rows["c"]["static_end_point_error_cm"], rows["e"]["static_end_point_error_cm"]
+    assert rows["c"]["other_scene_motion_error_cm"] == pytest.approx(0, abs=0.01)  # a's, right; not b's
+    assert rows["c"]["own_motion_error_cm"] == pytest.approx(0.4 * moved[0], rel=0.01)
+    assert rows["e"]["other_scene_motion_error_cm"] == pytest.approx(0.4 * moved[1], rel=0.01)  # c's; not a's
+    for name in ("own_motion_error_cm", "other_scene_motion_error_cm"):  # none before, or one that lacks a label
+        assert [rows[sequence][name] is None for sequence in "abcde"] == [True, True, False, True, False]
+
+
+def test_what_is_left_of_the_tool_as_one_body_is_told_beside_the_codecs(data):
+    directory, sequences = data
+
+    def bent(truth: Sequence, seed: int) -> dict:
+        tracks = truth.positions.copy()
+        tracks[:, 1:, ::2] += np.float32([0, 0, 0.02])
+        tracks[:, 1:] += np.where(truth.label == 2, 0, 0.1 * np.arange(truth.label.shape[1]))[:, None, :, None]
+        return {"tracks": tracks.astype(np.float32)}
+
+    class BendingCodec(KnownError):
+        def codec_round_trip(self, observation, points_world, anchors_px, chosen):
+            positions, found = super().codec_round_trip(observation, points_world, anchors_px, chosen)
+            positions[:, 1:, ::2] += np.float32([0, 0, 0.01])
+            return positions, found
+
+    values = evaluate(BendingCodec(sequences, bent), directory, "test_1").metrics
+    assert values["tool_residual_cm"] == pytest.approx(1, rel=0.3)  # every other point 2 cm off: 1 cm from their mean
+    assert values["tool_residual_ratio"] == pytest.approx(2, rel=0.1)
+
+
 def test_sharpness_is_told_beside_the_codecs(data):
     directory, sequences = data
     values = evaluate(KnownError(sequences, same), directory, "test_1").metrics
     assert values["gradient_energy_ratio"] == pytest.approx(4, rel=0.05)  # a quarter is left where values are halved
-    assert 0 < values["codec_psnr"] < 20
+    lost = np.mean([metrics.psnr(sequence.video // 2, sequence.video) for sequence in sequences])
+    assert values["codec_psnr"] == pytest.approx(lost)
 
 
 def test_every_promised_key_is_there_and_what_was_not_computed_is_null_with_its_reason(data, tmp_path):
@@ -253,6 +298,8 @@ def test_undecoded_coarse_tracks_are_filled_and_counted_when_there_is_no_aligner
     report = evaluate(KnownError(sequences, lost, config=config), directory, "test_1")
     assert report.metrics["decoded_share"] == 0
     assert report.metrics["end_point_error_ratio"] == pytest.approx(1)
+    for name in ("label_recall", "label_recall_hand", "label_recall_tool", "label_recall_target"):
+        assert report.metrics[name] is None and "no aligner" in report.not_computed[name]
 
 
 def test_a_method_without_tracks_is_scored_on_its_video_alone(data):
@@ -269,6 +316,7 @@ def test_a_method_without_tracks_is_scored_on_its_video_alone(data):
     assert report.metrics["static_end_point_error_cm"] > 0
     for name in ("end_point_error_cm", "end_point_error_ratio", "foreground_iou", "label_recall", "codec_error_cm"):
         assert report.metrics[name] is None
+    assert report.metrics["gradient_energy_ratio"] > 0
 
 
 def test_a_sequence_of_another_size_is_refused_with_both_sizes(data):
@@ -292,6 +340,7 @@ def test_baselines_alone_need_no_model(data):
     report = evaluate(None, directory, "test_1", text_mean=mean)
     assert report.metrics["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
     assert report.metrics["end_point_error_cm"] is None
+    assert report.not_computed["other_scene_ratio"] == "other_scene_motion_error_cm: the method predicts no tracks"
     assert (
         report.metrics["static_psnr"]
         == evaluate(KnownError(sequences, same), directory, "test_1").metrics["static_psnr"]
