@@ -248,7 +248,7 @@ def test_what_is_left_of_the_tool_as_one_body_is_told_beside_the_codecs(data):
 
 def test_sharpness_is_told_beside_the_codecs(data):
     directory, sequences = data
-    values = evaluate(KnownError(sequences, same), directory, "test_1").metrics
+    values = evaluate(KnownError(sequences, frozen), directory, "test_1").metrics
     assert values["gradient_energy_ratio"] == pytest.approx(4, rel=0.05)  # a quarter is left where values are halved
     lost = np.mean([metrics.psnr(sequence.video // 2, sequence.video) for sequence in sequences])
     assert values["codec_psnr"] == pytest.approx(lost)

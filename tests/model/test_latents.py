@@ -52,6 +52,15 @@ def test_pictures_need_not_be_square():
     assert torch.allclose(from_motion_channels(channels, MOTION), pseudo_video, atol=1e-5)
 
 
+@pytest.mark.parametrize("channel", range(3))
+def test_a_pixel_of_which_one_channel_is_at_most_half_the_floor_is_background(channel):
+    pixels = torch.full((1, 1, 4, 4, 3), 0.5)
+    pixels[0, 0, 1:, :, channel] = MOTION.foreground_floor / 2
+    drawn = foreground(pixels, MOTION)
+    assert drawn[0, 0, 0].all() and drawn.sum() == 4
+    assert torch.equal(to_motion_channels(pixels, MOTION).any(-1), drawn)
+
+
 def test_latents_have_one_frame_for_the_first_and_one_for_every_four_after(codec, examples):
     video, pseudo_video = examples[0]
     assert codec.encode_video(video).shape == (3, 16, 3, 6, 6)
