@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Score a checkpoint on a split of a data set, or on the tasks of a ROS 2 bag; prints a table and writes one JSON.
+    """Score a checkpoint on a split of a data set, or on the tasks of a ROS 2 bag; prints a table and, with --json, writes all of it.
 
     A bag needs no ROS. It is scored against its ground-truth tracks if it has any; else by the agreement of the predicted tracks
     with the later images and with each other (consistency_*, which are no errors).
