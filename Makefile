@@ -46,8 +46,7 @@ demo: $(RUN_STAMP)
 test: $(DEV_STAMP) $(ROS_STAMP)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 	@if [ -f $(ROS_VENV)/.why-not ]; then echo "ROS 2 was not tested: $$(cat $(ROS_VENV)/.why-not)"; \
-	else echo "$(ROS_VENV): ROS 2 without torch"; $(ROS_VENV)/bin/python -m pytest tests/ros || \
-	    { echo "once more what failed: discovery over DDS can be late on a busy machine"; $(ROS_VENV)/bin/python -m pytest tests/ros --last-failed; }; fi
+	else echo "$(ROS_VENV): ROS 2 without torch"; $(ROS_VENV)/bin/python -m pytest tests/ros; fi
 
 format: $(DEV_STAMP)
 	$(VENV)/bin/ruff check --fix $(SOURCES)

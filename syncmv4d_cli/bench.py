@@ -181,7 +181,10 @@ def _show(seconds: dict[str, list[float]], reference: str, options: Model, name:
     console = Console()
     console.print(table)
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    console.print(f"peak memory of this process {peak_gib:.2f} GiB; torch {torch.__version__}, {platform.processor()}")
+    if options.runs < 3:
+        console.print(f"{options.runs} round(s): too few for ratios on a machine that does anything else")
+    machine = platform.processor() or platform.machine()
+    console.print(f"peak memory of this process {peak_gib:.2f} GiB; torch {torch.__version__}, {machine}")
     if options.save_json is not None:
         figures = {"seconds": seconds, "medians": medians, "ratios": ratios, "peak_memory_gib": peak_gib}
         write_bytes(options.save_json, json.dumps(figures | {"torch": torch.__version__}, indent=1).encode())

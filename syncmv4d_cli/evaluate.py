@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Score a checkpoint on a split of a data set, or on the tasks of a ROS 2 bag; prints a table and writes one JSON.
+    """Score a checkpoint on a split of a data set, or on the tasks of a ROS 2 bag; prints a table and, with --json, writes all of it.
 
     A bag needs no ROS. It is scored against its ground-truth tracks if it has any; else by the agreement of the predicted tracks
     with the later images and with each other (consistency_*, which are no errors).
@@ -106,7 +106,16 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
 
 
 def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
-    return lambda config: replace(config, switches=replace(config.switches, **dict.fromkeys(parts, False)))
+    """The change of a configuration that leaves these parts out; ValueError where it has no such part."""
+
+    def changed(config: ModelConfig) -> ModelConfig:
+        switches = config.switches
+        for part in parts:
+            if not (switches.motion and switches.aligner and getattr(switches, part)):
+                raise ValueError(f"--without {part}: the checkpoint has no {part} to leave out")
+        return replace(config, switches=replace(switches, **dict.fromkeys(parts, False)))
+
+    return changed
 
 
 def _on_bag(bag: Path, options: Options, console: Console) -> Report:

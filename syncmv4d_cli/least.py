@@ -10,4 +10,4 @@ def check_least(options: object, least: Mapping[str, float]) -> None:
     for name, bound in least.items():
         value = getattr(options, name)
         if value is not None and not value >= bound:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {bound:g}, got {value:g}")
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {bound:g}, got {value}")

@@ -22,7 +22,9 @@ class Command:
 
 COMMANDS = (
     Command(
-        "generate", "syncmv4d_cli.generate", "three views and a task in; synchronised videos and metric tracks out"
+        "generate",
+        "syncmv4d_cli.generate",
+        "one to four views and a task in; synchronised videos and metric tracks out",
     ),
     Command("evaluate", "syncmv4d_cli.evaluate", "score a checkpoint on a split of a data set, or on a recorded bag"),
     Command("train", "syncmv4d_cli.train", "train a checkpoint"),

@@ -40,6 +40,7 @@ class Bag:
             raise FileNotFoundError(f"no bag {path}")
         self.path = path
         self._reader: Any = None
+        self._connections: list[Any] = []
         self.topics: dict[str, str] = {}  # name -> message type
         self.counts: dict[str, int] = {}  # name -> messages
 
@@ -54,12 +55,14 @@ class Bag:
             _check_database(database)
         try:
             self._reader = AnyReader([self.path], default_typestore=reading_types())
+            self._reader.readers = [_reader_of_messages(self.path)]
             self._reader.open()
         except Exception as error:  # a cut file can end its parser in any way
             raise self._damaged(error) from error
         for connection in self._reader.connections:
             self.topics[connection.topic] = connection.msgtype
             self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
+        self._connections = _as_stored(self._reader)
         return self
 
     def __exit__(
@@ -72,7 +75,7 @@ class Bag:
         self, topics: Collection[str], *, start_ns: int | None = None, stop_ns: int | None = None
     ) -> Iterator[tuple[str, int, Any]]:
         """(topic, when it was received, message) in the order of reception. ValueError where the file is damaged."""
-        connections = [c for c in self._reader.connections if c.topic in topics]
+        connections = [c for c in self._connections if c.topic in topics]
         if not connections:
             return
         try:
@@ -84,6 +87,32 @@ class Bag:
     def _damaged(self, error: Exception) -> ValueError:
         reason = " ".join(str(error).split()) or type(error).__name__
         return ValueError(f"{self.path} is truncated or not a ROS 2 bag: {reason}")
+
+
+def _reader_of_messages(path: Path) -> Any:
+    """A reader that passes over the events of services: their definitions are none of a message, and AnyReader ends at the first."""
+    from rosbags.rosbag2 import Reader
+
+    class MessageReader(Reader):
+        def open(self) -> None:
+            super().open()
+            topics = self.storage.connections
+            topics[:] = [connection for connection in topics if "/srv/" not in connection.msgtype]
+
+    return MessageReader(path)
+
+
+def _as_stored(reader: Any) -> list[Any]:
+    """A reader's connections with the QoS of each storage file: it skips, in silence, what its metadata.yaml tells another QoS of,
+    as after a conversion, or after an edit for `ros2 bag play`.
+    """
+    files = [file for one in reader.readers for file in getattr(one.storage, "storages", [])]
+    stored: dict[str, list[Any]] = {}
+    for connection in (connection for file in files for connection in file.connections):
+        told = stored.setdefault(connection.topic, [])
+        if connection.ext not in told:
+            told.append(connection.ext)
+    return [c._replace(ext=ext) for c in reader.connections for ext in stored.get(c.topic, [c.ext])]
 
 
 def _check_database(path: Path) -> None:

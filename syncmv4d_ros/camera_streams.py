@@ -113,6 +113,7 @@ class CameraStreams:
                 try:
                     return self._reference(taken, task, height=height, width=width, max_views=max_views)
                 except ValueError as error:
+                    self.synchronizer.refuse()
                     problem = error
             if time.monotonic() >= deadline:
                 raise problem or ValueError(self._what_is_missing())

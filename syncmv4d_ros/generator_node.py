@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -18,6 +17,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import String
 
@@ -27,10 +27,11 @@ from syncmv4d_ros import diagnostics, parameters
 from syncmv4d_ros.camera_streams import CameraStreams
 from syncmv4d_ros.engine import Engine, load_engine
 from syncmv4d_ros.extrinsics import Extrinsics, RigExtrinsics, TfExtrinsics
-from syncmv4d_ros.goals import GoalServer, Job, finish_goal, until_marked
+from syncmv4d_ros.goals import Goals, GoalServer, Job, finish_goal, until_marked
 from syncmv4d_ros.parameters import MAX_STEPS, GeneratorParameters
 from syncmv4d_ros.publishing import ResultPublisher
-from syncmv4d_ros.spinning import SplitExecutor, run_node
+from syncmv4d_ros.spinning import SplitExecutor, run_node, settle
+from syncmv4d_ros.transitions import refuse_impossible_transitions
 from syncmv4d_ros.worker import Outcome, Request, Result, Worker
 
 MAX_TASK_CHARACTERS = 4096
@@ -48,13 +49,12 @@ class GeneratorNode(LifecycleNode):
 
     def __init__(self, *, load: Callable[[GeneratorParameters], Engine] | None = None, **options: Any) -> None:
         super().__init__("syncmv4d", **options)
+        refuse_impossible_transitions(self)
         parameters.declare(self)
         self._load = load or (lambda told: load_engine(told.engine, told.checkpoint))
         self.sensors, self._requests = MutuallyExclusiveCallbackGroup(), ReentrantCallbackGroup()
         self._tasks = MutuallyExclusiveCallbackGroup()  # in turn: the newest must be the last to be submitted
-        self._goals: dict[bytes, Job] = {}
-        self._accepted: dict[int, float] = {}  # when, by the identity of goals that have no job yet
-        self._lock = threading.Lock()
+        self._goals = Goals()
         self._told: GeneratorParameters | None = None
         self._worker: Worker | None = None
         self._engine: Engine | None = None
@@ -68,7 +68,8 @@ class GeneratorNode(LifecycleNode):
         self._extrinsics: Extrinsics | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         period_s = self.get_parameter("diagnostics_period_s").value
-        self._timer = self.create_timer(period_s, self._diagnose, callback_group=self._requests)
+        clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time stands still where nobody publishes it
+        self._timer = self.create_timer(period_s, self._diagnose, callback_group=self._requests, clock=clock)
 
     # Lifecycle
 
@@ -77,11 +78,11 @@ class GeneratorNode(LifecycleNode):
         started = time.monotonic()
         try:
             self._told = parameters.read(self)
+            self._extrinsics = self._find_extrinsics(self._told)  # before the engine, which may take minutes
             self.get_logger().info(
                 f"loading {self._told.engine} {self._told.checkpoint or 'bundled nano checkpoint'} ..."
             )
             self._worker = Worker(self._load_engine, grace_s=self._told.grace_s)
-            self._extrinsics = self._find_extrinsics(self._told)
             self._results = ResultPublisher(self, self._told, self.sensors)
             self._server = GoalServer(
                 self, Generate, "generate", begin=self._begin_goal, goal_callback=self._take_goal,
@@ -101,6 +102,7 @@ class GeneratorNode(LifecycleNode):
         self._streams = CameraStreams(self, self._told, self._extrinsics, self.sensors)
         self._subscription = self.create_subscription(String, "task", self._take_task, 10, callback_group=self._tasks)
         self.get_logger().info(f"listening to cameras {', '.join(self._told.camera_names)}")
+        settle()  # configured by a lifecycle manager, it has grown since it was started
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -133,31 +135,24 @@ class GeneratorNode(LifecycleNode):
         if goal.steps > MAX_STEPS:
             refusal = f"{goal.steps} steps were refused; at most {MAX_STEPS}"
         self._report(refusal)
-        with self._lock:  # before its client knows: threads may begin to execute goals in another order
-            if not refusal:
-                self._accepted[id(goal)] = time.monotonic()  # the handle keeps this very goal
+        if not refusal:
+            self._goals.accept(goal)
         return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
 
     def _cancel_goal(self, handle: Any) -> CancelResponse:
-        job, worker = self._job(handle), self._worker
-        if worker is None:
+        job, worker = self._goals.job(handle), self._worker
+        if job is None or worker is None:
             return CancelResponse.REJECT
-        with self._lock:
-            job.cancelled, request = True, job.request
+        request = self._goals.cancel(job)
         if request is not None:
             worker.cancel(request)
         return CancelResponse.ACCEPT
 
-    def _job(self, handle: Any) -> Job:
-        """The goal's job, from its acceptance on."""
-        key, now = bytes(handle.goal_id.uuid), time.monotonic()
-        with self._lock:
-            accepted = self._accepted.pop(id(handle.request), now)
-            return self._goals.setdefault(key, Job(handle.request.task, accepted=accepted))
-
     def _begin_goal(self, handle: Any, end: Callable[[Callable[[Any], Any]], None]) -> None:
         """Give the goal to the worker; its client is told the end whatever happens."""
-        goal, job = handle.request, self._job(handle)
+        goal, job = handle.request, self._goals.job(handle)
+        if job is None:  # its server has gone
+            return
         deadline = goal.deadline.sec + goal.deadline.nanosec * 1e-9
 
         def ended(result: Result) -> None:
@@ -171,8 +166,7 @@ class GeneratorNode(LifecycleNode):
         except Exception as error:  # a goal that is accepted is answered
             self._ended(job, ended, Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}"))
             return
-        with self._lock:
-            job.request, cancelled = request, job.cancelled
+        cancelled = self._goals.given(job, request)
         if cancelled and request is not None and self._worker is not None:  # before there was a request to cancel
             self._worker.cancel(request)
 
@@ -182,9 +176,7 @@ class GeneratorNode(LifecycleNode):
                 await until_marked(handle, self.executor)
             return finish_goal(handle, job, result)
         finally:
-            with self._lock:
-                del self._goals[bytes(handle.goal_id.uuid)]
-                job.request = None  # it knows the job: each would keep the other, and the result, until the next sweep
+            self._goals.end(handle, job)
 
     def _submit(
         self,
@@ -288,14 +280,18 @@ class GeneratorNode(LifecycleNode):
             self.get_logger().error(error)
 
     def _diagnose(self) -> None:
-        engine = self._engine.name if self._engine is not None else ""
+        engine, streams = self._engine, self._streams
         statuses = [
             diagnostics.worker_status(
-                self._worker, engine=engine, started=self._started, last_error=self._last_error, stages=self._stages
-            )
+                self._worker,
+                engine=engine.name if engine is not None else "",
+                started=self._started,
+                last_error=self._last_error,
+                stages=self._stages,
+            )  # fmt: skip
         ]
-        if self._streams is not None:
-            statuses += diagnostics.camera_statuses(self, self._streams)
+        if streams is not None:
+            statuses += diagnostics.camera_statuses(self, streams)
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), statuses))
 
     def stop(self) -> None:

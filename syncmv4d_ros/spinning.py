@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.action.server import RCLError
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import (
     ConditionReachedException,
     Executor,
@@ -24,6 +26,9 @@ WAKE_S = 0.2
 SHUTDOWN_S = 2.0
 HANDOVER_S = 0.02
 """How long the thread that spins waits for another to begin a callback; over when all others are busy."""
+GONE = (RCLError, InvalidHandle)
+"""What rclpy raises where another thread has destroyed what it is about to use, or the other end of an exchange has gone."""
+MAX_SPOILT_WAITS = 50
 
 
 @runtime_checkable
@@ -42,6 +47,8 @@ class SplitExecutor(Executor):
     For a node with a stream of small callbacks, which pass no border between threads here, beside a few that may take long.
     rclpy's MultiThreadedExecutor submits a callback to its threads over and over until one of them has begun it: at 180 callbacks
     a second the thread that spins takes the interpreter from those that it waits for.
+
+    Whatever a callback raises ends the spinning, but for what lies with its other end (GONE), which is logged.
     """
 
     def __init__(self, spinning_group: Any, *, threads: int, context: Any = None) -> None:
@@ -49,6 +56,7 @@ class SplitExecutor(Executor):
         self._spinning_group = spinning_group
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="syncmv4d-callback")
         self._handed: set[Any] = set()  # tasks that other threads have
+        self._spoilt_waits = 0  # in a row
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """One callback: carried out, or handed to another thread. Raises what a callback has raised."""
@@ -56,16 +64,23 @@ class SplitExecutor(Executor):
             task, entity, _ = self.wait_for_ready_callbacks(timeout_sec=timeout_sec)
         except (ShutdownException, TimeoutException, ConditionReachedException):
             return
+        except GONE:
+            self._spoilt_waits += 1
+            if self._spoilt_waits > MAX_SPOILT_WAITS:
+                raise
+            time.sleep(HANDOVER_S)  # for the thread that destroys it
+            return
+        self._spoilt_waits = 0
         if entity is not None and entity.callback_group is self._spinning_group:
             task()
-            task.result()
+            _take_end(task)
         else:
             self._hand_over(task)
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
-        """As Executor.shutdown; the threads end with their callbacks."""
+        """As Executor.shutdown; the threads end with their callbacks, and begin no other."""
         ended = super().shutdown(timeout_sec)
-        self._threads.shutdown(wait=False)
+        self._threads.shutdown(wait=False, cancel_futures=True)
         return ended
 
     def _hand_over(self, task: Any) -> None:
@@ -80,7 +95,7 @@ class SplitExecutor(Executor):
         begun.wait(HANDOVER_S)  # a task that has not begun is ready again
         for done in [each for each in self._handed if each.done()]:
             self._handed.remove(done)
-            done.result()
+            _take_end(done)
 
 
 def run_node(
@@ -135,6 +150,13 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def _take_end(task: Any) -> None:
+    try:
+        task.result()
+    except GONE as error:
+        rclpy.logging.get_logger("executor").warning(f"a callback came to nothing: {error}")
 
 
 def _made(name: str, make: Callable[[], Made]) -> Made | None:

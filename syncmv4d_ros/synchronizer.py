@@ -22,6 +22,7 @@ class Drop(Enum):
     TOO_OLD = "too old"  # not newer than its stream's last, or older than the taker accepts
     NO_PARTNER = "no partner within slop"
     SUPERSEDED = "superseded"  # it was in a complete set, which a newer one replaced before it was taken
+    UNUSABLE = "unusable"  # it was taken, and an image of its set, its calibration or its pose was of no use
     JUMPED_BACK = "stamps jumped back"  # it was waiting when its stream's clock went back, as when a bag starts again
 
 
@@ -110,6 +111,13 @@ class Synchronizer:
             if too_old:
                 return None
             return SyncedSet(tuple(entry.stamp_ns for entry in taken), tuple(entry.item for entry in taken))
+
+    def refuse(self) -> None:
+        """A set that was taken has come to nothing: its images count as dropped, not as used."""
+        with self._lock:
+            for name in self.names:
+                self._used[name] -= 1
+                self._dropped[name][Drop.UNUSABLE] += 1
 
     def clear(self) -> None:
         """Let go of every image, as when the node is deactivated: counted as superseded; clocks may start anywhere again."""

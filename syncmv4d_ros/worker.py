@@ -6,6 +6,7 @@ thread, and a fresh one is loaded: a thread cannot be killed, and the next reque
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -290,6 +291,7 @@ class Worker:
         if self.abandoned > self.max_abandoned:
             self._refuse_waiting(f"{self.abandoned} engines hang: restart the node")
             return
+        gc.unfreeze()  # spinning.settle: the one that hangs may end yet, and go
         try:
             engine = self.load()
         except Exception as error:  # loading may fail for any reason, above all memory: say so, refuse what waits

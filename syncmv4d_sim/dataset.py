@@ -158,21 +158,21 @@ def _built(out: Path, indices: list[int], options: BuildOptions, *, workers: int
     if workers <= 1:
         yield from (_build_one(out, index, options) for index in indices)
         return
-    left = indices
+    left, barren = indices, 0
     while left:
         try:
             yield from _built_by_pool(out, left, options, workers=workers)
             return
         except BrokenProcessPool as error:
             before, left = left, [index for index in left if not _is_built(out, index, options)]
-            if len(left) == len(before):
+            barren = barren + 1 if len(left) == len(before) else 0
+            if barren == 2:
                 raise ChildProcessError(
-                    f"a worker crashed before any of the sequences {left[0]} to {left[-1]} of split {options.split} was"
-                    " built; what it was doing is printed above"
+                    f"workers crashed twice before any of the sequences {left[0]} to {left[-1]} of split {options.split}"
+                    " was built; what they were doing is printed above, unless they were killed"
                 ) from error
-            print(
-                f"a worker crashed (above: where); another goes on with the {len(left)} sequences left", file=sys.stderr
-            )
+            if left:
+                print(f"a worker crashed; another goes on with the {len(left)} sequences left", file=sys.stderr)
 
 
 def _built_by_pool(out: Path, indices: list[int], options: BuildOptions, *, workers: int) -> Iterator[Built]:

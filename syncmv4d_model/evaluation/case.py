@@ -28,6 +28,7 @@ class Case:
     other_scene: Mapping[int, Float[np.ndarray, "T 3"]] | None = (
         None  # label motion predicted for another scene of the triplet
     )
+    labelled: bool = True  # False: the method has no aligner, and its labels are all "unknown"
     true_foreground: Bool[np.ndarray, "V T H W"] | None = None
     foreground: Bool[np.ndarray, "V T H W"] | None = None
     seconds: float | None = None  # wall time of one sample

@@ -228,6 +228,7 @@ def make_case(
         decoded=tracked[0][1] if with_tracks else None,
         codec_tracks=_codec_tracks(predictor, sequence, chosen) if with_tracks else None,
         codec_video=predictor.codec_video(sequence.video) if isinstance(predictor, SupportsCodec) else None,
+        labelled=predictor.config.switches.aligner,
         true_foreground=_true_foreground(sequence, predictor.config) if with_tracks else None,
         foreground=_foreground(predictions[0], predictor.config) if with_tracks else None,
         seconds=seconds,

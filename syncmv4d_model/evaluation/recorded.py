@@ -21,7 +21,15 @@ from syncmv4d_model.data.rig import Rig
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.case import Case
-from syncmv4d_model.evaluation.harness import Report, Scored, SupportsPrediction, make_case, report_rows, row_of
+from syncmv4d_model.evaluation.harness import (
+    Report,
+    Scored,
+    SupportsCodec,
+    SupportsPrediction,
+    make_case,
+    report_rows,
+    row_of,
+)
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, SCORES, score
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.types import Observation, Prediction
@@ -42,8 +50,11 @@ CONSISTENCY_RATIOS = {
     "consistency_colour_ratio": ("consistency_colour_difference", "consistency_static_colour_difference"),
     "consistency_view_disagreement_ratio": ("consistency_view_disagreement_cm", "consistency_view_displacement_cm"),
 }
-OF_VIDEO = ("psnr", "static_psnr", "video_mse", "static_video_mse")
+OF_VIDEO = ("psnr", "static_psnr", "video_mse", "static_video_mse", "codec_psnr", "codec_gradient_energy")
 """Scores that need the later images and no true tracks."""
+
+OF_PREDICTION = ("gradient_energy", "seconds_per_sequence")
+"""Scores that need neither."""
 
 _PERIOD_TOLERANCE_S = 1e-4
 _MIN_DEPTH_M = 1e-3
@@ -171,10 +182,12 @@ def _scored(predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], st
     if case is not None:
         values, reasons = score(case)
         reasons["text_mean_error_cm"] = "a recording names no triplet to look the text mean up by"
+        for key in ("own_motion_error_cm", "other_scene_motion_error_cm"):
+            reasons[key] = "a recording names no triplet to look another scene up by"
     else:
         case = _without_truth(predictor, scene, seeds=seeds, steps=steps)
         values, reasons = score(case)
-        for key in set(SCORES) - {*OF_VIDEO, "seconds_per_sequence"}:
+        for key in set(SCORES) - {*OF_VIDEO, *OF_PREDICTION}:
             values[key], reasons[key] = None, scene.why_no_truth
     if lost := int((~scene.found).sum()):
         for key in OF_VIDEO:
@@ -194,7 +207,8 @@ def _without_truth(predictor: SupportsPrediction, scene: Scene, *, seeds: list[i
         predictor.predict(scene.observation, steps=steps, seed=int(seed), anchors_px=None) for seed in seeds[1:]
     )
     seconds = (time.perf_counter() - started) / len(samples)
-    return Case(empty_truth(scene, predictor.config), samples=samples, seconds=seconds)
+    codec_video = predictor.codec_video(scene.frames) if isinstance(predictor, SupportsCodec) else None
+    return Case(empty_truth(scene, predictor.config), samples=samples, codec_video=codec_video, seconds=seconds)
 
 
 def consistency(

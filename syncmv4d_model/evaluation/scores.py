@@ -59,16 +59,18 @@ def _best_sample_cm(case: Case) -> float:
 
 
 def _scene_motions(case: Case) -> tuple[Mapping[int, np.ndarray], Mapping[int, np.ndarray]]:
-    """Label motion predicted for this scene and for another of its triplet; ValueError unless there are both."""
+    """Label motion predicted for this scene and for another of its triplet; ValueError unless there are both, with the
+    same labels.
+    """
+    own = label_motion(case.predicted, case.truth.label)
     if case.other_scene is None:
         raise ValueError("no other scene of the same triplet came before")
-    return label_motion(case.predicted, case.truth.label), case.other_scene
+    if lacking := set(own) - set(case.other_scene):
+        raise ValueError(f"the other scene has no point of label {LABELS[min(lacking)]}")
+    return own, case.other_scene
 
 
 def _label_motion_cm(case: Case, motion: Mapping[int, np.ndarray]) -> float:
-    lacking = set(np.unique(case.truth.label).tolist()) - set(motion)
-    if lacking:
-        raise ValueError(f"the other scene has no point of label {LABELS[min(lacking)]}")
     moved = np.stack([np.stack([motion[int(label)] for label in view], axis=1) for view in case.truth.label])
     return _end_point_cm(case, case.truth.positions[:, :1] + moved)
 
@@ -177,12 +179,12 @@ def _after_first_frame(case: Case, metric: Callable[..., float]) -> float:
 
 
 def _label_recall(case: Case, label: int) -> float:
-    _require_tracks(case)
+    _require_labels(case)
     return metrics.label_recall(case.prediction.label, case.truth.label, label)
 
 
 def _mean_label_recall(case: Case) -> float:
-    _require_tracks(case)
+    _require_labels(case)
     return metrics.mean_label_recall(case.prediction.label, case.truth.label)
 
 
@@ -212,6 +214,12 @@ def _seconds(case: Case) -> float:
 def _require_tracks(case: Case) -> None:
     if not case.tracks:
         raise ValueError("the method predicts no tracks")
+
+
+def _require_labels(case: Case) -> None:
+    _require_tracks(case)
+    if not case.labelled:
+        raise ValueError("the method labels no point: it has no aligner")
 
 
 SCORES: dict[str, Score] = {

@@ -27,7 +27,8 @@ ALPHA_FOREGROUND = 0.5
 def to_motion_channels(
     pseudo_video: Float[torch.Tensor, "N T H W 3"], motion: MotionConfig
 ) -> Float[torch.Tensor, "N T H W 4"]:
-    """(alpha du, alpha dv, alpha depth, alpha) of a pseudo video in [0, 1]; a pixel that is not a number stays so."""
+    """(alpha du, alpha dv, alpha depth, alpha) of a pseudo video in [0, 1]; what is not a number in a drawn pixel stays so."""
+    # pseudo_video.foreground would take what is not a number for background
     background = pseudo_video <= motion.foreground_floor / 2
     drawn = ~(background[..., 0] | background[..., 1] | background[..., 2])
     place = places(drawn)

@@ -1,6 +1,6 @@
 """Task text to embeddings: a small umT5 encoder with a tokenizer of our own, or the pretrained umT5-xxl of Wan.
 
-Both answer `tokenize(texts)`, `forward(ids, mask)` and `encode(texts)`, and name the words that they do not know.
+Both answer `tokenize(texts)`, which names the words that they do not know, and `forward(ids, mask)`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from syncmv4d_cli.main import main
 from syncmv4d_model.data.sequence import write_sequence
 from syncmv4d_model.evaluation.baselines import TextMean
 from tests.model.sliding_points import sliding_sequence
-from tests.model.tiny_model import tiny_checkpoint
+from tests.model.tiny_model import TINY, tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_a_data_set_that_is_not_there_is_said_as_such(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "least"), [("limit", 0, 1), ("samples", 0, 1), ("steps", 0, 1), ("seed", -1, 0)]
+    ("option", "value", "least"), [("limit", 0, 1), ("samples", 0, 1), ("steps", 0, 1), ("seed", -12345678, 0)]
 )
 def test_a_number_that_makes_no_sense_is_refused_before_any_work(data, capsys, option, value, least):
     asked = ["evaluate", "--data", str(data), "--split", "test_1", "--checkpoint", "nowhere", f"--{option}", str(value)]
@@ -107,10 +108,21 @@ def test_parts_of_a_checkpoint_can_be_left_out_and_the_report_says_so(tmp_path):
     data_dir, checkpoint, _ = tiny_checkpoint(tmp_path)
     asked = ["evaluate", "--data", str(data_dir), "--split", "val", "--limit", "1", "--checkpoint", str(checkpoint)]
     reports = []
-    for without in ([], ["--without", "aligner"]):
+    for without in ([], ["--without", "aligner"], ["--without", "cycle"]):
         assert main([*asked, "--json", str(tmp_path / "report.json"), *without]) == 0
         reports.append(json.loads((tmp_path / "report.json").read_text()))
-    assert [report["switches"]["aligner"] for report in reports] == [True, False]
-    whole, coarse = (report["metrics"] for report in reports)
+    assert [report["switches"]["aligner"] for report in reports] == [True, False, True]
+    assert [report["switches"]["cycle"] for report in reports] == [True, True, False]
+    whole, coarse = (report["metrics"] for report in reports[:2])
     assert whole["stddev_coverage_68"] is not None and coarse["stddev_coverage_68"] is None
     assert coarse["decoded_share"] < whole["decoded_share"] == 1
+    assert whole["label_recall"] is not None and coarse["label_recall"] is None
+
+
+@pytest.mark.parametrize(("lacking", "part"), [("aligner", "aligner"), ("aligner", "cycle"), ("cycle", "cycle")])
+def test_a_part_that_a_checkpoint_lacks_cannot_be_left_out(tmp_path, capsys, lacking, part):
+    config = replace(TINY, switches=replace(TINY.switches, **{lacking: False}))
+    data_dir, checkpoint, _ = tiny_checkpoint(tmp_path, config=config)
+    asked = ["evaluate", "--data", str(data_dir), "--split", "val", "--checkpoint", str(checkpoint)]
+    assert main([*asked, "--without", part]) == 2
+    assert f"--without {part}: the checkpoint has no {part} to leave out" in capsys.readouterr().err

@@ -100,6 +100,7 @@ def test_a_truncated_bag_a_missing_topic_and_a_bag_without_a_task_end_with_one_l
         (["--data", "d"], "give a data set with --data and --split"),
         (["--bag", "b", "--data", "d"], "--data is of a data set, not of --bag b"),
         (["--bag", "b", "--baselines-only"], "--baselines-only is of a data set"),
+        (["--bag", "b", "--without", "cycle"], "--without is of a data set"),
         (["--data", "d", "--split", "s", "--world-frame", "map"], "--world-frame is of a bag"),
     ],
 )

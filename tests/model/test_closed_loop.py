@@ -88,8 +88,8 @@ def test_the_reference_stands_in_frame_0_at_every_call_and_at_the_end():
     assert torch.equal(result.state.video[:, :, :, 0], CLEAN.video[:, :, :, 0])
 
 
-@pytest.mark.parametrize("every", [True, False])
-def test_what_the_aligner_was_given_is_kept_of_every_step_or_of_the_last(every):
+@pytest.mark.parametrize(("options", "kept_steps"), [({"keep_every_input": True}, 3), ({}, 1)])
+def test_what_the_aligner_was_given_is_kept_of_every_step_where_asked_else_of_the_last(options, kept_steps):
     given = []
     oracle = Oracle()
 
@@ -98,9 +98,9 @@ def test_what_the_aligner_was_given_is_kept_of_every_step_or_of_the_last(every):
         return oracle.point_aligner(tracks, coarse, anchors, t)
 
     loop, times = oracle.loop(point_aligner=point_aligner), sampling_times(3, shift=1.0)
-    result = denoise(loop, NOISE, times=times, keep_every_input=every)
+    result = denoise(loop, NOISE, times=times, **options)
     assert len(given) == 3
-    for kept, (tracks, coarse, t) in zip(result.aligner_inputs, given if every else given[-1:], strict=True):
+    for kept, (tracks, coarse, t) in zip(result.aligner_inputs, given[-kept_steps:], strict=True):
         assert kept.tracks is tracks and kept.coarse is coarse and torch.equal(kept.t, t)
 
 

@@ -41,6 +41,26 @@ def test_the_relative_channels_are_the_pseudo_video_written_another_way(examples
     assert not channels[~drawn].any()
 
 
+def test_pictures_need_not_be_square():
+    scene = moving_scene(seed=0, frames=5, height=64, width=112)
+    arguments = scene.points_world, scene.anchors_px, scene.cameras, scene.depth_scale
+    pseudo_video = project_normalise(*arguments, motion=MOTION, splat_px=3, visible=scene.visible)[0]
+    channels = to_motion_channels(pseudo_video, MOTION)
+    drawn = foreground(pseudo_video, MOTION)
+    assert drawn.any() and (channels[:, 0, ..., :2][drawn[:, 0]].abs() * OFFSET_PX).max() <= 3
+    assert torch.equal(channels[..., 3], drawn.float())
+    assert torch.allclose(from_motion_channels(channels, MOTION), pseudo_video, atol=1e-5)
+
+
+@pytest.mark.parametrize("channel", range(3))
+def test_a_pixel_of_which_one_channel_is_at_most_half_the_floor_is_background(channel):
+    pixels = torch.full((1, 1, 4, 4, 3), 0.5)
+    pixels[0, 0, 1:, :, channel] = MOTION.foreground_floor / 2
+    drawn = foreground(pixels, MOTION)
+    assert drawn[0, 0, 0].all() and drawn.sum() == 4
+    assert torch.equal(to_motion_channels(pixels, MOTION).any(-1), drawn)
+
+
 def test_latents_have_one_frame_for_the_first_and_one_for_every_four_after(codec, examples):
     video, pseudo_video = examples[0]
     assert codec.encode_video(video).shape == (3, 16, 3, 6, 6)

@@ -10,6 +10,7 @@ import torch
 from syncmv4d_model.checkpoint import save_components
 from syncmv4d_model.diffusion.closed_loop import Cancelled
 from syncmv4d_model.diffusion.flow_matching import clean_estimate
+from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.geometry import transform
 from syncmv4d_model.predictor import Predictor
@@ -250,6 +251,15 @@ def test_true_dense_tracks_survive_the_codec_better_than_standing_still():
     assert counted.sum() > 50
     error = np.linalg.norm(points - truth, axis=-1)[counted]
     assert np.median(error) < 0.6 * np.median(moved[counted])
+
+
+def test_a_video_through_the_codec_is_that_video_less_sharp(tmp_path):
+    _, _, components = tiny_checkpoint(tmp_path)
+    video = tiny_sequence(2).video
+    coded = Predictor(components).codec_video(video)
+    assert coded.shape == video.shape
+    assert 20 < metrics.psnr(coded, video) < 60
+    assert 0 < metrics.gradient_energy(coded) < metrics.gradient_energy(video)
 
 
 def test_the_heads_say_what_is_seen_what_it_is_and_how_sure_they_are_in_metres(tmp_path, observation):

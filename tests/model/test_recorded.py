@@ -149,13 +149,40 @@ def test_without_later_images_agreement_with_them_is_null_and_says_so():
     assert report.metrics["consistency_displacement_cm"] > 0
 
 
+@pytest.mark.parametrize("truth", [True, False])
+def test_what_the_codec_makes_of_missing_images_is_no_score(truth):
+    class Coder(Answers):
+        def codec_round_trip(self, observation, points_world, anchors_px, chosen):
+            rows = np.arange(V)[:, None]
+            tracks = np.moveaxis(points_world[rows, :, chosen], 1, 2)
+            return tracks, np.ones(tracks.shape[:-1], bool)
+
+        def codec_video(self, video):
+            return video // 2
+
+    coder = Coder(answer(SEQUENCE))
+    lost = evaluate_scenes(coder, [scene_of(SEQUENCE, lost={(0, 1)}, truth=truth)], name="bag")
+    for name in ("codec_psnr", "codec_gradient_energy"):
+        assert lost.metrics[name] is None and "1 of 10 images" in lost.not_computed[name]
+    whole = evaluate_scenes(coder, [scene_of(SEQUENCE, truth=truth)], name="bag").metrics
+    assert whole["gradient_energy_ratio"] == pytest.approx(4, rel=0.1) and whole["codec_psnr"] > 0
+
+
 def test_without_truth_no_error_is_invented_and_every_null_has_its_reason():
     report = evaluate_scenes(Answers(answer(SEQUENCE)), [scene_of(SEQUENCE)], name="bag")
     missing = {name for name, value in report.metrics.items() if value is None}
     assert missing == set(report.not_computed)
     assert report.not_computed["end_point_error_cm"] == "the recording has no ground-truth tracks"
     computed = {name for name in SCORES if report.metrics[name] is not None}
-    assert computed <= {"psnr", "static_psnr", "video_mse", "static_video_mse", "seconds_per_sequence"}
+    assert computed <= {
+        "psnr",
+        "static_psnr",
+        "video_mse",
+        "static_video_mse",
+        "gradient_energy",
+        "seconds_per_sequence",
+    }
+    assert report.not_computed["codec_psnr"] == "the method has no codec"
     assert report.metrics["consistency_colour_ratio"] < 0.5
     assert report.metrics["video_mse_ratio"] == 0
     assert set(SCORES) | set(report.to_json()["bag"]["rules"]) >= set(report.rows[0]) & set(report.metrics)
@@ -169,6 +196,12 @@ def test_with_truth_a_perfect_predictor_errs_nowhere_and_a_shifted_one_by_its_sh
     assert shifted["end_point_error_cm"] == pytest.approx(2, rel=1e-3)
     assert shifted["displacement_error_cm"] == pytest.approx(0, abs=1e-4)
     assert perfect["consistency_colour_ratio"] < shifted["consistency_colour_ratio"]
+
+
+def test_a_recording_has_no_other_scene_of_a_triplet_and_says_so():
+    report = evaluate_scenes(Answers(answer(SEQUENCE)), [scene_of(SEQUENCE, truth=True)] * 2, name="bag")
+    assert report.metrics["other_scene_ratio"] is None
+    assert "a recording names no triplet" in report.not_computed["other_scene_ratio"]
 
 
 def test_scenes_with_and_without_truth_go_into_one_report():

@@ -33,24 +33,34 @@ def write_rig(path: Path) -> Path:
 
 
 class Cameras:
-    """Publishes one set of images at each `shoot`."""
+    """Publishes one set of images at each `shoot`: noise, or as its subclass would have it."""
 
     def __init__(self, node):
-        from sensor_msgs.msg import CameraInfo, Image
+        from sensor_msgs.msg import CameraInfo
 
         self.node = node
-        self.images = {name: node.create_publisher(Image, f"{name}/image", 5) for name in NAMES}
+        self.images = {name: self.publisher(name) for name in NAMES}
         self.infos = {name: node.create_publisher(CameraInfo, f"{name}/camera_info", 5) for name in NAMES}
         self.random = np.random.default_rng(0)
 
+    def publisher(self, name):
+        from sensor_msgs.msg import Image
+
+        return self.node.create_publisher(Image, f"{name}/image", 5)
+
+    def image(self, name, header):
+        from syncmv4d_ros.sent_messages import image_message
+
+        return image_message(self.random.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), header)
+
     def shoot(self, *, only=NAMES, stamp=None, change=lambda name, image, info: None, calibrated=True):
         """One image and, where `calibrated`, CameraInfo of each camera in `only`; `change(name, image, info)` may spoil them."""
-        from syncmv4d_ros.sent_messages import camera_info_message, header_message, image_message
+        from syncmv4d_ros.sent_messages import camera_info_message, header_message
 
         stamp = stamp or self.node.get_clock().now().to_msg()
         for name in only:
             header = header_message(f"{name}_optical", stamp)
-            image = image_message(self.random.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), header)
+            image = self.image(name, header)
             info = camera_info_message(K, header, width=WIDTH, height=HEIGHT)
             change(name, image, info)
             if calibrated:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -31,26 +32,25 @@ def node_process(module: str, *args: str, environment: Mapping[str, str] | None 
     Raises AssertionError when it ended before, or by SIGTERM with another status than 0, TimeoutExpired when it does not end;
     what it wrote is printed, so that pytest shows it.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *args],
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-        assert process.poll() is None, f"{module} ended by itself with {process.returncode}"
-        process.terminate()
-        output, _ = process.communicate(timeout=TIMEOUT_S)
-        assert process.returncode == 0, f"{module} ended by SIGTERM with {process.returncode}"
-    except BaseException:
-        process.kill()
-        output, _ = process.communicate()
-        raise
-    finally:
-        print(output)
+    with TemporaryFile("w+") as output:  # a pipe that nobody reads would stop a process that says much
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *args],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+            assert process.poll() is None, f"{module} ended by itself with {process.returncode}"
+            process.terminate()
+            process.wait(TIMEOUT_S)
+            assert process.returncode == 0, f"{module} ended by SIGTERM with {process.returncode}"
+        finally:
+            process.kill()
+            process.wait()
+            output.seek(0)
+            print(output.read())
 
 
 def reaches(executor, reached: Callable[[], bool], timeout_s: float) -> bool:

@@ -17,6 +17,7 @@ from tests.ros.dds import found_by, node_process, spin_until
 OUT = {
     "tracks": PointTracks, "trajectories": RigidTrajectory, "videos": MultiViewVideo, "points": PointCloud2,
     "markers": MarkerArray, "left/generated/image": Image, "left/generated/camera_info": CameraInfo,
+    "right/generated/image": Image,
     "/diagnostics": DiagnosticArray,
 }  # fmt: skip
 UNKNOWN, SUCCEEDED, CANCELED, ABORTED = 0, 4, 5, 6  # action_msgs/GoalStatus
@@ -73,8 +74,8 @@ class Planner:
 class Client(Planner):
     """A planner, the cameras, and what they have heard."""
 
-    def __init__(self, node, executor):
-        self.cameras = Cameras(node)
+    def __init__(self, node, executor, *, cameras=Cameras):
+        self.cameras = cameras(node)
         self.heard = {topic: [] for topic in OUT}
         for topic, kind in OUT.items():
             node.create_subscription(kind, topic, self.heard[topic].append, QoSProfile(depth=100))
@@ -123,10 +124,10 @@ class Client(Planner):
 
 
 @contextmanager
-def generator(ros_node, parameters):
+def generator(ros_node, parameters, **options):
     """A client of the generator node, which runs with these parameters in a process of its own."""
     with node_process(*generator_command(parameters)):
-        yield Client(*ros_node)
+        yield Client(*ros_node, **options)
 
 
 def generator_command(parameters):

@@ -105,6 +105,22 @@ def test_a_planner_that_cancels_does_not_stop_the_others_goal(client, second_pla
     assert running.result().status == CANCELED
 
 
+@pytest.mark.parametrize(("steps", "end"), [(5, "requests done"), (1000, "requests replaced")])
+def test_a_planner_that_vanishes_mid_goal_leaves_the_node_to_others(client, tmp_path, steps, end):
+    begun = tmp_path / "begun"
+    command = [sys.executable, "-m", "tests.ros.asking_planner", "slow down", str(steps), str(begun)]
+    with subprocess.Popen(command, cwd=ROOT) as lost:
+        try:
+            client.until(begun.exists, "goal of another planner")
+        finally:
+            lost.kill()
+    if end == "requests done":
+        client.until(lambda: client.values(end)[-1:] == ["1"], "end of the goal that nobody waits for")
+    client.works()
+    client.until(lambda: client.values(end)[-1:] != ["0"], "count of that goal's end")
+    client.works()
+
+
 def larger_image(name, image, info):
     """A camera at twice its resolution, with the calibration it had."""
     image.width, image.height, image.step = 2 * image.width, 2 * image.height, 2 * image.step
@@ -196,3 +212,4 @@ def test_extrinsics_that_are_not_finite_end_the_node_with_one_line(ros_domain, p
     assert run.returncode == 1 and len(errors) == 1 and "Traceback" not in run.stderr, run.stderr
     assert "cannot configure" in errors[0] and "rig.yaml" in errors[0]
     assert "'right'" in errors[0] and "not finite" in errors[0]
+    assert "loading" not in run.stderr, "an engine may take minutes: what is wrong is said before"

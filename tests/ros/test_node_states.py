@@ -15,18 +15,32 @@ from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 
+from syncmv4d.action import Generate  # noqa: E402
 from tests.ros.planner_client import ABORTED, CANCELED, SUCCEEDED, generator  # noqa: E402
 
+ALL_ROUND = (
+    Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE,
+    Transition.TRANSITION_ACTIVATE,
+)  # fmt: skip
+ROUNDS = 30
 TURN = Rotation.from_rotvec([0.02, -0.01, 0.03]).as_matrix()
 
 
-def change(client, transition):
-    """Ask the node for a lifecycle transition; whether it was made."""
+def lifecycle(client):
+    """What asks the node for a lifecycle transition, and tells whether it was made."""
     service = client.node.create_client(ChangeState, "syncmv4d/change_state")
     client.until(service.service_is_ready, "lifecycle service")
-    future = service.call_async(ChangeState.Request(transition=Transition(id=transition)))
-    client.until(future.done, "transition")
-    return future.result().success
+
+    def change(transition):
+        future = service.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        client.until(future.done, "transition")
+        return future.result().success
+
+    return change
+
+
+def change(client, transition):
+    return lifecycle(client)(transition)
 
 
 def level(client, name):
@@ -67,6 +81,28 @@ def test_a_node_that_is_deactivated_answers_its_goal_and_works_again_when_activa
     assert change(client, Transition.TRANSITION_ACTIVATE)
     client.ready()
     client.recovers()
+
+
+@pytest.mark.parametrize("transition", [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE, 99])
+def test_a_transition_that_is_not_possible_now_is_refused_and_nothing_else_happens(client, transition):
+    assert not change(client, transition)
+    client.works()
+
+
+def test_goals_and_images_that_come_during_transitions_end_no_node(client):
+    """A transition destroys, in one thread, what another waits for."""
+    client.node.create_timer(0.004, client.shoot)
+    client.node.create_timer(0.02, lambda: client.generate.send_goal_async(Generate.Goal(task="push a box")))
+    made = lifecycle(client)
+    for _ in range(ROUNDS):
+        assert all(made(transition) for transition in ALL_ROUND)
+    client.recovers()
+
+
+def test_diagnostics_go_on_where_simulated_time_stands_still(ros_node, parameters):
+    """As where a node is told to use it, and nobody publishes /clock."""
+    with generator(ros_node, parameters | {"use_sim_time": "true"}) as client:
+        client.until(lambda: len(client.heard["/diagnostics"]) > 2, "diagnostics")
 
 
 def test_a_node_that_cannot_be_configured_says_why_until_it_is(ros_node, parameters, tmp_path):

@@ -9,7 +9,7 @@ from tests.ros.dds import ROOT, node_process, require_ros
 
 require_ros()
 
-from tests.ros.planner_client import UNKNOWN, Client, generator_command  # noqa: E402
+from tests.ros.planner_client import UNKNOWN, Client, generator, generator_command  # noqa: E402
 
 
 @pytest.fixture
@@ -40,6 +40,15 @@ def test_a_goal_that_died_with_its_node_is_unknown_to_the_next_one_which_serves(
         client.works()
     assert not lost.done(), "ROS 2 completes no future whose server is gone: a planner needs a time limit of its own"
     assert not any(tracks.task == "slow down" for tracks in client.heard["tracks"])
+
+
+def test_a_node_that_is_ended_mid_goal_ends_without_alarm(ros_node, parameters, capsys):
+    with generator(ros_node, parameters) as client:
+        client.ready()
+        _, feedback, _ = client.ask("slow down", steps=1000)
+        client.until(lambda: any(f.stage == "denoise" for f in feedback), "first step")
+    said = capsys.readouterr().out
+    assert "'slow down': cancelled" in said and "Warning" not in said and "Traceback" not in said
 
 
 def test_a_task_that_died_with_its_node_is_not_begun_again_and_the_next_is_served(doomed, parameters):

@@ -23,6 +23,7 @@ from tests.ros.planner_client import SUCCEEDED, Planner  # noqa: E402
 
 PATIENCE = 200
 ENOUGH = 20
+SERVERS = 50
 
 
 class Split:
@@ -114,6 +115,65 @@ def test_what_a_callback_raises_ends_the_spinning(split, own):
     with pytest.raises(KeyError, match="of a callback"):
         for _ in range(PATIENCE):
             split.executor.spin_once(timeout_sec=0.1)
+
+
+def test_an_end_that_is_gone_costs_its_callback_only(split):
+    publisher = split.node.create_publisher(String, "nowhere", 10)
+    split.node.destroy_publisher(publisher)
+    tried, images = [], heard_by(split, "images", split.group)
+    publish_often(split.node, "images")
+    for group in (split.group, split.others):
+        split.node.create_timer(
+            0.005, lambda group=group: tried.append(group) or publisher.publish(String()), callback_group=group
+        )
+    spin_until(split.executor, lambda: len(set(tried)) == 2 and len(images) > ENOUGH, what="callbacks of both groups")
+
+
+def test_what_another_thread_destroys_ends_no_spinning(split):
+    """rclpy adds to its wait set what was there a moment ago: it raises where that is gone."""
+    made = []
+
+    def come_and_go():
+        for _ in range(SERVERS):
+            server = GoalServer(
+                split.node, Generate, "generate", begin=lambda handle, end: None, callback_group=split.others
+            )
+            made.append(server)
+            server.destroy()
+
+    images = heard_by(split, "images", split.group)
+    publish_often(split.node, "images")
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        spin_until(split.executor, lambda: not thread.is_alive(), what="end of the servers")
+    finally:
+        thread.join()
+    before = len(images)
+    spin_until(split.executor, lambda: len(images) > before + ENOUGH, what="messages")
+    assert len(made) == SERVERS
+
+
+def test_a_callback_that_has_not_begun_when_the_executor_ends_never_begins(split):
+    release, blocked, begun = threading.Event(), threading.Semaphore(0), []
+
+    def block():
+        blocked.release()
+        release.wait()
+
+    pool = split.executor._threads
+    try:
+        for _ in range(2):
+            split.executor.create_task(block)
+            split.executor.spin_once(timeout_sec=1)
+            blocked.acquire()
+        split.executor.create_task(begun.append, 1)
+        split.executor.spin_once(timeout_sec=1)
+        split.executor.shutdown()
+    finally:
+        release.set()
+    pool.shutdown(wait=True)
+    assert not begun
 
 
 def rests(executor):

@@ -84,6 +84,14 @@ def test_a_set_is_taken_once():
     assert sync.take() is None
 
 
+def test_a_set_of_no_use_is_dropped_not_used():
+    sync = fed(at(100))
+    sync.take()
+    sync.refuse()
+    assert all(drops(sync, name) == {Drop.UNUSABLE: 1} for name in NAMES)
+    assert all(counts.used == 0 for counts in sync.counts().values())
+
+
 def test_add_says_when_a_new_set_waits():
     sync = Synchronizer(NAMES, slop_s=0.02)
     assert [sync.add(name, ms * MS, None) for name, ms in at(100)] == [False, False, True]

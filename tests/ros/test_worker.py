@@ -217,6 +217,38 @@ def test_an_engine_that_hangs_is_replaced_and_the_next_request_served(start, eng
     assert good.result().prediction.seed == 4 and hanging.results.empty()
 
 
+class CyclicEngine(TrivialEngine):
+    """Only a sweep for reference cycles frees it."""
+
+    def __init__(self, before_step):
+        super().__init__(before_step=before_step)
+        object.__setattr__(self, "itself", self)
+
+
+def test_an_abandoned_engine_goes_once_it_ends_though_sweeps_leave_out_what_is_settled():
+    behaviours, loaded = [], []
+
+    def load():
+        behaviours.append(Behaviour(mode="go" if behaviours else "hang"))
+        engine = CyclicEngine(behaviours[-1])
+        loaded.append(weakref.ref(engine))
+        return engine
+
+    worker, hanging, good = Worker(load, grace_s=0.1), Ending(), Ending()
+    gc.freeze()  # as a node does that is made (spinning.settle)
+    abandoned = worker._thread
+    worker.submit(hanging.request(deadline_s=0.1))
+    hanging.result()
+    worker.submit(good.request(), queue=True)
+    assert good.result().outcome is Outcome.DONE
+    behaviours[0].let_go()
+    abandoned.join()
+    gc.collect()
+    assert loaded[0]() is None and loaded[1]() is not None
+    worker.close()
+    gc.unfreeze()
+
+
 def test_after_too_many_hangs_requests_are_refused_with_the_reason(start, engines):
     worker, ending = start(mode="hang", grace_s=0.05, max_abandoned=0), Ending()
     worker.submit(ending.request(deadline_s=0.05))

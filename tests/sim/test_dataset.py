@@ -39,6 +39,16 @@ class DyingWorker:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class DyingFirstWorker:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __call__(self) -> None:
+        if not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of three sequences, built by two processes without interruption."""
@@ -97,7 +107,7 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(whole, tmp_path, cap
             time.sleep(0.01)
         multiprocessing.active_children()[0].kill()
 
-    killer = threading.Thread(target=kill_a_worker_after_the_first_sequence)
+    killer = threading.Thread(target=kill_a_worker_after_the_first_sequence, daemon=True)
     killer.start()
     build(tmp_path, SMALL, count=5, workers=2, show_progress=False)
     killer.join()
@@ -106,6 +116,13 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(whole, tmp_path, cap
     for index in range(3):
         path = Path("test_1") / sequence_name(index)
         assert read_sequence(tmp_path / path).video.tobytes() == read_sequence(whole / path).video.tobytes()
+
+
+def test_a_worker_that_dies_before_anything_is_built_is_replaced_too(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("syncmv4d_sim.dataset._start_worker", DyingFirstWorker(tmp_path / "died"))
+    build(tmp_path / "data", SMALL, count=1, workers=2, show_progress=False)
+    assert "a worker crashed; another goes on with the 1 sequences left" in capfd.readouterr().err
+    assert len(list_sequences(tmp_path / "data", "test_1")) == 1
 
 
 def test_workers_that_die_at_once_end_the_build_with_what_is_wrong(tmp_path, monkeypatch):

@@ -1,0 +1,99 @@
+"""What a report holds and how it reads."""
+
+import json
+
+import pytest
+
+from syncmv4d_model.evaluation.harness import Report, evaluate
+from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
+from syncmv4d_model.evaluation.recorded import CONSISTENCY_RATIOS, CONSISTENCY_RULES
+from syncmv4d_model.evaluation.report import html_page, markdown_table, mean_over_time, terminal_table
+from syncmv4d_model.evaluation.scores import RATIOS, SCORES
+from syncmv4d_model.evaluation.statistics import summarise
+from tests.model.known_error import KnownError, frozen, same, shifted
+
+REQUIRED = [
+    "end_point_error_cm",
+    "static_end_point_error_cm",
+    "end_point_error_ratio",
+    "displacement_error_cm",
+    "displacement_error_ratio",
+    "text_mean_error_cm",
+    "frame0_error_cm",
+    "codec_error_cm",
+    "chamfer_cm",
+    "static_chamfer_cm",
+    "rpe",
+    "pi",
+    "multi_view_rpe_a",
+    "multi_view_rpe_b",
+    "depth_scale_error_cm",
+    "psnr",
+    "static_psnr",
+    "video_mse_ratio",
+    "text_mean_ratio",
+    "path_length_ratio",
+    "foreground_iou",
+    "stddev_spearman",
+    "stddev_coverage_68",
+    "visibility_f1_occluded",
+    "label_recall",
+    "seconds_per_sequence",
+]
+
+
+def test_every_promised_key_is_there_and_what_was_not_computed_is_null_with_its_reason(data, tmp_path):
+    directory, sequences = data
+    report = evaluate(KnownError(sequences, same), directory, "test_1", limit=2)
+    report.write_json(tmp_path / "deep" / "report.json")
+    written = json.loads((tmp_path / "deep" / "report.json").read_text())
+    assert written["split"] == "test_1"
+    assert written["sequences"] == len(written["rows"]) == 2
+    assert set(REQUIRED) <= set(written["metrics"]) == set(written["intervals"])
+    assert written["switches"]["cycle"] is True
+    assert written["metrics"]["psnr"] is None
+    assert "identical" in written["not_computed"]["psnr"]
+    assert written["metrics"]["text_mean_error_cm"] is None
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["report.json"]
+
+
+def test_reports_show_what_was_computed_and_name_what_was_not(data):
+    directory, sequences = data
+    report: Report = evaluate(KnownError(sequences, frozen), directory, "test_1")
+    assert "| end_point_error_ratio | 1 |" in markdown_table(report)
+    assert "| text_mean_ratio | not computed |" in markdown_table(report)
+    caption = str(terminal_table(report).caption)
+    missing = sum(value is None for value in report.metrics.values())
+    assert caption.endswith(f"{missing} not computed: their names and the reasons are in the JSON (--json)")
+    assert "end_point_error_ratio: mean distance from the truth" in caption and "text_mean_ratio:" not in caption
+    page = html_page(report)
+    assert page.count("<tr>") == 2 + len(report.metrics) + report.sequences
+    assert 'src="data:image/png;base64,' in page
+    assert "<b>video_mse_ratio</b>: squared error" in page
+    assert mean_over_time(report, "predicted") == pytest.approx(mean_over_time(report, "static"))
+
+
+def test_a_score_that_one_of_two_rows_has_gets_no_interval():
+    means, intervals = summarise([{"a": 1.0, "b": 2.0}, {"a": None, "b": 4.0}], {"c": ("a", "b")}, seed=0)
+    assert means == {"a": 1, "b": 3, "c": 0.5}
+    assert intervals == {"a": None, "b": [2, 4], "c": None}
+
+
+def test_one_sequence_has_no_interval_to_show_and_two_have(data):
+    directory, sequences = data
+    one, two = (evaluate(KnownError(sequences, shifted), directory, "test_1", limit=limit) for limit in (1, 2))
+    assert "| end_point_error_cm | 2 |  | lower |" in markdown_table(one)
+    assert one.intervals["end_point_error_cm"] is None
+    assert "| end_point_error_cm | 2 | 2 .. 2 | lower |" in markdown_table(two)
+
+
+def test_every_meaning_is_of_a_score_that_exists():
+    known = {*SCORES, *RATIOS, *CONSISTENCY_RATIOS, *CONSISTENCY_RULES}
+    assert set(BETTER) | set(HEADLINES) <= known
+    references = {name for name in {*SCORES, *RATIOS} - set(BETTER)}
+    assert references == {
+        "static_end_point_error_cm", "text_mean_error_cm", "static_still_point_drift_cm", "static_chamfer_cm",
+        "multi_view_point_pairs", "static_psnr", "static_video_mse", "smoothness_cm", "true_smoothness_cm",
+        "stddev_spearman_trivial", "text_mean_ratio", "codec_tool_residual_cm", "codec_psnr", "gradient_energy",
+        "codec_gradient_energy", "other_scene_motion_error_cm",
+    }  # fmt: skip
