@@ -1,7 +1,7 @@
 """A model's parts together, and their folder on disk: safetensors and JSON only, one sub-folder per part.
 
 model_index.json                     format version, configuration, statistics
-joint_denoiser/  motion_prior/  point_prior/  preconditioner/  point_aligner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
+joint_denoiser/  motion_prior/  point_prior/  preconditioner/  point_aligner/  video_refiner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
 text_mean.safetensors                mean training displacement per triplet: the evaluation's reference row
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import save_torch_state_dict
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -32,6 +33,7 @@ from syncmv4d_model.networks.point_aligner import PointAligner
 from syncmv4d_model.networks.point_prior import PointPrior
 from syncmv4d_model.networks.preconditioning import Preconditioner
 from syncmv4d_model.networks.text import TaskTokenizer, TextEncoder
+from syncmv4d_model.networks.video_refiner import VideoRefiner
 
 FORMAT = 1
 BUNDLED_NANO = Path(__file__).parent / "checkpoints" / "nano"
@@ -58,6 +60,7 @@ class Components:
     point_prior: PointPrior | None
     preconditioner: Preconditioner | None
     point_aligner: PointAligner | None
+    video_refiner: VideoRefiner | None
     statistics: Statistics
 
     @property
@@ -74,8 +77,16 @@ class Components:
             "point_prior": self.point_prior,
             "preconditioner": self.preconditioner,
             "point_aligner": self.point_aligner,
+            "video_refiner": self.video_refiner,
         }
         return {name: part for name, part in parts.items() if part is not None}
+
+    def decode_video(
+        self, latents: Float[Tensor, "N C F h w"], first: Float[Tensor, "N H W 3"]
+    ) -> Float[Tensor, "N T H W 3"]:
+        """Colour video in [-1, 1] of latents whose first images are given."""
+        video = self.codec.decode_video(latents)
+        return video if self.video_refiner is None else self.video_refiner(video, first)
 
     def to(self, device: torch.device | str) -> Components:
         for part in self.networks().values():
@@ -113,6 +124,7 @@ def build_components(
             point_prior=PointPrior(config) if config.has_point_prior else None,
             preconditioner=_preconditioner(config),
             point_aligner=PointAligner(config) if config.switches.aligner and config.switches.motion else None,
+            video_refiner=VideoRefiner(config.codec) if config.codec.refiner_width else None,
             statistics=Statistics(),
         )
 

@@ -46,6 +46,7 @@ class CodecConfig:
     spatial_stride: int = 16
     temporal_stride: int = 4
     whitening: float = 0.5  # 0: one scale for all channels, 1: each channel to unit variance
+    refiner_width: int = 0  # channels of the network that mends the pca codec's decoded frames; 0 = no such network
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ COUNTS_OR_NONE = (
     "joint_denoiser.register_tokens",
     "motion_prior.conv_width",
     "motion_prior.point_width",
+    "codec.refiner_width",
 )
 LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift", "joint_denoiser.eps")
 STRENGTHS = ("loop.text_guidance", "loop.guidance_strength")
@@ -215,6 +217,8 @@ def _check_ranges(config: ModelConfig) -> None:
     if min(denoiser.patch_size) < 1:
         raise ValueError(f"joint_denoiser.patch_size must be at least 1 each way, got {denoiser.patch_size}")
     _check_motion_prior(config)
+    if config.codec.refiner_width and config.codec.kind != "pca":
+        raise ValueError("codec.refiner_width is of the pca codec: the wan codec's own decoder needs no mending")
     if config.switches.motion and not denoiser.scale_tokens:
         raise ValueError("joint_denoiser.scale_tokens must be at least 1 where motion is on, got 0")
 
@@ -241,7 +245,11 @@ def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
         raise ValueError(f"num_frames must be {temporal_stride}k+1 for the Wan VAE, got {num_frames}")
 
 
-NANO = ModelConfig(motion_prior=MotionPriorConfig(conv_width=32, point_width=256), loop=LoopConfig(temperature=0.5))
+NANO = ModelConfig(
+    codec=CodecConfig(refiner_width=96),
+    motion_prior=MotionPriorConfig(conv_width=32, point_width=256),
+    loop=LoopConfig(temperature=0.5),
+)
 
 WAN5B = ModelConfig(
     name="wan5b",

@@ -164,8 +164,8 @@ class Predictor:
     @torch.no_grad()
     def codec_video(self, video: UInt8[np.ndarray, "V T H W 3"]) -> UInt8[np.ndarray, "V T H W 3"]:
         """A video after encode and decode: the sharpest that the model can make."""
-        codec = self.components.codec
-        return _to_bytes(codec.decode_video(codec.encode_video(images_to_unit(video).to(self.components.device))))
+        components, frames = self.components, images_to_unit(video).to(self.components.device)
+        return _to_bytes(components.decode_video(components.codec.encode_video(frames), frames[:, 0]))
 
     def _check(self, observation: Observation) -> None:
         config = self.config
@@ -207,8 +207,8 @@ class Predictor:
         return State(video, noise(config.codec.motion_channels, *cells), noise(config.num_frames, num_points, 3))
 
     def _decode(self, result: Denoised, binding: Binding) -> dict[str, np.ndarray]:
-        codec, config = self.components.codec, self.config
-        video = _to_bytes(codec.decode_video(result.state.video[0]))
+        config = self.config
+        video = _to_bytes(self.components.decode_video(result.state.video[0], binding.images[0]))
         views, frames = video.shape[:2]
         if result.coarse is None or result.anchors is None or result.depth_scale is None:
             return _no_tracks(video)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, UInt8
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -95,12 +95,14 @@ def cache_sequence(path: Path, tensors: dict[str, Tensor], task: str) -> None:
 
 
 class LatentCache:
-    """Encoded sequences, one file each."""
+    """Encoded sequences, one file each; `read_video` gives the video that one was made from, for a stage that needs pixels."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(
+        self, paths: list[Path], read_video: Callable[[int], UInt8[np.ndarray, "V T H W 3"]] | None = None
+    ) -> None:
         if not paths:
             raise ValueError("a cache needs at least one encoded sequence, got none")
-        self.paths = paths
+        self.paths, self.read_video = paths, read_video
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -121,6 +123,16 @@ class LatentCache:
             rng = np.random.default_rng([seed, step])
             indices = [self._index(seed, step * batch_size + row) for row in range(batch_size)]
             yield collate([_view(*self.read(i), num_points=num_points, rng=rng, augment=augment) for i in indices])
+            step += 1
+
+    def videos(self, *, batch_size: int, seed: int, first_step: int) -> Iterator[Float[Tensor, "N T H W 3"]]:
+        """Endless batches of the true videos of all views of `batch_size` sequences, in [-1, 1]; ValueError without them."""
+        if self.read_video is None:
+            raise ValueError("this cache was built without its sequences' videos")
+        step = first_step
+        while True:
+            indices = [self._index(seed, step * batch_size + row) for row in range(batch_size)]
+            yield torch.cat([images_to_unit(self.read_video(index)) for index in indices])
             step += 1
 
     def _index(self, seed: int, draw: int) -> int:
@@ -198,4 +210,4 @@ def build_cache(
             cache_sequence(target, encode_sequence(components, sequence), sequence.task)
         if progress is not None:
             progress(done, len(sequences))
-    return LatentCache(targets)
+    return LatentCache(targets, lambda index: read(sequences[index]).video)

@@ -8,7 +8,14 @@ from typing import Literal
 from syncmv4d_model.config import ModelConfig
 
 StageName = Literal[
-    "motion_prior", "point_prior", "joint_denoiser", "point_aligner", "closed_loop", "rollouts", "heads"
+    "motion_prior",
+    "point_prior",
+    "video_refiner",
+    "joint_denoiser",
+    "point_aligner",
+    "closed_loop",
+    "rollouts",
+    "heads",
 ]
 NEED_ALIGNER = frozenset({"point_aligner", "closed_loop", "rollouts", "heads"})
 
@@ -38,6 +45,7 @@ class StagePlan:
     guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
     attribute_weight: float = 0.0  # of visibility and label while the aligner learns; 0 = the paper's loss
+    step_weight: float = 0.0  # rollouts: of how points go from frame to frame; 0 = the paper's loss
     sampled_sequences: int = 256  # rollouts, heads: how many training sequences the sampler is run on
 
 
@@ -54,6 +62,8 @@ class TrainingPlan:
             absent.add("motion_prior")
         if not config.has_point_prior:
             absent.add("point_prior")
+        if not config.codec.refiner_width:
+            absent.add("video_refiner")
         return TrainingPlan(tuple(stage for stage in self.stages if stage.stage not in absent))
 
     def with_guidance(self, source: GuidanceSource) -> TrainingPlan:
@@ -73,6 +83,7 @@ NANO_PLAN = TrainingPlan(
     (
         StagePlan("motion_prior", steps=4000, batch_size=8, learning_rate=2e-3, decay_share=0.5, gradient_clip=10.0),
         StagePlan("point_prior", steps=1500, batch_size=8, learning_rate=2e-3, decay_share=0.5),
+        StagePlan("video_refiner", steps=3000, learning_rate=1.5e-3, warmup_steps=50, decay_share=0.6),
         StagePlan("joint_denoiser", steps=2000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
         StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
         StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),

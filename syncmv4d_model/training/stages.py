@@ -40,38 +40,44 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
     """The stage of this name, bound to the components that it trains. Raises ValueError where a switch leaves none."""
     if plan.stage in NEED_ALIGNER and components.point_aligner is None:
         raise ValueError(f"stage {plan.stage} needs the point aligner, but the configuration has switched it off")
-    prior = {"motion_prior": components.motion_prior, "point_prior": components.point_prior}.get(plan.stage)
-    if plan.stage.endswith("prior") and prior is None:
-        raise ValueError(
-            f"stage {plan.stage} needs the {plan.stage.replace('_', ' ')}, which the configuration does not have"
-        )
+    losses = StageLosses(components, plan)
 
     def batches(first_step: int) -> Iterator[Batch]:
         return cache.batches(
             batch_size=plan.batch_size, num_points=components.config.num_points, seed=seed, first_step=first_step
         )
 
+    def videos(first_step: int) -> Iterator[Tensor]:
+        return cache.videos(batch_size=plan.batch_size, seed=seed, first_step=first_step)
+
+    alone = {
+        "motion_prior": (components.motion_prior, batches, losses.prior_losses),
+        "point_prior": (components.point_prior, batches, losses.point_losses),
+        "video_refiner": (components.video_refiner, videos, losses.refiner_losses),
+    }
+    if plan.stage in alone:
+        part, given, terms = alone[plan.stage]
+        if part is None:
+            name = plan.stage.replace("_", " ")
+            raise ValueError(f"stage {plan.stage} needs the {name}, which the configuration does not have")
+        return Stage(plan, [part], given, terms)
+
     denoiser, aligner = components.joint_denoiser, components.point_aligner
     text = (
         [components.text_encoder] if components.config.text.kind == "scratch" else []
     )  # a pretrained one stays as it is
-    if prior is not None:
-        losses = StageLosses(components, plan)
-        return Stage(
-            plan, [prior], batches, losses.prior_losses if plan.stage == "motion_prior" else losses.point_losses
-        )
     if plan.stage == "joint_denoiser":
         fit_motion_moments(components, cache, seed=seed)
-        return Stage(plan, [denoiser, *text], batches, StageLosses(components, plan).joint_losses)
+        return Stage(plan, [denoiser, *text], batches, losses.joint_losses)
     assert aligner is not None
     if plan.stage == "point_aligner":
-        return Stage(plan, [aligner], batches, StageLosses(components, plan).aligner_losses)
+        return Stage(plan, [aligner], batches, losses.aligner_losses)
     if plan.stage == "closed_loop":
-        return Stage(plan, [denoiser, *text, aligner], batches, StageLosses(components, plan).closed_loop_losses)
+        return Stage(plan, [denoiser, *text, aligner], batches, losses.closed_loop_losses)
     rollouts = plan.stage == "rollouts"
     samples = sample_outputs(
         components, cache, count=plan.sampled_sequences, seed=seed, attribute_weight=plan.attribute_weight,
-        every_step=rollouts,
+        step_weight=plan.step_weight, every_step=rollouts,
     )  # fmt: skip
     if rollouts:
         return Stage(plan, [aligner], samples.batches(plan, seed), samples.rollout_losses)
@@ -117,6 +123,15 @@ class StageLosses:
             "displacement": squared.mean(),
             "likelihood": gaussian_likelihood(squared.detach(), points.log_variance),
         } | vars(attributes)
+
+    def refiner_losses(self, video: Tensor, generator: torch.Generator) -> Losses:
+        """Squared error of mended frames."""
+        del generator
+        components, video = self.components, video.to(self.components.device)
+        with torch.no_grad():
+            latents = components.codec.encode_video(video)
+        mended = components.decode_video(latents, video[:, 0])
+        return {"video": functional.mse_loss(mended[:, 1:], video[:, 1:])}
 
     def joint_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
         drawn = self.draw(batch, generator)

@@ -22,7 +22,7 @@ TINY = replace(
     height=32,
     width=32,
     num_points=24,
-    codec=CodecConfig(video_channels=12, motion_channels=16),
+    codec=CodecConfig(video_channels=12, motion_channels=16, refiner_width=16),
     text=TextConfig(width=16, layers=1, heads=2, max_tokens=12, vocabulary=160),
     motion_prior=MotionPriorConfig(conv_width=8, layers=1, heads=2, point_width=16),
     joint_denoiser=replace(NANO.joint_denoiser, layers=2, heads=2, head_dim=24, ffn_dim=64, freq_dim=32),
