@@ -16,9 +16,12 @@ from syncmv4d_model.diffusion.closed_loop import LoopFunctions
 from syncmv4d_model.motion.anchors import point_colours, stratified_anchors
 from syncmv4d_model.motion.projection import depth_min_max
 from syncmv4d_model.motion.pseudo_video import decode_denormalise, foreground, project_normalise
+from syncmv4d_model.motion.rigid_bodies import moved_rigidly
 from syncmv4d_model.networks.camera_rays import view_centres
+from syncmv4d_model.networks.point_aligner import velocity_to
 from syncmv4d_model.networks.text import TokenizedText
 from syncmv4d_model.types import (
+    LABELS,
     TRACK_UNIT_M,
     AlignedTracks,
     Anchors,
@@ -73,6 +76,7 @@ class Binding:
             choose_anchors=self.choose_anchors,
             decode_denormalise=self.decode_denormalise,
             point_aligner=self.point_aligner if aligner is not None else None,
+            keep_bodies_rigid=self.keep_bodies_rigid,
             project_encode=self.project_encode,
         )
 
@@ -146,6 +150,21 @@ class Binding:
             label_logits=aligned.label_logits + expected.label_logits,
             log_variance=aligned.log_variance + expected.log_variance,
         )
+
+    def keep_bodies_rigid(self, aligned: AlignedTracks, tracks: Tensor, t: Tensor) -> AlignedTracks:
+        """The aligner's answer with the points that it labels tool or target moved rigidly, as far as the configuration asks."""
+        share = self.components.config.loop.rigid_bodies
+        if not share:
+            return aligned
+        label, clean = aligned.label_logits.argmax(-1), aligned.clean
+        member = torch.stack([label == LABELS.index(name) for name in ("tool", "target")], dim=1)
+        with full_precision(clean):
+            if self.components.config.switches.multi_view:
+                clean = moved_rigidly(clean, member, share=share)
+            else:  # every view is a scene of its own
+                views = rearrange(clean, "b v t k c -> (b v) 1 t k c"), rearrange(member, "b l v k -> (b v) l 1 k")
+                clean = moved_rigidly(*views, share=share).view_as(clean)
+        return replace(aligned, clean=clean, velocity=velocity_to(clean, tracks, t))
 
     def project_encode(self, clean: Tensor, anchors: Anchors) -> Tensor:
         config, cameras = self.components.config, self.condition.cameras

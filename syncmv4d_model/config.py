@@ -113,6 +113,9 @@ class LoopConfig:
     text_guidance: float = 1.0  # classifier-free guidance; 1 = off
     guidance_strength: float = 1.0  # scale of the fed-back motion latent
     feedback_interval: int = 1  # refresh the guidance every n-th step
+    rigid_bodies: float = (
+        0.0  # how far points labelled tool or target are moved to their body's rigid motion; 1 = there
+    )
     temperature: float = 1.0  # of the noise that video and motion start from: 1 draws a future, 0 is near their mean
 
 
@@ -195,7 +198,7 @@ RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (COUNTS_OR_NONE, lambda x: 0 <= x <= MOST, f"must be at least 0 and at most {MOST}"),
     (LENGTHS, lambda x: 0 < x < math.inf, "must be positive and finite"),
     (STRENGTHS, lambda x: 0 <= x < math.inf, "must be a finite number, not negative"),
-    (("codec.whitening", "loop.temperature"), lambda x: 0 <= x <= 1, "must lie in [0, 1]"),
+    (("codec.whitening", "loop.temperature", "loop.rigid_bodies"), lambda x: 0 <= x <= 1, "must lie in [0, 1]"),
     (("motion.foreground_floor",), lambda x: 0 <= x < 1, "must lie in [0, 1)"),
     (
         ("motion.dense_splat_px", "motion.sparse_splat_px"),
@@ -248,7 +251,7 @@ def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
 NANO = ModelConfig(
     codec=CodecConfig(refiner_width=96),
     motion_prior=MotionPriorConfig(conv_width=32, point_width=256),
-    loop=LoopConfig(temperature=0.5),
+    loop=LoopConfig(temperature=0.5, rigid_bodies=1.0),
 )
 
 WAN5B = ModelConfig(

@@ -32,6 +32,7 @@ class LoopFunctions:
         [Tensor, Tensor, Anchors], CoarseTracks
     ]  # clean motion latents, standardised depth scale
     point_aligner: Callable[[Tensor, CoarseTracks, Anchors, Tensor], AlignedTracks] | None
+    keep_bodies_rigid: Callable[[AlignedTracks, Tensor, Tensor], AlignedTracks]  # aligner's answer, noisy tracks, t
     project_encode: Callable[[Tensor, Anchors], Tensor]  # clean tracks -> guidance latents
 
 
@@ -96,7 +97,7 @@ def denoise(
             coarse = loop.decode_denormalise(clean_motion, velocity.depth_scale, anchors)
             aligned, tracks = None, state.tracks
             if loop.point_aligner is not None:
-                aligned = loop.point_aligner(state.tracks, coarse, anchors, t)
+                aligned = loop.keep_bodies_rigid(loop.point_aligner(state.tracks, coarse, anchors, t), state.tracks, t)
                 tracks = euler_step(state.tracks, aligned.velocity, t, t_next)
             if cycle and aligned is not None and index % feedback_interval == 0 and index + 1 < steps:
                 guidance = guidance_strength * loop.project_encode(aligned.clean, anchors)

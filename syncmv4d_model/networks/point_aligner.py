@@ -34,6 +34,13 @@ COORDINATE_OCTAVES = 5
 START_LOG_VARIANCE = 2 * math.log(0.1)
 
 
+def velocity_to(
+    clean: Float[torch.Tensor, "B V T K 3"], tracks: Float[torch.Tensor, "B V T K 3"], t: Float[torch.Tensor, "B"]
+) -> Float[torch.Tensor, "B V T K 3"]:
+    """v that leads from noisy tracks at time t to clean ones."""
+    return (tracks - clean) / t.float().clamp(min=SMALLEST_T)[:, None, None, None, None]
+
+
 def fill_coarse(
     coarse: Float[torch.Tensor, "B V T K 3"], valid: Bool[torch.Tensor, "B V T K"]
 ) -> Float[torch.Tensor, "B V T K 3"]:
@@ -193,7 +200,7 @@ class PointAligner(nn.Module):
         visible, label, log_variance = self.heads(features)
         return AlignedTracks(
             clean=clean,
-            velocity=(tracks - clean) / t.float().clamp(min=SMALLEST_T)[:, None, None, None, None],
+            velocity=velocity_to(clean, tracks, t),
             visible_logit=_views_first(visible[..., None].float(), views)[..., 0],
             label_logits=label.float().unflatten(1, (views, -1)),
             log_variance=_views_first(log_variance[..., None].float(), views)[..., 0],

@@ -34,8 +34,13 @@ class SampledExample:
     batch: Batch
     angle: float = 0.0  # by which the scene is turned about the vertical through its centre
 
+    def answer(self) -> AlignedTracks:
+        """What the sampler's last step gives: the aligner's answer with its bodies kept rigid."""
+        given, aligned = self.inputs[-1], self.aligned(-1)
+        return self.binding.keep_bodies_rigid(aligned, self._turned(given.tracks), given.t)
+
     def aligned(self, step: int) -> AlignedTracks:
-        """The aligner's answer at a step of the sampler that was kept, -1 the last."""
+        """The aligner's own answer at a step of the sampler that was kept, -1 the last."""
         given = self.inputs[step]
         points = self._turned(given.coarse.points_world - self._centres) + self._centres
         coarse = replace(given.coarse, points_world=points)
@@ -84,7 +89,7 @@ class SampledOutputs:
     def head_losses(self, examples: list[SampledExample], generator: torch.Generator) -> Losses:
         """Of the heads, at the sampler's last step: its noise is already drawn."""
         del generator
-        return _mean([self._attribute_losses(example, example.aligned(-1)) for example in examples])
+        return _mean([self._attribute_losses(example, example.answer()) for example in examples])
 
     def rollout_losses(self, examples: list[SampledExample], generator: torch.Generator) -> Losses:
         """Eq. 4 at a random step of the sampler, towards the truth from where the sampler was, and the heads' losses."""
@@ -157,7 +162,7 @@ def stddev_temperature(components: Components, cache: LatentCache, *, count: int
     """The factor on predicted standard deviations that puts 68.27 % of validation errors within one of them."""
     ratios = []
     for example in sample_outputs(components, cache, count=count, seed=seed).examples:
-        aligned = example.aligned(-1)
+        aligned = example.answer()
         error = aligned.clean - example.clean
         ratios.append((error.abs() * torch.exp(-0.5 * aligned.log_variance)[..., None]).flatten())
     return float(np.quantile(torch.cat(ratios).cpu().numpy(), 0.6827))

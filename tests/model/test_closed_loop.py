@@ -60,6 +60,7 @@ class Oracle:
             "choose_anchors": self.choose_anchors,
             "decode_denormalise": self.decode_denormalise,
             "point_aligner": self.point_aligner,
+            "keep_bodies_rigid": lambda aligned, tracks, t: aligned,
             "project_encode": self.project_encode,
         }
         return LoopFunctions(**functions | changes)
