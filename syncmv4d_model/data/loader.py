@@ -118,21 +118,22 @@ class LatentCache:
         self, *, batch_size: int, num_points: int, seed: int, first_step: int, augment: bool = True
     ) -> Iterator[Batch]:
         """Endless batches from `first_step` on; epochs are reshuffled."""
-        step = first_step
-        while True:
+        drawn = self.indices(batch_size=batch_size, seed=seed, first_step=first_step)
+        for step, indices in enumerate(drawn, start=first_step):
             rng = np.random.default_rng([seed, step])
-            indices = [self._index(seed, step * batch_size + row) for row in range(batch_size)]
             yield collate([_view(*self.read(i), num_points=num_points, rng=rng, augment=augment) for i in indices])
-            step += 1
 
-    def videos(self, *, batch_size: int, seed: int, first_step: int) -> Iterator[Float[Tensor, "N T H W 3"]]:
-        """Endless batches of the true videos of all views of `batch_size` sequences, in [-1, 1]; ValueError without them."""
+    def video(self, index: int) -> Float[Tensor, "V T H W 3"]:
+        """The true video of a sequence, in [-1, 1]; ValueError where the cache was built without."""
         if self.read_video is None:
             raise ValueError("this cache was built without its sequences' videos")
+        return images_to_unit(self.read_video(index))
+
+    def indices(self, *, batch_size: int, seed: int, first_step: int) -> Iterator[list[int]]:
+        """Which sequences each step from `first_step` on sees; epochs are reshuffled."""
         step = first_step
         while True:
-            indices = [self._index(seed, step * batch_size + row) for row in range(batch_size)]
-            yield torch.cat([images_to_unit(self.read_video(index)) for index in indices])
+            yield [self._index(seed, step * batch_size + row) for row in range(batch_size)]
             step += 1
 
     def _index(self, seed: int, draw: int) -> int:

@@ -46,7 +46,7 @@ class StagePlan:
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
     attribute_weight: float = 0.0  # of visibility and label while the aligner learns; 0 = the paper's loss
     step_weight: float = 0.0  # rollouts: of how points go from frame to frame; 0 = the paper's loss
-    sampled_sequences: int = 256  # rollouts, heads: how many training sequences the sampler is run on
+    sampled_sequences: int = 256  # rollouts, heads, refiner: how many training sequences the sampler is run on
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,6 @@ NANO_PLAN = TrainingPlan(
     (
         StagePlan("motion_prior", steps=4000, batch_size=8, learning_rate=2e-3, decay_share=0.5, gradient_clip=10.0),
         StagePlan("point_prior", steps=1500, batch_size=8, learning_rate=2e-3, decay_share=0.5),
-        StagePlan("video_refiner", steps=3000, learning_rate=1.5e-3, warmup_steps=50, decay_share=0.6),
         StagePlan("joint_denoiser", steps=2000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
         StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
         StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
@@ -97,6 +96,9 @@ NANO_PLAN = TrainingPlan(
             sampled_sequences=192,
         ),
         StagePlan("heads", steps=160, batch_size=8, learning_rate=2e-3, warmup_steps=20, sampled_sequences=128),
+        StagePlan(
+            "video_refiner", steps=3000, learning_rate=1e-3, warmup_steps=50, decay_share=0.6, sampled_sequences=192
+        ),
     )
 )
 

@@ -18,10 +18,14 @@ from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
 from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, gaussian_likelihood, joint_loss
 from syncmv4d_model.training.draws import Draw, standardised_scale
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
+from syncmv4d_model.training.refining import Pair, sample_videos
 from syncmv4d_model.training.rollouts import Losses, draw_for_sampling, sample_outputs
 from syncmv4d_model.types import TRACK_UNIT_M, AlignedTracks, Anchors, State
 
 PRIOR_SCALE_WEIGHT = 0.1
+ALONE = frozenset({"motion_prior", "point_prior", "video_refiner"})
+"""Stages that train the one network of their name."""
+
 MOMENT_SEQUENCES = 256
 """How many training sequences the spread of the motion about its expectation is measured on."""
 
@@ -47,20 +51,16 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
             batch_size=plan.batch_size, num_points=components.config.num_points, seed=seed, first_step=first_step
         )
 
-    def videos(first_step: int) -> Iterator[Tensor]:
-        return cache.videos(batch_size=plan.batch_size, seed=seed, first_step=first_step)
-
-    alone = {
-        "motion_prior": (components.motion_prior, batches, losses.prior_losses),
-        "point_prior": (components.point_prior, batches, losses.point_losses),
-        "video_refiner": (components.video_refiner, videos, losses.refiner_losses),
-    }
-    if plan.stage in alone:
-        part, given, terms = alone[plan.stage]
+    if plan.stage in ALONE:
+        part = getattr(components, plan.stage)
         if part is None:
             name = plan.stage.replace("_", " ")
             raise ValueError(f"stage {plan.stage} needs the {name}, which the configuration does not have")
-        return Stage(plan, [part], given, terms)
+        if plan.stage == "video_refiner":
+            pairs = sample_videos(components, cache, count=plan.sampled_sequences, seed=seed)
+            return Stage(plan, [part], pairs.batches(plan, seed), losses.refiner_losses)
+        terms = losses.prior_losses if plan.stage == "motion_prior" else losses.point_losses
+        return Stage(plan, [part], batches, terms)
 
     denoiser, aligner = components.joint_denoiser, components.point_aligner
     text = (
@@ -124,12 +124,11 @@ class StageLosses:
             "likelihood": gaussian_likelihood(squared.detach(), points.log_variance),
         } | vars(attributes)
 
-    def refiner_losses(self, video: Tensor, generator: torch.Generator) -> Losses:
+    def refiner_losses(self, pair: Pair, generator: torch.Generator) -> Losses:
         """Squared error of mended frames."""
         del generator
-        components, video = self.components, video.to(self.components.device)
-        with torch.no_grad():
-            latents = components.codec.encode_video(video)
+        components = self.components
+        latents, video = (part.to(components.device) for part in pair)
         mended = components.decode_video(latents, video[:, 0])
         return {"video": functional.mse_loss(mended[:, 1:], video[:, 1:])}
 

@@ -8,10 +8,12 @@ import torch
 
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, WAN5B
+from syncmv4d_model.data.loader import LatentCache
 from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.networks.video_refiner import VideoRefiner
 from syncmv4d_model.predictor import Predictor
 from syncmv4d_model.training.plan import NANO_PLAN, StagePlan
+from syncmv4d_model.training.refining import sample_videos
 from syncmv4d_model.training.stages import make_stage
 from tests.model.tiny_model import TINY, tiny_sequence
 
@@ -45,7 +47,7 @@ def test_every_video_is_mended_by_itself(decoded):
 
 def test_training_it_brings_frames_nearer_to_the_truth(prepared, decoded):
     video, blocky, components = decoded
-    stage = make_stage(components, prepared[1], StagePlan("video_refiner", steps=60), seed=0)
+    stage = make_stage(components, prepared[1], StagePlan("video_refiner", steps=60, sampled_sequences=1), seed=0)
     (refiner,) = stage.modules
     optimizer = torch.optim.Adam(refiner.parameters(), lr=2e-3)
     batches, generator = stage.batches(0), torch.Generator()
@@ -57,6 +59,25 @@ def test_training_it_brings_frames_nearer_to_the_truth(prepared, decoded):
         mended = components.decode_video(components.codec.encode_video(video), video[:, 0])
     errors = [(frames - video)[:, 1:].square().mean().item() for frames in (mended, blocky)]
     assert errors[0] < 0.8 * errors[1]
+
+
+def test_every_second_sequence_is_one_that_was_sampled_beside_its_own_true_video(prepared):
+    components, cache = load_components(prepared[0]), prepared[1]
+    pairs = sample_videos(components, cache, count=2, seed=0)
+    assert len(pairs.sampled) == 2
+    draw = pairs.batches(StagePlan("video_refiner", steps=4, batch_size=2), seed=0)
+    whole, resumed = draw(0), draw(1)
+    next(whole)
+    for _ in range(3):
+        latents, video = next(whole)
+        again = next(resumed)
+        assert torch.equal(latents, again[0]) and torch.equal(video, again[1])
+        of_codec, sampled = (part.unflatten(0, (2, -1)) for part in (latents, video))
+        exact = components.codec.encode_video(sampled[0])
+        torch.testing.assert_close(of_codec[0], exact, atol=2e-3, rtol=2e-3)
+        (index,) = [i for i, made in pairs.sampled.items() if torch.equal(made, of_codec[1])]
+        assert torch.equal(sampled[1], cache.video(index))
+        assert not torch.allclose(of_codec[1], components.codec.encode_video(sampled[1]), atol=0.1)
 
 
 def test_what_the_predictor_shows_and_its_codec_bound_are_mended(prepared):
@@ -76,10 +97,8 @@ def test_what_the_predictor_shows_and_its_codec_bound_are_mended(prepared):
 
 
 def test_a_cache_without_videos_says_so(prepared):
-    from syncmv4d_model.data.loader import LatentCache
-
     with pytest.raises(ValueError, match="without its sequences' videos"):
-        next(LatentCache(prepared[1].paths).videos(batch_size=1, seed=0, first_step=0))
+        LatentCache(prepared[1].paths).video(0)
 
 
 def test_only_the_light_codec_is_mended():

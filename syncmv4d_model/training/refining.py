@@ -1,0 +1,57 @@
+"""What the video refiner learns from: the codec's own latents of true videos, and latents that the sampler made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from syncmv4d_model.checkpoint import Components
+from syncmv4d_model.data.loader import LatentCache
+from syncmv4d_model.training.plan import StagePlan
+from syncmv4d_model.training.rollouts import draw_for_sampling, sample
+
+Pair = tuple[Float[Tensor, "N C F h w"], Float[Tensor, "N T H W 3"]]
+"""Latents, and the true videos that they should show, in [-1, 1]; N = sequences * views."""
+
+
+@dataclass(frozen=True)
+class VideoPairs:
+    """True videos beside their latents. What was sampled is mended too, or a refiner would take a ghost that the
+    sampler left on the background for a thing that has come there.
+    """
+
+    cache: LatentCache
+    sampled: dict[int, Float[Tensor, "V C F h w"]]  # by the sequence's place in the cache
+
+    def batches(self, plan: StagePlan, seed: int) -> Callable[[int], Iterator[Pair]]:
+        """Drawn by step number: every second sequence of a batch is one that was sampled, where any was."""
+
+        def draw(first_step: int) -> Iterator[Pair]:
+            drawn = self.cache.indices(batch_size=plan.batch_size, seed=seed, first_step=first_step)
+            for step, indices in enumerate(drawn, start=first_step):
+                chosen = np.random.default_rng([seed, step]).permutation(sorted(self.sampled))[: len(indices) // 2]
+                own = indices[: len(indices) - len(chosen)]
+                latents = [self.cache.read(index)[0]["video"].float() for index in own]
+                latents += [self.sampled[index] for index in chosen.tolist()]
+                videos = [self.cache.video(index) for index in (*own, *chosen.tolist())]
+                yield torch.cat(latents), torch.cat(videos)
+
+        return draw
+
+
+@torch.no_grad()
+def sample_videos(components: Components, cache: LatentCache, *, count: int, seed: int) -> VideoPairs:
+    """Run the sampler with the shipped number of steps on `count` sequences and keep the video latents."""
+    options = {"batch_size": 1, "seed": seed + 1, "first_step": 0}
+    indices = cache.indices(**options)
+    batches = cache.batches(num_points=components.config.num_points, augment=False, **options)
+    sampled = {}
+    for number, (index,), batch in zip(range(count), indices, batches, strict=False):
+        drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + number)
+        sampled[index] = sample(components, drawn).state.video[0].cpu()
+    return VideoPairs(cache, sampled)
