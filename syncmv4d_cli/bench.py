@@ -67,7 +67,7 @@ def bench_model(options: Model) -> None:
     """Print the table and write the JSON."""
     import torch
 
-    from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.diffusion.closed_loop import denoise
     from syncmv4d_model.diffusion.flow_matching import sampling_times

@@ -172,7 +172,7 @@ def _still_sources(methods: Iterable[str]) -> Iterator[tuple[str, TracksOf]]:
 
 def _generator(options: Cell) -> tuple[Any, TracksOf]:
     """The predictor, and its tracks for a sequence's first images."""
-    from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.evaluation.case import observation_of
     from syncmv4d_model.predictor import Predictor
     from syncmv4d_ros.result_messages import points_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -75,7 +75,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _on_data(data: Path, split: str, options: Options, *, console: Console) -> Report:
-    from syncmv4d_model.checkpoint import BUNDLED_NANO, read_index
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO, read_index
     from syncmv4d_model.evaluation.harness import evaluate
 
     folder, predictor = options.checkpoint or BUNDLED_NANO, None
@@ -101,7 +101,7 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
             text_mean=text_mean,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = identity(folder) if predictor or options.checkpoint else None
+    report.settings.update(provenance(folder if predictor or options.checkpoint else None, without=options.without))
     return report
 
 
@@ -120,7 +120,7 @@ def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
 
 def _on_bag(bag: Path, options: Options, console: Console) -> Report:
     from syncmv4d_cli.evaluate_bag import evaluate_bag
-    from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
 
     folder = options.checkpoint or BUNDLED_NANO
     with _progress(console) as bar:
@@ -135,7 +135,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
             samples=options.samples,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = identity(folder)
+    report.settings.update(provenance(folder))
     return report
 
 
@@ -165,11 +165,15 @@ def check_options(options: Options) -> None:
     list_sequences(options.data, options.split)
 
 
-def identity(checkpoint: Path) -> str:
-    """Name and digest of a checkpoint folder: which weights a number belongs to."""
-    from syncmv4d_model.checkpoint import checkpoint_hash
+def provenance(checkpoint: Path | None, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """For a report's settings: name and digest of the weights that its numbers belong to (None: of none), which of their parts
+    were left out, and the versions of what computed them.
+    """
+    from syncmv4d_model.checkpoint_index import checkpoint_hash
+    from syncmv4d_model.results import versions
 
-    return f"{checkpoint.name}@{checkpoint_hash(checkpoint)}"
+    name = None if checkpoint is None else f"{checkpoint.resolve().name}@{checkpoint_hash(checkpoint)}"
+    return {"checkpoint": name, "without": list(without), "versions": versions()}
 
 
 def load_text_mean(checkpoint: Path, data: Path, *, num_frames: int | None = None) -> TextMean | None:

@@ -202,7 +202,7 @@ def check_run(options: Run) -> None:
 
 def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
     """Note in a new run folder what its latents and state belong to; ValueError if an older one belongs to something else."""
-    from syncmv4d_model.checkpoint import checkpoint_hash
+    from syncmv4d_model.checkpoint_index import checkpoint_hash
     from syncmv4d_model.config import to_dict
     from syncmv4d_model.data.atomic import write_bytes
 

@@ -14,6 +14,7 @@ LEAVES = (
     "syncmv4d_model.types",
     "syncmv4d_model.config",
     "syncmv4d_model.geometry",
+    "syncmv4d_model.checkpoint_index",
     "syncmv4d_model.data.sequence",
     "syncmv4d_model.data.rig",
     "syncmv4d_model.data.video",
