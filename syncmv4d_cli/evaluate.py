@@ -33,9 +33,9 @@ class Options:
     """
 
     data: Path | None = None
-    """Data set: DIR/<split>/<sequence>/."""
+    """Data set DIR, which holds DIR/<split>/<sequence>/."""
     split: str | None = None
-    """Which split, for example test_1."""
+    """Which split, for example test_1: the folder's name in DIR."""
     bag: Path | None = None
     """Instead of a data set: a ROS 2 bag, its folder or its .mcap or .db3 file (needs the eval extra)."""
     reading: Annotated[BagOptions, tyro.conf.arg(name="")] = BagOptions()
@@ -144,7 +144,7 @@ def check_options(options: Options) -> None:
     OSError for a report that could not be written.
     """
     from syncmv4d_model.data.atomic import check_writable
-    from syncmv4d_model.data.sequence import list_sequences
+    from syncmv4d_model.data.sequence import list_sequences, list_splits
 
     for path in (options.json, options.html, options.markdown):
         if path is not None:
@@ -157,6 +157,9 @@ def check_options(options: Options) -> None:
         return
     if options.baselines_only and (options.steps is not None or options.samples != 1 or options.without):
         raise ValueError("--steps, --samples and --without are of a model, and --baselines-only runs none")
+    if options.data is not None and options.split is None:
+        splits = list_splits(options.data)
+        raise ValueError(f"give --split beside --data; {options.data} has {', '.join(splits) or 'none'}")
     if options.data is None or options.split is None:
         raise ValueError("give a data set with --data and --split, or a recording with --bag")
     given = [field for field, value in vars(options.reading).items() if value != getattr(BagOptions(), field)]

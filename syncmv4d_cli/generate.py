@@ -39,7 +39,7 @@ class Options:
     input: Path
     """Folder with rig.yaml and one image per view, of any size."""
     task: str
-    """What happens, in plain words, naming tool and target: "use a spatula to stir in a pan"."""
+    """What happens, in plain words, naming tool and target: "use a spatula to stir in a pan"; an empty text is refused."""
     out: Path
     """Folder for <view>.mp4, tracks.npz, preview.mp4, preview.png and, last of all, prediction.json."""
     checkpoint: Path | None = None

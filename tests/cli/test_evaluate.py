@@ -77,6 +77,21 @@ def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys)
     assert not wanted.exists()
 
 
+@pytest.mark.parametrize("split", [[], ["--split", "test_1"]])
+def test_who_gives_a_split_for_the_data_set_is_told_what_to_give(data, capsys, monkeypatch, split):
+    told = f"is one split of a data set: the data set is {data.resolve()}, the split 'test_1'"
+    assert main(["evaluate", "--data", str(data / "test_1"), *split, "--baselines-only"]) == 2
+    assert capsys.readouterr().err == f"syncmv4d: error: {data / 'test_1'} {told}\n"
+    monkeypatch.chdir(data / "test_1")
+    assert main(["evaluate", "--data", ".", *split, "--baselines-only"]) == 2
+    assert capsys.readouterr().err == f"syncmv4d: error: . {told}\n"
+
+
+def test_a_data_set_without_a_split_is_answered_with_those_that_it_has(data, capsys):
+    assert main(["evaluate", "--data", str(data)]) == 2
+    assert f"give --split beside --data; {data} has test_1, train" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["json", "html", "markdown"])
 @pytest.mark.parametrize("place", ["folder", "file/report", "file/deep/report"])
 def test_a_report_that_cannot_be_written_is_said_before_any_work(data, tmp_path, capsys, option, place):
