@@ -187,10 +187,12 @@ def _frames(sequence: Sequence) -> int:
 
 
 def _reasons(trials: Iterable[Trial]) -> list[tuple[str, int]]:
-    """Why trials failed, the most frequent first; figures left out so that like reasons count together."""
+    """Why trials failed, the most frequent first; advice and figures left out so that like reasons count together."""
     counted: dict[str, int] = {}
     for trial in trials:
         if not trial.success:
-            words = " ".join("N" if any(c.isdigit() for c in word) else word for word in trial.reason.split())
+            words = " ".join(
+                "N" if any(c.isdigit() for c in word) else word for word in trial.reason.partition(";")[0].split()
+            )
             counted[f"{trial.method}: {words}"] = counted.get(f"{trial.method}: {words}", 0) + 1
     return sorted(counted.items(), key=lambda item: -item[1])
