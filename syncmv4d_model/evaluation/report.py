@@ -171,7 +171,7 @@ def _title(report: Report) -> str:
     if not report.switches:  # no model was asked
         scored = "baselines alone" + (f", text mean of {checkpoint}" if checkpoint else "")
     else:
-        scored = (checkpoint or "") + (f" without {' and '.join(without)}" if without else "")
+        scored = " ".join(filter(None, (checkpoint, f"without {' and '.join(without)}" if without else None)))
     return ", ".join(filter(None, (report.split, count, scored)))
 
 
