@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -22,7 +21,7 @@ from rich.table import Table
 from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
 from syncmv4d_cli.bench_ros import Ros, bench_ros
-from syncmv4d_cli.choices import choose
+from syncmv4d_cli.choices import Choices, choose
 from syncmv4d_cli.least import check_least
 
 
@@ -50,24 +49,20 @@ class Model:
 
 def main(args: list[str]) -> int:
     """Entry of `syncmv4d bench`."""
-    benchmarks: dict[str, tuple[type, Callable[..., None]]] = {
+    benchmarks: Choices = {
         "model": (Model, bench_model),
         "codec": (Codec, bench_codec),
         "cell": (Cell, bench_cell),
         "ros": (Ros, bench_ros),
     }
-    if args and args[0] in benchmarks:
-        options, action = benchmarks[args[0]]
-        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d bench {args[0]}"))
-        return 0
-    return choose(args, "syncmv4d bench", {name: options for name, (options, _) in benchmarks.items()})
+    return choose(args, "syncmv4d bench", benchmarks)
 
 
 def bench_model(options: Model) -> None:
     """Print the table and write the JSON."""
     import torch
 
-    from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.diffusion.closed_loop import denoise
     from syncmv4d_model.diffusion.flow_matching import sampling_times

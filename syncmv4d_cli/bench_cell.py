@@ -172,7 +172,7 @@ def _still_sources(methods: Iterable[str]) -> Iterator[tuple[str, TracksOf]]:
 
 def _generator(options: Cell) -> tuple[Any, TracksOf]:
     """The predictor, and its tracks for a sequence's first images."""
-    from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.evaluation.case import observation_of
     from syncmv4d_model.predictor import Predictor
     from syncmv4d_ros.result_messages import points_of
@@ -187,10 +187,12 @@ def _frames(sequence: Sequence) -> int:
 
 
 def _reasons(trials: Iterable[Trial]) -> list[tuple[str, int]]:
-    """Why trials failed, the most frequent first; figures left out so that like reasons count together."""
+    """Why trials failed, the most frequent first; advice and figures left out so that like reasons count together."""
     counted: dict[str, int] = {}
     for trial in trials:
         if not trial.success:
-            words = " ".join("N" if any(c.isdigit() for c in word) else word for word in trial.reason.split())
+            words = " ".join(
+                "N" if any(c.isdigit() for c in word) else word for word in trial.reason.partition(";")[0].split()
+            )
             counted[f"{trial.method}: {words}"] = counted.get(f"{trial.method}: {words}", 0) + 1
     return sorted(counted.items(), key=lambda item: -item[1])

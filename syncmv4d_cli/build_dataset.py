@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
 from syncmv4d_cli.choices import choose
 from syncmv4d_cli.least import check_least
 
@@ -47,12 +45,7 @@ class Sim:
 
 def main(args: list[str]) -> int:
     """Entry of `syncmv4d build-dataset`."""
-    sources = {"sim": (Sim, build_sim)}
-    if args and args[0] in sources:
-        options, action = sources[args[0]]
-        action(tyro.cli(options, args=args[1:], prog=f"syncmv4d build-dataset {args[0]}"))
-        return 0
-    return choose(args, "syncmv4d build-dataset", {name: options for name, (options, _) in sources.items()})
+    return choose(args, "syncmv4d build-dataset", {"sim": (Sim, build_sim)})
 
 
 def build_sim(options: Sim) -> None:

@@ -52,12 +52,13 @@ def draw_run(run: CellRun, films: CellFilms) -> Preview:
     generated = _overlays(tracks, run.video_intrinsics, run.rig.camera_from_world)
     true = _overlays(truth, run.rig.intrinsics, run.rig.camera_from_world)
     seen = [fit_tile(image, TILE_PX) for image in run.images]
+    this_plan, true_plan = (verdict(outcome).partition(";")[0] for outcome in (run.outcome, run.truth_outcome))
     sheet = Sheet(
         columns=COLUMNS,
         rows=names,
         tile=(max(tile.width for tile in seen), max(tile.height for tile in seen)),
         title=" ".join(run.task.split()),
-        subtitle=f"{run.engine}   ·   this plan: {verdict(run.outcome)}   ·   true plan: {verdict(run.truth_outcome)}",
+        subtitle=f"{run.engine}   ·   this plan: {this_plan}   ·   true plan: {true_plan}",
         legend=[(name, LABEL_COLOURS[LABELS.index(name)]) for name in ("hand", "tool", "target", "unknown")],
     )
     frames = []

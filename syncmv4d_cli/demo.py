@@ -75,9 +75,9 @@ def over_ros(options: Options) -> int:
 
 def offline(options: Options, out: Path) -> int:
     """The run in this process. ValueError for an engine or split that is not known, OSError for an OUT that cannot be written."""
-    from syncmv4d_cli.evaluate import load_text_mean
+    from syncmv4d_cli.evaluate import load_text_mean, provenance
     from syncmv4d_cli.generate import generate_for_sequence
-    from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import write_sequence
     from syncmv4d_model.evaluation.harness import evaluate
@@ -106,6 +106,7 @@ def offline(options: Options, out: Path) -> int:
         steps=options.steps,
         text_mean=load_text_mean(checkpoint, data),
     )
+    report.settings.update(provenance(checkpoint))
     report.write_json(out / "metrics.json")
     write_html(report, out / "report.html")
     console.print(terminal_table(report))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -33,9 +33,9 @@ class Options:
     """
 
     data: Path | None = None
-    """Data set: DIR/<split>/<sequence>/."""
+    """Data set DIR, which holds DIR/<split>/<sequence>/."""
     split: str | None = None
-    """Which split, for example test_1."""
+    """Which split, for example test_1: the folder's name in DIR."""
     bag: Path | None = None
     """Instead of a data set: a ROS 2 bag, its folder or its .mcap or .db3 file (needs the eval extra)."""
     reading: Annotated[BagOptions, tyro.conf.arg(name="")] = BagOptions()
@@ -75,7 +75,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _on_data(data: Path, split: str, options: Options, *, console: Console) -> Report:
-    from syncmv4d_model.checkpoint import BUNDLED_NANO, read_index
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO, read_index
     from syncmv4d_model.evaluation.harness import evaluate
 
     folder, predictor = options.checkpoint or BUNDLED_NANO, None
@@ -101,7 +101,7 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
             text_mean=text_mean,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = identity(folder) if predictor or options.checkpoint else None
+    report.settings.update(provenance(folder if predictor or options.checkpoint else None, without=options.without))
     return report
 
 
@@ -120,7 +120,7 @@ def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
 
 def _on_bag(bag: Path, options: Options, console: Console) -> Report:
     from syncmv4d_cli.evaluate_bag import evaluate_bag
-    from syncmv4d_model.checkpoint import BUNDLED_NANO
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
 
     folder = options.checkpoint or BUNDLED_NANO
     with _progress(console) as bar:
@@ -135,7 +135,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
             samples=options.samples,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings["checkpoint"] = identity(folder)
+    report.settings.update(provenance(folder))
     return report
 
 
@@ -144,7 +144,7 @@ def check_options(options: Options) -> None:
     OSError for a report that could not be written.
     """
     from syncmv4d_model.data.atomic import check_writable
-    from syncmv4d_model.data.sequence import list_sequences
+    from syncmv4d_model.data.sequence import list_sequences, list_splits
 
     for path in (options.json, options.html, options.markdown):
         if path is not None:
@@ -157,6 +157,9 @@ def check_options(options: Options) -> None:
         return
     if options.baselines_only and (options.steps is not None or options.samples != 1 or options.without):
         raise ValueError("--steps, --samples and --without are of a model, and --baselines-only runs none")
+    if options.data is not None and options.split is None:
+        splits = list_splits(options.data)
+        raise ValueError(f"give --split beside --data; {options.data} has {', '.join(splits) or 'none'}")
     if options.data is None or options.split is None:
         raise ValueError("give a data set with --data and --split, or a recording with --bag")
     given = [field for field, value in vars(options.reading).items() if value != getattr(BagOptions(), field)]
@@ -165,11 +168,15 @@ def check_options(options: Options) -> None:
     list_sequences(options.data, options.split)
 
 
-def identity(checkpoint: Path) -> str:
-    """Name and digest of a checkpoint folder: which weights a number belongs to."""
-    from syncmv4d_model.checkpoint import checkpoint_hash
+def provenance(checkpoint: Path | None, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """For a report's settings: name and digest of the weights that its numbers belong to (None: of none), which of their parts
+    were left out, and the versions of what computed them.
+    """
+    from syncmv4d_model.checkpoint_index import checkpoint_hash
+    from syncmv4d_model.results import versions
 
-    return f"{checkpoint.name}@{checkpoint_hash(checkpoint)}"
+    name = None if checkpoint is None else f"{checkpoint.resolve().name}@{checkpoint_hash(checkpoint)}"
+    return {"checkpoint": name, "without": list(without), "versions": versions()}
 
 
 def load_text_mean(checkpoint: Path, data: Path, *, num_frames: int | None = None) -> TextMean | None:

@@ -29,7 +29,7 @@ def evaluate_bag(
     progress: Callable[[int, int], None],
 ) -> Report:
     """Score a checkpoint on the tasks of a bag. Errors as Recording, checkpoint.load_components and recorded.make_scene."""
-    from syncmv4d_model.checkpoint import read_index
+    from syncmv4d_model.checkpoint_index import read_index
     from syncmv4d_model.config import from_dict
 
     config = from_dict(read_index(checkpoint)["config"])

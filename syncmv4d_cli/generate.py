@@ -39,7 +39,7 @@ class Options:
     input: Path
     """Folder with rig.yaml and one image per view, of any size."""
     task: str
-    """What happens, in plain words, naming tool and target: "use a spatula to stir in a pan"."""
+    """What happens, in plain words, naming tool and target: "use a spatula to stir in a pan"; an empty text is refused."""
     out: Path
     """Folder for <view>.mp4, tracks.npz, preview.mp4, preview.png and, last of all, prediction.json."""
     checkpoint: Path | None = None
@@ -65,12 +65,12 @@ def main(args: Sequence[str]) -> int:
 
 def run(options: Options, console: Console) -> list[Path]:
     """Load the checkpoint, generate, write, and say what was written; returns the files."""
-    from syncmv4d_model.checkpoint import BUNDLED_NANO, checkpoint_hash, read_index
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO, checkpoint_hash, read_index
     from syncmv4d_model.config import from_dict
 
     check_options(options)
     folder = options.checkpoint or BUNDLED_NANO
-    # mistakes in the input are said before the networks are loaded
+    # mistakes in the input are said before torch and the networks are loaded
     views = _read(options, from_dict(read_index(folder)["config"]))
 
     from syncmv4d_model.predictor import Predictor
@@ -149,7 +149,7 @@ def _answer(
 
 
 def check_options(options: Options) -> None:
-    """ValueError for numbers that make no sense and a task that is no text; OSError for an output that cannot be written."""
+    """ValueError for numbers that make no sense and a task that is empty or no text; OSError for an output that cannot be written."""
     from syncmv4d_model.data.atomic import check_writable
 
     if options.steps is not None and not 1 <= options.steps <= MAX_STEPS:
@@ -160,6 +160,8 @@ def check_options(options: Options) -> None:
         options.task.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"--task is not UTF-8 text: {options.task!r}") from error
+    if not options.task.strip():
+        raise ValueError("--task is empty: say what is to happen, naming tool and target")
     check_writable(options.out, directory=True)
     if options.rerun:
         import rerun  # noqa: F401  (asked for: its absence is said before the work, not after)

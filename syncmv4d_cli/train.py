@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.choices import choose
 from syncmv4d_cli.least import check_least
 from syncmv4d_model.config import ModelConfig, SwitchConfig
 from syncmv4d_model.training.plan import GuidanceSource, TrainingPlan
@@ -41,8 +40,10 @@ class Init:
 
 @dataclass(frozen=True)
 class Run:
-    """Train every stage of a checkpoint's plan: motion prior, joint denoiser, point aligner, closed loop, rollouts,
-    heads. Resumes by itself."""
+    """Train every stage of a checkpoint's plan. Resumes by itself.
+
+    The stages: motion prior, joint denoiser, point aligner, closed loop, rollouts, heads.
+    """
 
     data: Path
     """Data set folder with the splits train and val."""
@@ -92,19 +93,9 @@ class Nano:
     """Of the simulated scenes, the untrained weights and the training."""
 
 
-Command = (
-    Annotated[Init, tyro.conf.subcommand("init")]
-    | Annotated[Run, tyro.conf.subcommand("run")]
-    | Annotated[Nano, tyro.conf.subcommand("nano")]
-)
-
-
 def main(args: list[str]) -> int:
     """Entry of `syncmv4d train`."""
-    command = tyro.cli(Command, args=args, prog="syncmv4d train", description=__doc__)
-    action = {Init: init, Run: run, Nano: nano}[type(command)]
-    action(command)
-    return 0
+    return choose(args, "syncmv4d train", {"init": (Init, init), "run": (Run, run), "nano": (Nano, nano)})
 
 
 def init(options: Init) -> None:
@@ -186,8 +177,10 @@ def run(options: Run) -> None:
 
 
 def check_run(options: Run) -> None:
-    """What would otherwise be found out hours later. ValueError, and FileNotFoundError for a half-written start."""
+    """What would otherwise be found out hours later. ValueError, and FileNotFoundError for a start that is missing or half-written."""
     import torch
+
+    from syncmv4d_model.checkpoint_index import read_index
 
     if not options.scale > 0:
         raise ValueError(f"--scale must be positive, got {options.scale:g}")
@@ -196,13 +189,14 @@ def check_run(options: Run) -> None:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from error
+    read_index(options.checkpoint)
     if not (options.checkpoint / TEXT_MEAN).is_file():
         raise FileNotFoundError(f"{options.checkpoint} lacks {TEXT_MEAN}: write it again with `syncmv4d train init`")
 
 
 def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
     """Note in a new run folder what its latents and state belong to; ValueError if an older one belongs to something else."""
-    from syncmv4d_model.checkpoint import checkpoint_hash
+    from syncmv4d_model.checkpoint_index import checkpoint_hash
     from syncmv4d_model.config import to_dict
     from syncmv4d_model.data.atomic import write_bytes
 

@@ -7,7 +7,6 @@ text_mean.safetensors                mean training displacement per triplet: the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -23,8 +22,9 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from syncmv4d_model.checkpoint_index import FORMAT, read_index
 from syncmv4d_model.config import ModelConfig, from_dict, to_dict
-from syncmv4d_model.data.atomic import atomic_directory, restore
+from syncmv4d_model.data.atomic import atomic_directory
 from syncmv4d_model.networks.initialisation import init_from_nothing
 from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.networks.latents import PcaCodec
@@ -34,9 +34,6 @@ from syncmv4d_model.networks.point_prior import PointPrior
 from syncmv4d_model.networks.preconditioning import Preconditioner
 from syncmv4d_model.networks.text import TaskTokenizer, TextEncoder
 from syncmv4d_model.networks.video_refiner import VideoRefiner
-
-FORMAT = 1
-BUNDLED_NANO = Path(__file__).parent / "checkpoints" / "nano"
 
 
 @dataclass(frozen=True)
@@ -196,23 +193,6 @@ def _check_all_are_known(directory: Path, parts: set[str]) -> None:
         )
 
 
-def read_index(directory: Path) -> dict[str, Any]:
-    """model_index.json of a checkpoint folder; errors as load_components."""
-    restore(directory)
-    path = directory / "model_index.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {directory}: {path.name} is missing")
-    try:
-        index = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(index, dict) or not {"format", "config", "statistics"} <= set(index):
-        raise ValueError(f"{path} is not a SyncMV4D checkpoint: it needs format, config and statistics")
-    if index["format"] != FORMAT:
-        raise ValueError(f"{path} has format {index['format']!r}, this version reads {FORMAT}")
-    return index
-
-
 def _statistics(values: dict[str, Any], directory: Path) -> Statistics:
     try:
         (near, far), (near_std, far_std) = values["depth_scale_mean_m"], values["depth_scale_std_m"]
@@ -222,16 +202,6 @@ def _statistics(values: dict[str, Any], directory: Path) -> Statistics:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{directory / 'model_index.json'} has unusable statistics: {error!r}") from error
     return Statistics((numbers[0], numbers[1]), (numbers[2], numbers[3]), numbers[4])
-
-
-def checkpoint_hash(directory: Path) -> str:
-    """Short digest of a checkpoint's weights and configuration, for result files."""
-    digest = hashlib.sha256()
-    for path in sorted(directory.rglob("*")):
-        if path.suffix in {".safetensors", ".json"} and path.is_file():
-            digest.update(path.relative_to(directory).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _layers(config: ModelConfig) -> dict[str, int]:

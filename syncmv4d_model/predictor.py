@@ -26,7 +26,8 @@ from syncmv4d_model.binding import (
     without_task,
     world,
 )
-from syncmv4d_model.checkpoint import BUNDLED_NANO, Components, load_components
+from syncmv4d_model.checkpoint import Components, load_components
+from syncmv4d_model.checkpoint_index import BUNDLED_NANO
 from syncmv4d_model.config import LoopConfig, ModelConfig
 from syncmv4d_model.diffusion.closed_loop import Cancelled as Cancelled  # part of the door: predict raises it
 from syncmv4d_model.diffusion.closed_loop import Denoised, denoise

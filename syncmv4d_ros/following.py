@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float64
 from scipy.spatial.transform import Rotation, Slerp
 
 from syncmv4d_model.geometry import inverse
+from syncmv4d_ros.planning import MAX_RESIDUAL_M, MIN_INLIER_SHARE, MIN_INLIERS
 
 QUATERNION_TOLERANCE = 1e-3
 
@@ -24,9 +25,7 @@ def followable_motion(
     axis does no harm. ValueError unless frame 0 and at least one other are valid.
     """
     if not valid[:1].all() or valid.sum() < 2:
-        raise ValueError(
-            f"{int(valid.sum())} of {len(valid)} poses are valid; frame 0 and at least one more are needed"
-        )
+        raise ValueError(_too_few(valid))
     turned = rotation_valid & valid
     turned = turned if turned[1:].any() else valid
     frames, known, sure = np.arange(len(poses)), np.flatnonzero(valid), np.flatnonzero(turned)
@@ -37,6 +36,16 @@ def followable_motion(
         turns = Slerp(sure, Rotation.from_matrix(poses[sure, :3, :3]))
         whole[:, :3, :3] = turns(np.clip(frames, sure[0], sure[-1])).as_matrix()
     return whole @ inverse(whole[0])
+
+
+def _too_few(valid: Bool[np.ndarray, "T"]) -> str:
+    """How many poses are valid, how many are needed, what makes one so, and what to try."""
+    count, least = int(valid.sum()), f"at least {MIN_INLIERS} and {MIN_INLIER_SHARE:.0%} of the body's points"
+    start = "" if not count else ", frame 0 alone" if valid[0] else ", and frame 0 is not among them"
+    return (
+        f"{count} of {len(valid)} poses are valid{start}; needed are frame 0 and one more, 2 of {len(valid)}. A pose is valid where"
+        f" {least} move as one body to within {1000 * MAX_RESIDUAL_M:.0f} mm: ask again with another seed or more steps"
+    )
 
 
 def received_motion(message: Any, name: str) -> Float64[np.ndarray, "T 4 4"]:

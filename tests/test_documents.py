@@ -9,7 +9,7 @@ import pytest
 
 from syncmv4d_cli.demo import Options
 from syncmv4d_cli.main import COMMANDS
-from syncmv4d_model.checkpoint import BUNDLED_NANO
+from syncmv4d_model.checkpoint_index import BUNDLED_NANO
 from syncmv4d_model.evaluation.recorded import CONSISTENCY_RATIOS, CONSISTENCY_RULES
 from syncmv4d_model.evaluation.scores import RATIOS, SCORES
 from syncmv4d_ros.parameters import GeneratorParameters

@@ -132,18 +132,31 @@ def _check_truth(path: Path, truth: dict[str, np.ndarray]) -> None:
 
 def list_sequences(data_dir: Path, split: str, *, limit: int | None = None) -> list[Path]:
     """The sequence folders of a split, sorted by name; what killed writers left is skipped. FileNotFoundError without
-    the data set's folder; ValueError if there is no such split, or no sequence in it.
+    the data set's folder; ValueError if that is itself a split, or has no such split, or there is no sequence in it.
     """
-    directory = data_dir / split
-    if not data_dir.is_dir():
-        raise FileNotFoundError(f"no such folder: {data_dir}")
-    if not directory.is_dir():
-        there = sorted(path.name for path in data_dir.glob("*") if path.is_dir() and not path.name.startswith("."))
-        raise ValueError(f"{data_dir} has no split {split!r}; it has {', '.join(there) or 'none'}")
-    found = sorted(path.parent for path in directory.glob(f"*/{TRUTH_FILE}") if not path.parent.name.startswith("."))
+    splits = list_splits(data_dir)
+    if not (data_dir / split).is_dir():
+        raise ValueError(f"{data_dir} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+    found = _sequences_in(data_dir / split)
     if not found:
         raise ValueError(f"split {split!r} of {data_dir} holds no sequence")
     return found[:limit]
+
+
+def list_splits(data_dir: Path) -> list[str]:
+    """Names of a data set's splits, sorted. FileNotFoundError without the folder; ValueError for one that is itself a split."""
+    if not data_dir.is_dir():
+        raise FileNotFoundError(f"no such folder: {data_dir}")
+    if _sequences_in(data_dir):
+        place = data_dir.resolve()
+        raise ValueError(
+            f"{data_dir} is one split of a data set: the data set is {place.parent}, the split {place.name!r}"
+        )
+    return sorted(path.name for path in data_dir.glob("*") if path.is_dir() and not path.name.startswith("."))
+
+
+def _sequences_in(directory: Path) -> list[Path]:
+    return sorted(path.parent for path in directory.glob(f"*/{TRUTH_FILE}") if not path.parent.name.startswith("."))
 
 
 def read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.evaluation.baselines import label_motion
 from syncmv4d_model.types import Observation, Prediction
 
 
@@ -46,6 +48,11 @@ class Case:
         if not self.tracks:
             raise ValueError("the method predicts no tracks")
         return self.tracks[0]
+
+    @cached_property
+    def motion_by_label(self) -> dict[int, Float[np.ndarray, "T 3"]]:
+        """baselines.label_motion of `predicted`, and its errors; several scores and the next scene of the triplet ask for it."""
+        return label_motion(self.predicted, self.truth.label)
 
 
 def at_anchors(sequence: Sequence, chosen: Int[np.ndarray, "V K"]) -> Sequence:

@@ -21,7 +21,7 @@ from syncmv4d_model.data.atomic import write_bytes
 from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.anchors import choose_anchors
-from syncmv4d_model.evaluation.baselines import TextMean, label_motion, static_tracks
+from syncmv4d_model.evaluation.baselines import TextMean, static_tracks
 from syncmv4d_model.evaluation.case import Case, at_anchors, observation_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, score
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
@@ -126,10 +126,11 @@ def evaluate(
         for index, directory in enumerate(directories):
             sequence = read_sequence(directory)
             seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
-            case = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
-            yield replace(case, other_scene=motions.get(sequence.triplet))
+            made = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
+            case = replace(made, other_scene=motions.get(sequence.triplet))
+            yield case
             if case.tracks:
-                motions[sequence.triplet] = label_motion(case.predicted, case.truth.label)
+                motions[sequence.triplet] = case.motion_by_label
             if progress is not None:
                 progress(index + 1, len(directories))
 

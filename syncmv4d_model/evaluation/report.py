@@ -43,7 +43,8 @@ def terminal_table(report: Report) -> Table:
     """The metrics that were computed, with their intervals; below, what the first to read mean, and how many others there are."""
     missing = sum(value is None for value in report.metrics.values())
     notes = [f"{name}: {meaning}" for name, meaning in _meanings(report)]
-    notes += [f"{missing} not computed: their names and the reasons are in the JSON (--json)"] if missing else []
+    where = "their names and the reasons are in the JSON (--json) and on the page (--html)"
+    notes += [f"{missing} not computed: {where}"] if missing else []
     made = Table(title=_title(report), caption="\n".join(notes), caption_justify="left")
     for heading in HEADINGS:
         made.add_column(heading, justify="right" if heading in HEADINGS[1:3] else "left")
@@ -110,7 +111,9 @@ def mean_over_time(report: Report, name: str, *, key: str = "error_over_time_cm"
 
 
 def html_page(report: Report) -> str:
-    """One page that needs no other file: the pictures, the metrics, a line per sequence, and what a bag was read as."""
+    """One page that needs no other file: the pictures, the metrics, a line per sequence, what a bag was read as, why scores are
+    missing, and what the numbers were made with.
+    """
     meanings = "".join(f"<li><b>{name}</b>: {html.escape(meaning)}</li>" for name, meaning in _meanings(report))
     columns = SEQUENCE_COLUMNS if report.bag is None else RECORDED_COLUMNS
     sequences = [tuple(_shown(row[column]) for column in columns) for row in report.rows]
@@ -118,8 +121,13 @@ def html_page(report: Report) -> str:
         *(picture(alt, draw(report)) for alt, draw in _pictures(report)),
         f"<h2>Metrics</h2>{table(HEADINGS, list(_lines(report)))}<ul>{meanings}</ul>",
         f"<h2>Sequences</h2>{table(columns, sequences)}",
-        "" if report.bag is None else f"<h2>Bag</h2>{_bag_tables(report.bag, report.not_computed)}",
     ]
+    if report.bag is not None:
+        parts.append(f"<h2>Bag</h2>{_bag_tables(report.bag)}")
+    if report.not_computed:
+        parts.append(f"<h2>Not computed</h2>{table(('score', 'because'), list(report.not_computed.items()))}")
+    if report.settings:
+        parts.append(f"<h2>Made with</h2>{table(('setting', ''), list(_settings(report.settings)))}")
     return page(_title(report), "\n".join(parts))
 
 
@@ -133,12 +141,22 @@ def _pictures(report: Report) -> list[tuple[str, Callable[[Report], bytes]]]:
     return pictures
 
 
-def _bag_tables(bag: Mapping[str, Any], not_computed: Mapping[str, str]) -> str:
-    """What was read as what, what the recording's own scores mean, and why others are missing."""
+def _bag_tables(bag: Mapping[str, Any]) -> str:
+    """What was read as what, and what the recording's own scores mean."""
     facts = [(name, str(value)) for name, value in bag.items() if name not in ("cameras", "rules")]
     facts += [(f"camera {name}", str(value)) for name, value in bag.get("cameras", {}).items()]
-    tables = [table(("bag", ""), facts), table(("score", "meaning"), list(bag["rules"].items()))]
-    return "".join([*tables, table((NOT_COMPUTED, "because"), list(not_computed.items()))])
+    return table(("bag", ""), facts) + table(("score", "meaning"), list(bag["rules"].items()))
+
+
+def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was asked for, and the versions of what answered, as texts."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield name, ", ".join(f"{part} {text}" for part, text in value.items())
+        elif isinstance(value, list):
+            yield name, ", ".join(map(str, value)) or "nothing"
+        else:
+            yield name, "not given" if value is None else str(value)
 
 
 def write_html(report: Report, path: Path) -> None:
@@ -147,7 +165,14 @@ def write_html(report: Report, path: Path) -> None:
 
 
 def _title(report: Report) -> str:
-    return f"{report.split}, {report.sequences} sequence{'s' if report.sequences != 1 else ''}"
+    """What was scored, on what: `test_1, 64 sequences, nano@0123456789abcdef without aligner`."""
+    count = f"{report.sequences} sequence{'s' if report.sequences != 1 else ''}"
+    checkpoint, without = report.settings.get("checkpoint"), report.settings.get("without")
+    if not report.switches:  # no model was asked
+        scored = "baselines alone" + (f", text mean of {checkpoint}" if checkpoint else "")
+    else:
+        scored = " ".join(filter(None, (checkpoint, f"without {' and '.join(without)}" if without else None)))
+    return ", ".join(filter(None, (report.split, count, scored)))
 
 
 def _meanings(report: Report) -> list[tuple[str, str]]:

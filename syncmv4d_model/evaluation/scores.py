@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from syncmv4d_model.evaluation import metrics
-from syncmv4d_model.evaluation.baselines import label_motion, static_tracks, static_video
+from syncmv4d_model.evaluation.baselines import static_tracks, static_video
 from syncmv4d_model.evaluation.case import Case, in_cameras
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
 from syncmv4d_model.types import LABELS
@@ -62,7 +62,7 @@ def _scene_motions(case: Case) -> tuple[Mapping[int, np.ndarray], Mapping[int, n
     """Label motion predicted for this scene and for another of its triplet; ValueError unless there are both, with the
     same labels.
     """
-    own = label_motion(case.predicted, case.truth.label)
+    own = case.motion_by_label
     if case.other_scene is None:
         raise ValueError("no other scene of the same triplet came before")
     if lacking := set(own) - set(case.other_scene):

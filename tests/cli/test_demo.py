@@ -1,5 +1,6 @@
 """`syncmv4d demo`: mistakes in what was asked, and a machine without ROS 2, are one line before any work."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncmv4d_cli.main import main
+from syncmv4d_model.checkpoint_index import BUNDLED_NANO, checkpoint_hash
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +31,15 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(tmp_path, capsy
     (tmp_path / "file").write_text("")
     assert main(["demo", "--out", str(tmp_path / "file")]) == 2
     assert f"cannot write to {tmp_path / 'file'}: it is a file" in capsys.readouterr().err
+
+
+def test_the_demos_figures_and_page_name_their_checkpoint(tmp_path):
+    pytest.importorskip("mujoco", reason="MuJoCo is not installed here: pip install '.[sim]'")
+    assert main(["demo", "--steps", "1", "--out", str(tmp_path)]) == 0
+    settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
+    assert settings["checkpoint"] == f"nano@{checkpoint_hash(BUNDLED_NANO)}"
+    assert settings["versions"].keys() >= {"syncmv4d", "torch"}
+    assert f"1 sequence, {settings['checkpoint']}</title>" in (tmp_path / "report.html").read_text()
 
 
 def test_without_ros_the_cell_says_what_to_install(tmp_path):

@@ -1,5 +1,6 @@
 """`syncmv4d evaluate` on a data set: the reference rows, a checkpoint, and what it refuses."""
 
+import importlib.metadata
 import json
 import shutil
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from syncmv4d_cli.main import main
+from syncmv4d_model.checkpoint_index import checkpoint_hash
 from syncmv4d_model.data.sequence import write_sequence
 from syncmv4d_model.evaluation.baselines import TextMean
 from tests.model.sliding_points import sliding_sequence
@@ -42,6 +44,8 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
     assert report["metrics"]["end_point_error_ratio"] is None
     assert report["settings"]["checkpoint"] is None
+    assert report["settings"]["versions"]["syncmv4d"] == importlib.metadata.version("syncmv4d")
+    assert report["settings"]["versions"]["torch"] == importlib.metadata.version("torch")
     shown = capsys.readouterr().out
     assert "text_mean_ratio" in shown and f"{len(report['not_computed'])} not computed" in shown
     assert "label_recall" not in shown and "label_recall" in report["not_computed"]
@@ -71,6 +75,21 @@ def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys)
     assert main(asked) == 2
     assert "test_9" in capsys.readouterr().err
     assert not wanted.exists()
+
+
+@pytest.mark.parametrize("split", [[], ["--split", "test_1"]])
+def test_who_gives_a_split_for_the_data_set_is_told_what_to_give(data, capsys, monkeypatch, split):
+    told = f"is one split of a data set: the data set is {data.resolve()}, the split 'test_1'"
+    assert main(["evaluate", "--data", str(data / "test_1"), *split, "--baselines-only"]) == 2
+    assert capsys.readouterr().err == f"syncmv4d: error: {data / 'test_1'} {told}\n"
+    monkeypatch.chdir(data / "test_1")
+    assert main(["evaluate", "--data", ".", *split, "--baselines-only"]) == 2
+    assert capsys.readouterr().err == f"syncmv4d: error: . {told}\n"
+
+
+def test_a_data_set_without_a_split_is_answered_with_those_that_it_has(data, capsys):
+    assert main(["evaluate", "--data", str(data)]) == 2
+    assert f"give --split beside --data; {data} has test_1, train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["json", "html", "markdown"])
@@ -109,8 +128,13 @@ def test_parts_of_a_checkpoint_can_be_left_out_and_the_report_says_so(tmp_path):
     asked = ["evaluate", "--data", str(data_dir), "--split", "val", "--limit", "1", "--checkpoint", str(checkpoint)]
     reports = []
     for without in ([], ["--without", "aligner"], ["--without", "cycle"]):
-        assert main([*asked, "--json", str(tmp_path / "report.json"), *without]) == 0
+        page = tmp_path / "report.html"
+        assert main([*asked, "--json", str(tmp_path / "report.json"), "--html", str(page), *without]) == 0
         reports.append(json.loads((tmp_path / "report.json").read_text()))
+        left_out = f" without {without[1]}" if without else ""
+        scored = f"{checkpoint.name}@{checkpoint_hash(checkpoint)}{left_out}"
+        assert f"<title>SyncMV4D: val, 1 sequence, {scored}</title>" in page.read_text()
+    assert [report["settings"]["without"] for report in reports] == [[], ["aligner"], ["cycle"]]
     assert [report["switches"]["aligner"] for report in reports] == [True, False, True]
     assert [report["switches"]["cycle"] for report in reports] == [True, True, False]
     whole, coarse = (report["metrics"] for report in reports[:2])

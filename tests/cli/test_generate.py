@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +36,7 @@ TINY = ModelConfig(
     joint_denoiser=JointDenoiserConfig(layers=1, heads=2, head_dim=12, ffn_dim=32, freq_dim=16),
     point_aligner=PointAlignerConfig(width=16, blocks=1, heads=2, patch_points=16),
 )
+ROOT = Path(__file__).parents[2]
 TASK = "push the box with the brush"
 
 
@@ -124,8 +128,6 @@ def test_a_loaded_predictor_answers_a_sequence_with_its_own_task(tmp_path, check
 
 WARNED = {
     "unknown word": ("zap the box with the brush", "'zap'"),
-    "empty": ("", "the task is empty"),
-    "blank": (" \n ", "the task is empty"),
     "enormous": ("push the box " * 20_000, "its end was dropped"),
     "other script": ("把锤子敲在盒子上", "never seen"),
 }
@@ -211,6 +213,8 @@ def test_bad_input_ends_with_one_line_and_no_output(scene, tmp_path, checkpoint,
 MISASKED = {
     "no steps": (("--steps", "0"), "--steps must be 1 to 1000, got 0"),
     "task in no encoding": (("--task", "hit \udcff"), "--task is not UTF-8 text: 'hit"),
+    "empty task": (("--task", ""), "--task is empty: say what is to happen"),
+    "blank task": (("--task", " \n "), "--task is empty"),
     "negative seed": (("--seed", "-1"), "--seed must be 0 to"),
     "missing anchors": (("--anchors", "nowhere.npz"), "no file nowhere.npz"),
     "missing checkpoint": (("--checkpoint", "nowhere"), "no checkpoint at nowhere"),
@@ -222,6 +226,31 @@ def test_a_request_that_makes_no_sense_is_refused_before_any_work(scene, tmp_pat
     assert generate(scene, tmp_path / "out", checkpoint, *words) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def no_checkpoint(scene):
+    (scene.parent / "tiny" / "model_index.json").unlink()
+
+
+def taken_output(scene):
+    (scene.parent / "out").write_text("mine")
+
+
+PATHS = {no_folder: "no input folder", no_rig: "no rig file", missing_image: "1 of the 3 images"}
+PATHS |= {no_checkpoint: "no checkpoint at", taken_output: "out: it is a file"}
+
+
+@pytest.mark.parametrize(("spoil", "message"), PATHS.items(), ids=lambda value: getattr(value, "__name__", None))
+def test_a_path_that_leads_nowhere_is_said_before_torch_is_loaded(scene, tmp_path, checkpoint, spoil, message):
+    shutil.copytree(checkpoint, tmp_path / "tiny")
+    spoil(scene)
+    asked = ["generate", "--input", scene, "--task", TASK, "--out", tmp_path / "out", "--checkpoint", tmp_path / "tiny"]
+    program = "import sys; from syncmv4d_cli.main import main; print(main(sys.argv[1:]), 'torch' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program, *map(str, asked)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.stdout == "2 False\n"
+    assert message in run.stderr
 
 
 def test_an_output_that_is_a_file_is_refused(scene, tmp_path, checkpoint, capsys):

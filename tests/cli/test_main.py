@@ -62,6 +62,7 @@ HELPS = {
         "Seed, split",
     ],
     "evaluate": ["syncmv4d evaluate --data data/nano --split test_1", "syncmv4d evaluate --bag my_bag"],
+    "train": ["init  Fit codec", "run   Train every stage", "nano  Reproduce the bundled"],
     "train init": [*PRESETS, "Of the untrained weights"],
     "train run": ["Steps between saved states", "cpu, or cuda", "gives the same bits"],
     "bench model": ["cpu, or cuda", "eager, or compile"],
@@ -76,7 +77,17 @@ def test_help_teaches(command, told, capsys):
     assert [words for words in told if " ".join(words.split()) not in shown] == []
 
 
-@pytest.mark.parametrize("command", ["bench", "build-dataset"])
+SUBCOMMANDS = {"bench": "model", "build-dataset": "sim", "train": "init"}
+
+
+@pytest.mark.parametrize(("command", "first"), SUBCOMMANDS.items(), ids=SUBCOMMANDS.keys())
+def test_a_command_that_lacks_its_subcommand_shows_what_there_is(command, first, capsys):
+    assert main([command]) == 2
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: syncmv4d {command} {{") and f"\n  {first} " in shown
+
+
+@pytest.mark.parametrize("command", SUBCOMMANDS)
 def test_what_is_no_subcommand_is_a_mistake_and_the_choices_are_shown(command, capsys):
     assert main([command, "everything"]) == 2
     assert "no 'everything'; one of" in capsys.readouterr().out

@@ -52,6 +52,14 @@ def test_a_start_whose_writer_was_killed_is_refused(prepared, tmp_path, capsys):
     assert "half lacks text_mean.safetensors" in capsys.readouterr().err
 
 
+def test_a_folder_that_is_no_checkpoint_is_called_so(prepared, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for name in ("nowhere", "empty"):
+        assert train_run(prepared[0], tmp_path / name, tmp_path / "run") == 2
+        assert f"no checkpoint at {tmp_path / name}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_data_set_without_validation_split_is_refused(prepared, tmp_path, capsys):
     data, checkpoint = prepared
     shutil.copytree(data / "train", tmp_path / "data" / "train")

@@ -58,6 +58,18 @@ def _hits(origin: np.ndarray, directions: np.ndarray, poses: np.ndarray, radii: 
     return distance
 
 
+@dataclass(frozen=True)
+class _World:
+    """What every camera looks at, and the lens that they share."""
+
+    poses: np.ndarray  # world_from_body [bodies T 4 4]
+    radii: np.ndarray  # [bodies 3]
+    colour: np.ndarray  # [bodies 3]
+    intrinsics: np.ndarray  # [3 3]
+    height: int
+    width: int
+
+
 def moving_scene(
     *,
     views: int = 3,
@@ -73,40 +85,13 @@ def moving_scene(
     radii = rng.uniform(0.03, 0.11, (3, 3))
     poses = _body_poses(rng, frames)
     intrinsics = np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px * 1.05, (height - 1) / 2], [0, 0, 1]])
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(float)
-    rays = unproject(intrinsics, grid, np.ones(len(grid)))
-    colour = rng.uniform(-1, 1, (3, 3))
-    result: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("extrinsics", "points", "visible", "anchors", "scale", "mask", "images")
-    }
+    world = _World(poses, radii, rng.uniform(-1, 1, (3, 3)), intrinsics, height, width)
+    seen = []
     for view in range(views):
         azimuth = 2 * np.pi * view / max(views, 2) + rng.uniform(0, 1)
         eye = 0.7 * np.array([np.cos(azimuth) * 0.8, np.sin(azimuth) * 0.8, 0.6])
-        camera_from_world = look_at(eye, np.zeros(3), np.array([0.0, 0.0, 1.0]))
-        directions = rays @ camera_from_world[:3, :3]
-        distance = np.stack([_hits(eye, directions, poses[:, frame], radii) for frame in range(frames)])
-        body = distance[0].argmin(0)
-        mask = np.isfinite(distance[0].min(0))
-        chosen = rng.choice(np.flatnonzero(mask), points, replace=mask.sum() < points)
-        start_world = eye + directions[chosen] * distance[0].min(0)[chosen][:, None]
-        motion = poses[:, :] @ inverse(poses[:, :1])
-        moved = np.stack([motion[body[chosen], frame] for frame in range(frames)])
-        world = np.einsum("tkij,kj->tki", moved[..., :3, :3], start_world) + moved[..., :3, 3]
-        camera = transform(np.broadcast_to(camera_from_world, (frames, 4, 4)), world)
-        pixels = project(np.broadcast_to(intrinsics, (frames, 3, 3)), camera)
-        inside = ((pixels > -0.5) & (pixels < np.array([width, height]) - 0.5)).all(-1)
-        clear = np.stack(
-            [_hits(eye, world[frame] - eye, poses[:, frame], radii).min(0) > 1 - 1e-3 for frame in range(frames)]
-        )
-        shade = np.where(np.isfinite(distance.min(1))[..., None], colour[distance.argmin(1)], -0.5)
-        result["extrinsics"].append(camera_from_world)
-        result["points"].append(world)
-        result["visible"].append(inside & clear & (camera[..., 2] > 0))
-        result["anchors"].append(grid[chosen])
-        result["scale"].append(np.array([camera[..., 2].min(), camera[..., 2].max()]))
-        result["mask"].append(mask.reshape(height, width))
-        result["images"].append(shade.reshape(frames, height, width, 3))
-    tensor = {name: torch.from_numpy(np.stack(value))[None] for name, value in result.items()}
+        seen.append(_seen_from(eye, world, points, rng))
+    tensor = {name: torch.from_numpy(np.stack([view[name] for view in seen]))[None] for name in seen[0]}
     cameras = Cameras(
         intrinsics=torch.from_numpy(intrinsics).float().expand(1, views, 3, 3),
         camera_from_world=tensor["extrinsics"].float(),
@@ -122,6 +107,47 @@ def moving_scene(
         mask=tensor["mask"],
         images=tensor["images"].float(),
     )
+
+
+def _seen_from(eye: np.ndarray, world: _World, points: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """One view's truth: every pixel's ray meets the bodies, and `points` of the pixels that hit one at frame 0 are its anchors."""
+    frames, (height, width) = world.poses.shape[1], (world.height, world.width)
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(float)
+    camera_from_world = look_at(eye, np.zeros(3), np.array([0.0, 0.0, 1.0]))
+    directions = unproject(world.intrinsics, grid, np.ones(len(grid))) @ camera_from_world[:3, :3]
+    distance = np.stack([_hits(eye, directions, world.poses[:, frame], world.radii) for frame in range(frames)])
+    mask = np.isfinite(distance[0].min(0))
+    chosen = rng.choice(np.flatnonzero(mask), points, replace=mask.sum() < points)
+    start = eye + directions[chosen] * distance[0].min(0)[chosen][:, None]
+    tracks = _carried(start, distance[0].argmin(0)[chosen], world.poses)
+    camera = transform(np.broadcast_to(camera_from_world, (frames, 4, 4)), tracks)
+    shade = np.where(np.isfinite(distance.min(1))[..., None], world.colour[distance.argmin(1)], -0.5)
+    return {
+        "extrinsics": camera_from_world,
+        "points": tracks,
+        "visible": _visible(eye, tracks, camera, world),
+        "anchors": grid[chosen],
+        "scale": np.array([camera[..., 2].min(), camera[..., 2].max()]),
+        "mask": mask.reshape(height, width),
+        "images": shade.reshape(frames, height, width, 3),
+    }
+
+
+def _carried(start: np.ndarray, body: np.ndarray, poses: np.ndarray) -> np.ndarray:
+    """Points [P 3] of frame 0 where their bodies carry them: [T P 3]."""
+    motion = poses @ inverse(poses[:, :1])
+    moved = np.stack([motion[body, frame] for frame in range(poses.shape[1])])
+    return np.einsum("tkij,kj->tki", moved[..., :3, :3], start) + moved[..., :3, 3]
+
+
+def _visible(eye: np.ndarray, tracks: np.ndarray, camera: np.ndarray, world: _World) -> np.ndarray:
+    """Which points [T P] (in the world, and in the camera) are in the picture with nothing before them."""
+    pixels = project(np.broadcast_to(world.intrinsics, (len(tracks), 3, 3)), camera)
+    inside = ((pixels > -0.5) & (pixels < np.array([world.width, world.height]) - 0.5)).all(-1)
+    nearest = [
+        _hits(eye, points - eye, world.poses[:, frame], world.radii).min(0) for frame, points in enumerate(tracks)
+    ]
+    return inside & (np.stack(nearest) > 1 - 1e-3) & (camera[..., 2] > 0)
 
 
 def eight_bit(pseudo_video: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from syncmv4d_model.checkpoint import build_components, checkpoint_hash, load_components, read_index, save_components
+from syncmv4d_model.checkpoint import build_components, load_components, save_components
+from syncmv4d_model.checkpoint_index import checkpoint_hash, read_index
 from syncmv4d_model.config import NANO, PRESETS, MotionPriorConfig, check_num_frames, from_dict, to_dict
 from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.predictor import Predictor

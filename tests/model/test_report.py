@@ -1,5 +1,6 @@
 """What a report holds and how it reads."""
 
+import html
 import json
 
 import pytest
@@ -64,13 +65,45 @@ def test_reports_show_what_was_computed_and_name_what_was_not(data):
     assert "| text_mean_ratio | not computed |" in markdown_table(report)
     caption = str(terminal_table(report).caption)
     missing = sum(value is None for value in report.metrics.values())
-    assert caption.endswith(f"{missing} not computed: their names and the reasons are in the JSON (--json)")
+    assert caption.endswith(
+        f"{missing} not computed: their names and the reasons are in the JSON (--json) and on the page (--html)"
+    )
     assert "end_point_error_ratio: mean distance from the truth" in caption and "text_mean_ratio:" not in caption
     page = html_page(report)
-    assert page.count("<tr>") == 2 + len(report.metrics) + report.sequences
+    lines = (report.metrics, report.rows, report.not_computed, report.settings)
+    assert page.count("<tr>") == sum(1 + len(line) for line in lines)
+    for name, reason in report.not_computed.items():
+        assert f"<td>{name}</td><td>{html.escape(reason)}</td>" in page
     assert 'src="data:image/png;base64,' in page
     assert "<b>video_mse_ratio</b>: squared error" in page
     assert mean_over_time(report, "predicted") == pytest.approx(mean_over_time(report, "static"))
+
+
+TITLES = {
+    "test_1, 2 sequences": {},
+    "test_1, 2 sequences, nano@0123": {"checkpoint": "nano@0123", "without": []},
+    "test_1, 2 sequences, nano@0123 without aligner and cycle": {
+        "checkpoint": "nano@0123",
+        "without": ["aligner", "cycle"],
+    },
+}
+
+
+@pytest.mark.parametrize(("title", "settings"), TITLES.items(), ids=["unknown", "whole", "in part"])
+def test_a_report_names_the_checkpoint_and_what_was_left_out_of_it(data, title, settings):
+    directory, sequences = data
+    report = evaluate(KnownError(sequences, shifted), directory, "test_1", limit=2)
+    report.settings.update(settings, versions={"torch": "2.13"})
+    assert f"<title>SyncMV4D: {title}</title>" in html_page(report) and f"<h1>{title}</h1>" in html_page(report)
+    assert "<td>versions</td><td>torch 2.13</td>" in html_page(report)
+    assert f"**{title}**" in markdown_table(report) and terminal_table(report).title == title
+
+
+def test_baselines_alone_are_called_so(data):
+    report = evaluate(None, data[0], "test_1", limit=1)
+    assert terminal_table(report).title == "test_1, 1 sequence, baselines alone"
+    report.settings["checkpoint"] = "nano@0123"
+    assert terminal_table(report).title == "test_1, 1 sequence, baselines alone, text mean of nano@0123"
 
 
 def test_a_score_that_one_of_two_rows_has_gets_no_interval():

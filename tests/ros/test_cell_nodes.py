@@ -222,6 +222,20 @@ def test_a_wrong_plan_is_carried_out_and_does_not_succeed(listener):
     assert not outcome["success"] and outcome["reason"] == "the box went elsewhere"
 
 
+def test_a_plan_for_another_task_than_the_scenes_is_carried_out_and_said_to_be_so(listener):
+    def other_task(message):
+        message.task = "lift the box"
+
+    with following(listener) as ask:
+        outcome = ask(trajectory("other", change=other_task))
+        assert outcome["success"]
+        assert (
+            outcome["warning"]
+            == f"the plan is for 'lift the box', and is judged by the scene's task {CELL.sequence.task!r}"
+        )
+        assert "warning" not in ask(trajectory("its own"))
+
+
 @pytest.mark.parametrize("module", [CAMERAS, FOLLOWER])
 @pytest.mark.parametrize(
     ("parameters", "line"),

@@ -62,11 +62,15 @@ def test_a_body_whose_turn_is_never_sure_is_turned_as_fitted():
     np.testing.assert_allclose(followable_motion(motion, EVERY, ~EVERY), motion, atol=1e-9)
 
 
-@pytest.mark.parametrize("known", [[], [0], [1, 2, 3]])
-def test_a_path_without_its_start_or_without_a_second_pose_is_refused(known):
+TOO_FEW = {"": [], ", frame 0 alone": [0], ", and frame 0 is not among them": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(("told", "known"), TOO_FEW.items(), ids=["none", "frame 0 alone", "no frame 0"])
+def test_a_path_without_its_start_or_without_a_second_pose_is_refused_with_what_it_lacks(told, known):
     valid = np.zeros(FRAMES, bool)
     valid[known] = True
-    with pytest.raises(ValueError, match=f"{len(known)} of {FRAMES} poses are valid"):
+    reason = f"{len(known)} of {FRAMES} poses are valid{told}; needed are frame 0 and one more, 2 of {FRAMES}. .* another seed"
+    with pytest.raises(ValueError, match=reason):
         followable_motion(random_path(np.random.default_rng(3), FRAMES), valid, valid)
 
 
