@@ -45,8 +45,9 @@ class Options:
     """Score only the first N sequences, or tasks of a bag."""
     checkpoint: Path | None = None
     """Checkpoint folder; the bundled one when not given."""
-    without: tuple[Literal["aligner", "cycle"], ...] = ()
-    """Score the checkpoint without its point aligner (the coarse tracks are the answer), or without feeding tracks back."""
+    without: tuple[Literal["aligner", "cycle", "rigid_bodies", "refiner"], ...] = ()
+    """Score the checkpoint without its point aligner (the coarse tracks are the answer), without feeding tracks back, without
+    keeping tools and targets rigid, or without mending decoded frames."""
     steps: int | None = None
     """Denoising steps; the checkpoint's default when not given."""
     samples: int = 1
@@ -109,11 +110,27 @@ def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
     """The change of a configuration that leaves these parts out; ValueError where it has no such part."""
 
     def changed(config: ModelConfig) -> ModelConfig:
-        switches = config.switches
+        switches, loop, codec = config.switches, config.loop, config.codec
+        aligner = switches.motion and switches.aligner
+        present = {
+            "aligner": aligner,
+            "cycle": aligner and switches.cycle,
+            "rigid_bodies": aligner and loop.rigid_bodies > 0,
+            "refiner": codec.refiner_width > 0,
+        }
         for part in parts:
-            if not (switches.motion and switches.aligner and getattr(switches, part)):
+            if not present[part]:
                 raise ValueError(f"--without {part}: the checkpoint has no {part} to leave out")
-        return replace(config, switches=replace(switches, **dict.fromkeys(parts, False)))
+        return replace(
+            config,
+            switches=replace(
+                switches,
+                aligner=switches.aligner and "aligner" not in parts,
+                cycle=switches.cycle and "cycle" not in parts,
+            ),
+            loop=replace(loop, rigid_bodies=0.0 if "rigid_bodies" in parts else loop.rigid_bodies),
+            codec=replace(codec, refiner_width=0 if "refiner" in parts else codec.refiner_width),
+        )
 
     return changed
 

@@ -96,13 +96,6 @@ def aligner_loss_from(aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"],
     return AlignerLoss(squared.mean(), weighted_chamfer(aligned, clean, t))
 
 
-def step_loss(aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"]) -> Float[Tensor, ""]:
-    """Mean squared error of the way that every point goes from frame to frame, an addition to the paper: a centimetre to and
-    fro is little of where a point is and all of how it moves.
-    """
-    return (aligned.clean - clean).diff(dim=2).square().mean()
-
-
 def weighted_chamfer(
     aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"], t: Float[Tensor, "B"]
 ) -> Float[Tensor, ""]:

@@ -45,7 +45,6 @@ class StagePlan:
     guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
     attribute_weight: float = 0.0  # of visibility and label while the aligner learns; 0 = the paper's loss
-    step_weight: float = 0.0  # rollouts: of how points go from frame to frame; 0 = the paper's loss
     sampled_sequences: int = 256  # rollouts, heads, refiner: how many training sequences the sampler is run on
 
 

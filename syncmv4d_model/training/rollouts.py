@@ -16,7 +16,7 @@ from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import AlignerInput, Denoised, denoise
 from syncmv4d_model.diffusion.flow_matching import cooled, sampling_times
-from syncmv4d_model.diffusion.losses import aligner_loss_from, attribute_loss, error_likelihood, step_loss
+from syncmv4d_model.diffusion.losses import aligner_loss_from, attribute_loss, error_likelihood
 from syncmv4d_model.training.draws import Draw, Drawn
 from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.types import AlignedTracks, Anchors
@@ -68,7 +68,6 @@ class SampledOutputs:
 
     examples: list[SampledExample]
     attribute_weight: float = 0.0
-    step_weight: float = 0.0
 
     def batches(self, plan: StagePlan, seed: int) -> Callable[[int], Iterator[list[SampledExample]]]:
         """Examples drawn by step number, each turned at random."""
@@ -97,11 +96,9 @@ class SampledOutputs:
         for example in examples:
             step = int(torch.randint(len(example.inputs), (), generator=generator))
             aligned, given = example.aligned(step), example.inputs[step]
-            terms = vars(aligner_loss_from(aligned, example.clean, given.t))
-            if self.step_weight:
-                terms = terms | {"steps": self.step_weight * step_loss(aligned, example.clean)}
+            terms = aligner_loss_from(aligned, example.clean, given.t)
             attributes = self._attribute_losses(example, aligned)
-            rows.append(terms | {name: self.attribute_weight * value for name, value in attributes.items()})
+            rows.append(vars(terms) | {name: self.attribute_weight * value for name, value in attributes.items()})
         return _mean(rows)
 
     def _attribute_losses(self, example: SampledExample, aligned: AlignedTracks) -> Losses:
@@ -141,7 +138,6 @@ def sample_outputs(
     count: int,
     seed: int,
     attribute_weight: float = 0.0,
-    step_weight: float = 0.0,
     every_step: bool = False,
 ) -> SampledOutputs:
     """Run the sampler with the shipped number of steps on `count` sequences, the truth's anchors given. Without `every_step`
@@ -154,7 +150,7 @@ def sample_outputs(
         drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + index)
         inputs = sample(components, drawn, keep_every_input=every_step).aligner_inputs
         examples.append(SampledExample(inputs, drawn.anchors, drawn.binding, drawn.batch))
-    return SampledOutputs(examples, attribute_weight, step_weight)
+    return SampledOutputs(examples, attribute_weight)
 
 
 @torch.no_grad()

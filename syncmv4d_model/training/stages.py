@@ -77,7 +77,7 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
     rollouts = plan.stage == "rollouts"
     samples = sample_outputs(
         components, cache, count=plan.sampled_sequences, seed=seed, attribute_weight=plan.attribute_weight,
-        step_weight=plan.step_weight, every_step=rollouts,
+        every_step=rollouts,
     )  # fmt: skip
     if rollouts:
         return Stage(plan, [aligner], samples.batches(plan, seed), samples.rollout_losses)

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from syncmv4d_cli.evaluate import _without
 from syncmv4d_cli.main import main
 from syncmv4d_model.checkpoint_index import checkpoint_hash
+from syncmv4d_model.config import NANO
 from syncmv4d_model.data.sequence import write_sequence
 from syncmv4d_model.evaluation.baselines import TextMean
 from tests.model.sliding_points import sliding_sequence
@@ -150,3 +152,14 @@ def test_a_part_that_a_checkpoint_lacks_cannot_be_left_out(tmp_path, capsys, lac
     asked = ["evaluate", "--data", str(data_dir), "--split", "val", "--checkpoint", str(checkpoint)]
     assert main([*asked, "--without", part]) == 2
     assert f"--without {part}: the checkpoint has no {part} to leave out" in capsys.readouterr().err
+
+
+def test_what_is_left_out_is_left_out_of_the_configuration_and_nothing_else():
+    parts = ("aligner", "cycle", "rigid_bodies", "refiner")
+    left = {part: _without((part,))(NANO) for part in parts}
+    assert left["rigid_bodies"] == replace(NANO, loop=replace(NANO.loop, rigid_bodies=0.0)) != NANO
+    assert left["refiner"] == replace(NANO, codec=replace(NANO.codec, refiner_width=0)) != NANO
+    assert left["cycle"] == replace(NANO, switches=replace(NANO.switches, cycle=False))
+    for part, config in left.items():
+        with pytest.raises(ValueError, match=f"has no {part} to leave out"):
+            _without((part,))(config)
