@@ -95,6 +95,20 @@ def _text(
     draw.text(at, _clipped(draw, text, font, room), font=font, fill=colour)
 
 
+def wrapped(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: float
+) -> list[str]:
+    """The text's words in lines that fit into the room; a word that does not is cut with an ellipsis."""
+    lines: list[str] = []
+    for word in text[:400].split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and draw.textlength(longer, font=font) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(_clipped(draw, word, font, room))
+    return lines
+
+
 def _clipped(
     draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: float
 ) -> str:

@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from syncmv4d_cli.least import check_least
+from syncmv4d_model.training.time_limit import TimeLimit
 from syncmv4d_ros.recording import BagOptions
 
 if TYPE_CHECKING:
     from syncmv4d_model.config import ModelConfig
     from syncmv4d_model.evaluation.baselines import TextMean
-    from syncmv4d_model.evaluation.harness import Report
+    from syncmv4d_model.evaluation.harness import Report, SupportsPrediction
+    from syncmv4d_model.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Options:
     """Also write a self-contained HTML page here."""
     markdown: Path | None = None
     """Also write the metrics as a Markdown table here."""
+    sheet: Path | None = None
+    """Also draw the scenes of the split that are predicted best and worst here, as a PNG."""
+    sheet_scenes: int = 10
+    """How many scenes --sheet shows."""
     baselines_only: bool = False
     """Score the static and text-mean rows only; needs no model, but takes the text mean of --checkpoint where one is given."""
 
@@ -70,27 +76,49 @@ def main(args: Sequence[str]) -> int:
     if options.bag is not None:
         write(_on_bag(options.bag, options, console), options, console)
         return 0
-    assert options.data is not None and options.split is not None
-    write(_on_data(options.data, options.split, options, console=console), options, console)
+    score_split(options, TimeLimit(), console=console)
     return 0
 
 
-def _on_data(data: Path, split: str, options: Options, *, console: Console) -> Report:
-    from syncmv4d_model.checkpoint_index import BUNDLED_NANO, read_index
-    from syncmv4d_model.evaluation.harness import evaluate
+def score_split(options: Options, limit: TimeLimit, *, console: Console | None = None) -> None:
+    """Score on --data and --split, show it and write what was asked for; OutOfTime, and nothing is written, when the limit is over."""
+    assert options.data is not None and options.split is not None
+    console = console or Console()
+    write(_on_data(options.data, options.split, options, limit, console=console), options, console)
 
-    folder, predictor = options.checkpoint or BUNDLED_NANO, None
+
+def _predictor(folder: Path, options: Options) -> Predictor | None:
+    from syncmv4d_model.checkpoint_index import read_index
+
     if options.checkpoint is not None:
         read_index(folder)  # says what is wrong with it, even where only its text mean is taken
-    if not options.baselines_only:
-        from syncmv4d_model.predictor import Predictor
+    if options.baselines_only:
+        return None
+    from syncmv4d_model.predictor import Predictor
 
-        predictor = Predictor.load(folder, change=_without(options.without) if options.without else None)
+    predictor = Predictor.load(folder, change=_without(options.without) if options.without else None)
+    if options.sheet is not None and not predictor.config.switches.motion:
+        raise ValueError(f"--sheet ranks scenes by their tracks, and {folder} predicts none")
+    return predictor
+
+
+def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, console: Console) -> Report:
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
+    from syncmv4d_model.data.sequence import list_sequences
+    from syncmv4d_model.evaluation.harness import evaluate
+
+    folder = options.checkpoint or BUNDLED_NANO
+    predictor = _predictor(folder, options)
     text_mean = load_text_mean(folder, data, num_frames=_num_frames(data, split))
     if text_mean is None:
         console.print("no text mean: neither the checkpoint nor the data set's train split has one for these frames")
     with _progress(console) as bar:
         task = bar.add_task(split, total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            limit.check(f"{done} of {total} sequences of {split} scored, begins anew")
+
         report = evaluate(
             predictor,
             data,
@@ -100,10 +128,36 @@ def _on_data(data: Path, split: str, options: Options, *, console: Console) -> R
             steps=options.steps,
             samples=options.samples,
             text_mean=text_mean,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     report.settings.update(provenance(folder if predictor or options.checkpoint else None, without=options.without))
+    if options.sheet is not None:
+        assert predictor is not None  # see check_options
+        draw_sheet(options.sheet, report, predictor, list_sequences(data, split), count=options.sheet_scenes)
+        console.print(f"sheet: {options.sheet}")
     return report
+
+
+def draw_sheet(path: Path, report: Report, predictor: SupportsPrediction, scenes: list[Path], *, count: int) -> None:
+    """Predict the best and worst scenes of a report again, from the same noise, and draw them. Errors as rank_scenes."""
+    from syncmv4d_cli.scene_sheet import draw_scenes, rank_scenes, write_sheet
+    from syncmv4d_model.data.sequence import read_sequence
+    from syncmv4d_model.evaluation.harness import make_case, scene_seeds
+
+    settings, chosen = report.settings, rank_scenes(report.rows, count)
+    cases = [
+        make_case(
+            predictor,
+            read_sequence(scenes[scene.index]),
+            seeds=scene_seeds(settings["seed"], scene.index, samples=settings["samples"])[:2],
+            steps=settings["steps"],
+        )
+        for scene in chosen
+    ]
+    ratio = report.metrics["end_point_error_ratio"]
+    subtitle = f"{settings['checkpoint']}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
+    title = f"{report.split}: predicted best and worst"
+    write_sheet(path, draw_scenes(chosen, cases, title=title, subtitle=subtitle))
 
 
 def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
@@ -163,12 +217,13 @@ def check_options(options: Options) -> None:
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import list_sequences, list_splits
 
-    for path in (options.json, options.html, options.markdown):
+    for path in (options.json, options.html, options.markdown, options.sheet):
         if path is not None:
             check_writable(path)
-    check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0})
+    check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1})
+    check_sheet(options)
     if options.bag is not None:
-        refused = [name for name in ("data", "split", "baselines_only", "without") if getattr(options, name)]
+        refused = [name for name in ("data", "split", "baselines_only", "without", "sheet") if getattr(options, name)]
         if refused:
             raise ValueError(f"--{refused[0].replace('_', '-')} is of a data set, not of --bag {options.bag}")
         return
@@ -183,6 +238,16 @@ def check_options(options: Options) -> None:
     if given:
         raise ValueError(f"--{given[0].replace('_', '-')} is of a bag, and there is no --bag")
     list_sequences(options.data, options.split)
+
+
+def check_sheet(options: Options) -> None:
+    """ValueError for a picture that could not be drawn, or numbers of one that is not asked for."""
+    if options.sheet is None and options.sheet_scenes != Options.sheet_scenes:
+        raise ValueError("--sheet-scenes is of --sheet, which is not asked for")
+    if options.sheet is not None and options.sheet.suffix.lower() != ".png":
+        raise ValueError(f"--sheet must end in .png, got {options.sheet}")
+    if options.sheet is not None and options.baselines_only:
+        raise ValueError("--sheet shows what a model predicts, and --baselines-only runs none")
 
 
 def provenance(checkpoint: Path | None, *, without: Sequence[str] = ()) -> dict[str, Any]:
@@ -223,14 +288,14 @@ def write(report: Report, options: Options, console: Console) -> None:
     from syncmv4d_model.evaluation.report import markdown_table, terminal_table, write_html
 
     console.print(terminal_table(report))
-    if options.json is not None:
-        report.write_json(options.json)
-        console.print(f"report: {options.json}")
     if options.html is not None:
         write_html(report, options.html)
         console.print(f"page: {options.html}")
     if options.markdown is not None:
         write_bytes(options.markdown, markdown_table(report).encode())
+    if options.json is not None:  # last: who finds it finds the others
+        report.write_json(options.json)
+        console.print(f"report: {options.json}")
 
 
 def _progress(console: Console) -> Progress:

@@ -126,9 +126,14 @@ def project_tracks(
 
 
 def draw_tracks(
-    image: UInt8[np.ndarray, "H W 3"], overlay: Overlay, frame: int, *, long_side_px: int = TILE_PX
+    image: UInt8[np.ndarray, "H W 3"],
+    overlay: Overlay,
+    frame: int,
+    *,
+    long_side_px: int = TILE_PX,
+    trail: int = TRAIL_FRAMES,
 ) -> Image.Image:
-    """The dimmed frame with every point and its trail; points that their view does not see are small and dark."""
+    """The dimmed frame with every point and its trail of so many frames; points that their view does not see are small and dark."""
     backdrop = fit_tile(image, long_side_px)
     backdrop = Image.blend(Image.new("RGB", backdrop.size), backdrop, _BACKDROP_LIGHT)
     zoom = backdrop.width / image.shape[1]
@@ -139,7 +144,7 @@ def draw_tracks(
     pixels = (overlay.pixels + 0.5) * zoom * _SUPERSAMPLING
     order = np.argsort(overlay.visible[frame], kind="stable")  # those seen are drawn on top
     for point in order:
-        _draw_trail(draw, pixels[:, point], frame, LABEL_COLOURS[overlay.label[point]])
+        _draw_trail(draw, pixels[max(0, frame - trail) : frame + 1, point], LABEL_COLOURS[overlay.label[point]])
     for point in order:
         _draw_point(draw, pixels[frame, point], LABEL_COLOURS[overlay.label[point]], seen=overlay.visible[frame, point])
     return large.resize(backdrop.size, Image.Resampling.BOX)
@@ -195,14 +200,15 @@ def _truth_tiles(truth: Truth | None, overlays: list[Overlay], view: int, frame:
     return [fit_tile(video[frame], TILE_PX), draw_tracks(video[frame], overlays[view], frame)]
 
 
-def _draw_trail(draw: ImageDraw.ImageDraw, path: np.ndarray, frame: int, colour: tuple[int, int, int]) -> None:
+def _draw_trail(draw: ImageDraw.ImageDraw, path: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Where the point was, fading backwards; nothing for a point that stayed."""
-    if np.ptp(path[max(0, frame - TRAIL_FRAMES) : frame + 1], axis=0).max() < _SUPERSAMPLING:
+    if np.ptp(path, axis=0).max() < _SUPERSAMPLING:
         return
-    for step in range(max(1, frame - TRAIL_FRAMES + 1), frame + 1):
+    last = len(path) - 1
+    for step in range(1, last + 1):
         segment = path[step - 1 : step + 1]
         if np.isfinite(segment).all():
-            alpha = int(150 * (1 - (frame - step) / TRAIL_FRAMES))
+            alpha = int(150 * (1 - (last - step) / max(last, TRAIL_FRAMES)))
             draw.line([tuple(segment[0]), tuple(segment[1])], fill=(*colour, alpha), width=_SUPERSAMPLING)
 
 

@@ -1,288 +1,42 @@
-"""`syncmv4d train init | run | nano`: from a data set to a checkpoint."""
+"""`syncmv4d train init | run | nano | curves`: from a data set to a checkpoint, and what the run's log looks like."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from syncmv4d_cli.choices import choose
-from syncmv4d_cli.least import check_least
-from syncmv4d_model.config import ModelConfig, SwitchConfig
-from syncmv4d_model.training.plan import GuidanceSource, TrainingPlan
+from syncmv4d_cli.train_curves import Curves, curves
+from syncmv4d_cli.train_nano import Nano, nano
+from syncmv4d_cli.train_run import Init, Run, init, run
+from syncmv4d_model.training.time_limit import OutOfTime, TimeLimit
 
-TEXT_MEAN = "text_mean.safetensors"
-
-
-@dataclass(frozen=True)
-class Init:
-    """Fit codec, tokenizer and statistics to DATA's training split and write an untrained checkpoint."""
-
-    data: Path
-    """Data set folder (see `syncmv4d build-dataset`)."""
-    out: Path
-    """Checkpoint folder to write."""
-    preset: str = "nano"
-    """Configuration to start from: nano (96 x 96 px, as the bundled checkpoint) or wan5b (the paper's size)."""
-    codec_sequences: int = 400
-    """How many sequences the codec is fitted to."""
-    switches: SwitchConfig = SwitchConfig()
-    """The method's parts, for ablations; off is e.g. --switches.no-aligner."""
-    seed: int = 0
-    """Of the untrained weights, and of the sequences that the codec is fitted to."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Train every stage of a checkpoint's plan. Resumes by itself.
-
-    The stages: motion prior, joint denoiser, point aligner, closed loop, rollouts, heads.
-    """
-
-    data: Path
-    """Data set folder with the splits train and val."""
-    checkpoint: Path
-    """Checkpoint to start from, as `train init` writes it."""
-    out: Path
-    """Run folder: state, log, latent cache, validation pictures, and at the end `checkpoint/`."""
-    scale: float = 1.0
-    """Multiplies the plan's steps."""
-    guidance_source: GuidanceSource = "clean"
-    """Tracks fed back in training: from the model's clean estimate, or from noisy latents as Algorithm 1 is printed."""
-    minutes: float = math.inf
-    """Stop after this long; the same command continues."""
-    seed: int = 0
-    """Of the order of sequences, noise and times: the same seed on the same machine gives the same bits."""
-    device: str = "cpu"
-    """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
-    bf16: bool = False
-    """Autocast to bfloat16."""
-    compile: bool = False
-    """torch.compile the joint denoiser (about a minute at each start, faster steps)."""
-    gradient_checkpointing: bool = False
-    """Compute the joint denoiser's blocks again in the backward pass: less memory, slower."""
-    save_every: int = 250
-    """Steps between saved states, each with a validation; what a killed run loses at most."""
-
-
-@dataclass(frozen=True)
-class Nano:
-    """Reproduce the bundled nano checkpoint from nothing: simulate, init, run. Resumes by itself."""
-
-    work: Path = Path("out/train-nano")
-    """Folder for data, run and checkpoint."""
-    sequences: int = 2400
-    """Training sequences to simulate."""
-    scale: float = 1.0
-    """Multiplies the plan's steps."""
-    minutes: float = math.inf
-    """Stop training after this long; the same command continues."""
-    device: str = "cpu"
-    """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
-    bf16: bool = True
-    """Autocast to bfloat16."""
-    compile: bool = True
-    """torch.compile the joint denoiser (about a minute at each start, faster steps)."""
-    seed: int = 0
-    """Of the simulated scenes, the untrained weights and the training."""
+_Command = TypeVar("_Command", Run, Nano)
 
 
 def main(args: list[str]) -> int:
-    """Entry of `syncmv4d train`."""
-    return choose(args, "syncmv4d train", {"init": (Init, init), "run": (Run, run), "nano": (Nano, nano)})
-
-
-def init(options: Init) -> None:
-    """Write an untrained checkpoint. ValueError for an unknown preset, no sequence, or a folder that holds a checkpoint."""
-    from syncmv4d_model.config import PRESETS
-    from syncmv4d_model.training.prepare import prepare
-
-    if options.preset not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {options.preset!r}")
-    check_least(options, {"codec_sequences": 1})
-    if (options.out / TEXT_MEAN).exists():
-        raise ValueError(f"{options.out} holds a checkpoint already: choose another folder, or remove it first")
-    with _bars() as bars:
-        prepare(
-            replace(PRESETS[options.preset], switches=options.switches),
-            options.data,
-            options.out,
-            seed=options.seed,
-            codec_sequences=options.codec_sequences,
-            progress=_tracker(bars),
-        )
-    Console().print(f"untrained checkpoint: {options.out}")
-
-
-def run(options: Run) -> None:
-    """Train, validate, and write the finished checkpoint. ValueError as check_run, and for a folder of another run."""
-    from syncmv4d_model.checkpoint import load_components, save_components
-    from syncmv4d_model.data.loader import build_cache
-    from syncmv4d_model.data.sequence import list_sequences, read_sequence
-    from syncmv4d_model.training.plan import PLANS
-    from syncmv4d_model.training.rollouts import stddev_temperature
-    from syncmv4d_model.training.train import RunOptions, train
-
-    console = Console()
-    check_run(options)
-    components = load_components(options.checkpoint)
-    if components.config.name not in PLANS:
-        raise ValueError(f"no training plan for {components.config.name!r}, only for {', '.join(PLANS)}")
-    plan = PLANS[components.config.name].for_config(components.config)
-    plan = plan.with_guidance(options.guidance_source).scaled(options.scale)
-    sequences = {split: list_sequences(options.data, split) for split in ("train", "val")}
-    options.out.mkdir(parents=True, exist_ok=True)
-    claim_folder(options, components.config, plan)
-    with _bars() as bars:
-        caches = {
-            split: build_cache(
-                paths,
-                read_sequence,
-                components,
-                options.out / "latents" / split,
-                progress=partial(_tracker(bars), f"encode {split}"),
-            )
-            for split, paths in sequences.items()
-        }
-    machine = RunOptions(
-        bf16=options.bf16,
-        compile=options.compile,
-        gradient_checkpointing=options.gradient_checkpointing,
-        device=options.device,
-        minutes=options.minutes,
-        save_every=options.save_every,
-    )
-    done = train(
-        components, caches["train"], plan,
-        run_dir=options.out, seed=options.seed, options=machine,
-        report=lambda stage, step, figures: console.print(_line(stage, step, figures), highlight=False),
-        validate=lambda stage, step: _validate(components, caches["val"], options, stage, step),
-    )  # fmt: skip
-    if not done:
-        console.print(f"stopped after {options.minutes:g} minutes; the same command continues")
-        return
-    if components.point_aligner is not None:
-        count = min(64, len(caches["val"]))
-        temperature = stddev_temperature(components, caches["val"], count=count, seed=options.seed)
-        components = replace(components, statistics=replace(components.statistics, stddev_temperature=temperature))
-    finished = options.out / "checkpoint"
-    save_components(finished, components, beside=[options.checkpoint / TEXT_MEAN])
-    console.print(f"trained checkpoint: {finished}")
-
-
-def check_run(options: Run) -> None:
-    """What would otherwise be found out hours later. ValueError, and FileNotFoundError for a start that is missing or half-written."""
-    import torch
-
-    from syncmv4d_model.checkpoint_index import read_index
-
-    if not options.scale > 0:
-        raise ValueError(f"--scale must be positive, got {options.scale:g}")
-    check_least(options, {"minutes": 0, "seed": 0, "save_every": 1})
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from error
-    read_index(options.checkpoint)
-    if not (options.checkpoint / TEXT_MEAN).is_file():
-        raise FileNotFoundError(f"{options.checkpoint} lacks {TEXT_MEAN}: write it again with `syncmv4d train init`")
-
-
-def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
-    """Note in a new run folder what its latents and state belong to; ValueError if an older one belongs to something else."""
-    from syncmv4d_model.checkpoint_index import checkpoint_hash
-    from syncmv4d_model.config import to_dict
-    from syncmv4d_model.data.atomic import write_bytes
-
-    path = options.out / "run.json"
-    ours = json.loads(
-        json.dumps(
-            {
-                "data": str(options.data.resolve()),
-                "codec": checkpoint_hash(options.checkpoint / "codec"),
-                "seed": options.seed,
-                "config": to_dict(config),
-                "plan": asdict(plan),
-            }
-        )
-    )
-    if not path.exists():
-        left = [name for name in ("state.pt", "start.pt", "latents") if (options.out / name).exists()]
-        if left:
-            raise ValueError(f"{options.out} holds {left[0]} of a run but no run.json: choose another --out")
-        write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())
-        return
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    differing = [name for name in ours if theirs.get(name) != ours[name]]
-    if differing:
-        name = differing[0]
-        what = f"{name} {theirs.get(name)}, asked for {ours[name]}"
-        if isinstance(ours[name], dict):
-            what = f"another {name} (see {path})"
-        raise ValueError(f"{options.out} holds a run with {what}: choose another --out")
-
-
-def nano(options: Nano) -> None:
-    """Data, init and run with the settings of the bundled checkpoint."""
-    from syncmv4d_sim.dataset import BuildOptions, build
-
-    data, start = options.work / "data", options.work / "untrained"
-    for split, count in {"train": options.sequences, "val": 64}.items():
-        build(data, BuildOptions(split=split, seed=options.seed), count=count)
-    if not (start / TEXT_MEAN).exists():  # written last
-        init(Init(data, start, seed=options.seed))
-    run(
-        Run(
-            data,
-            start,
-            options.work / "run",
-            scale=options.scale,
-            minutes=options.minutes,
-            seed=options.seed,
-            device=options.device,
-            bf16=options.bf16,
-            compile=options.compile,
-        )
+    """Entry of `syncmv4d train`; 0 for a slice that stopped in time, too."""
+    return choose(
+        args,
+        "syncmv4d train",
+        {
+            "init": (Init, init),
+            "run": (Run, in_slices(run)),
+            "nano": (Nano, in_slices(nano)),
+            "curves": (Curves, curves),
+        },
     )
 
 
-def _validate(components, cache, options: Run, stage: str, step: int) -> dict[str, float]:
-    """Latent errors at every save; sampled tracks too once a stage has both networks; a picture of one sequence."""
-    from syncmv4d_cli.preview import write_validation_picture
-    from syncmv4d_model.training.plan import NEED_ALIGNER
-    from syncmv4d_model.training.validate import latent_errors, track_errors
+def in_slices(action: Callable[[_Command, TimeLimit], None]) -> Callable[[_Command], None]:
+    """The action as far as it comes in the command's minutes; where these end it, it says so."""
 
-    figures = latent_errors(components, cache, sequences=min(16, len(cache)), seed=options.seed)
-    if stage in NEED_ALIGNER:
-        figures |= track_errors(components, cache, sequences=min(8, len(cache)), seed=options.seed)
-    write_validation_picture(options.out / "pictures" / f"{stage}-{step:06d}.png", components, options.data)
-    return figures
+    def slice_of(command: _Command) -> None:
+        try:
+            action(command, TimeLimit(command.minutes))
+        except OutOfTime as stopped:
+            Console().print(f"stopped after {command.minutes:g} minutes: {stopped}\nthe same command continues")
 
-
-def _line(stage: str, step: int, figures: dict[str, float]) -> str:
-    return f"{stage} {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-
-
-def _bars() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
-
-def _tracker(bars: Progress) -> Callable[[str, int, int], None]:
-    """progress(what, done, total) as one bar for each `what`."""
-    tasks: dict[str, TaskID] = {}
-
-    def progress(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done)
-
-    return progress
+    return slice_of

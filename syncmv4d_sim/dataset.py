@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import itertools
 import json
 import multiprocessing
 import os
@@ -120,11 +121,23 @@ def sequence_name(index: int) -> str:
     return f"{index:06d}"
 
 
+def never() -> bool:
+    """The answer of who has time."""
+    return False
+
+
 def build(
-    out: Path, options: BuildOptions, *, count: int, workers: int = 2, show_progress: bool = True
+    out: Path,
+    options: BuildOptions,
+    *,
+    count: int,
+    workers: int = 2,
+    show_progress: bool = True,
+    out_of_time: Callable[[], bool] = never,
 ) -> Counter[str]:
     """Write sequences 0..count-1 of the split, skipping those that exist. Returns the rejections, counted.
 
+    Asked before each scene and answering True, `out_of_time` ends the build early: scenes under way are finished, the next call goes on.
     Every sequence appears whole or not at all. Why scenes were rejected is appended to `out/rejections_<split>.jsonl`.
     A worker that crashes (a renderer may, once in thousands of scenes) is replaced; ChildProcessError when the new ones
     crash before they build anything. ValueError for an unknown split, or when `out` holds the split with other options.
@@ -144,24 +157,32 @@ def build(
     log = out / f"rejections_{options.split}.jsonl"
     with Progress(*columns, disable=not show_progress) as progress, log.open("a", encoding="utf-8") as file:
         task = progress.add_task(options.split, total=count, completed=count - len(missing))
-        for built in _built(out, missing, options, workers=workers):
+        for built in _built(out, missing, options, workers=workers, out_of_time=out_of_time):
             for reason in built.rejections:
                 reasons[reason] += 1
                 file.write(json.dumps({"sequence": built.name, "reason": reason}) + "\n")
             progress.advance(task)
-        progress.update(task, completed=count)
+        progress.update(task, completed=number_built(out, options, count=count))
     return reasons
 
 
-def _built(out: Path, indices: list[int], options: BuildOptions, *, workers: int) -> Iterator[Built]:
+def number_built(out: Path, options: BuildOptions, *, count: int) -> int:
+    """How many of the sequences 0..count-1 are there."""
+    return sum(_is_built(out, index, options) for index in range(count))
+
+
+def _built(
+    out: Path, indices: list[int], options: BuildOptions, *, workers: int, out_of_time: Callable[[], bool]
+) -> Iterator[Built]:
     """Finished sequences as they come; in this process when one worker is asked for."""
     if workers <= 1:
-        yield from (_build_one(out, index, options) for index in indices)
+        within = itertools.takewhile(lambda _: not out_of_time(), indices)
+        yield from (_build_one(out, index, options) for index in within)
         return
     left, barren = indices, 0
-    while left:
+    while left and not out_of_time():
         try:
-            yield from _built_by_pool(out, left, options, workers=workers)
+            yield from _built_by_pool(out, left, options, workers=workers, out_of_time=out_of_time)
             return
         except BrokenProcessPool as error:
             before, left = left, [index for index in left if not _is_built(out, index, options)]
@@ -175,14 +196,28 @@ def _built(out: Path, indices: list[int], options: BuildOptions, *, workers: int
                 print(f"a worker crashed; another goes on with the {len(left)} sequences left", file=sys.stderr)
 
 
-def _built_by_pool(out: Path, indices: list[int], options: BuildOptions, *, workers: int) -> Iterator[Built]:
+def _built_by_pool(
+    out: Path, indices: list[int], options: BuildOptions, *, workers: int, out_of_time: Callable[[], bool]
+) -> Iterator[Built]:
     context = multiprocessing.get_context("spawn")  # a forked child would share its parent's GL context
     with ProcessPoolExecutor(min(workers, len(indices)), mp_context=context, initializer=_start_worker) as pool:
         jobs: list[Future[Built]] = [pool.submit(_build_one, out, index, options) for index in indices]
         try:
-            yield from (job.result() for job in as_completed(jobs))
+            yield from _completed(jobs, out_of_time)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _completed(jobs: list[Future[Built]], out_of_time: Callable[[], bool]) -> Iterator[Built]:
+    """Results as they come; once it is out of time only those of jobs that are under way."""
+    waiting = jobs
+    for job in as_completed(jobs):
+        if not job.cancelled():
+            yield job.result()
+        if waiting and out_of_time():
+            for other in waiting:
+                other.cancel()
+            waiting = []
 
 
 def _build_one(out: Path, index: int, options: BuildOptions) -> Built:

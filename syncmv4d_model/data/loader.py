@@ -202,7 +202,7 @@ def build_cache(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> LatentCache:
-    """Encode every sequence that the cache does not hold yet."""
+    """Encode every sequence that the cache does not hold yet. progress(done, total) may raise to stop: what is done is kept."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     targets = [cache_dir / f"{directory.name}.safetensors" for directory in sequences]
     for done, (directory, target) in enumerate(zip(sequences, targets, strict=True), start=1):

@@ -125,7 +125,7 @@ def evaluate(
         motions: dict[str, dict[int, np.ndarray]] = {}
         for index, directory in enumerate(directories):
             sequence = read_sequence(directory)
-            seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
+            seeds = scene_seeds(seed, index, samples=samples)
             made = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
             case = replace(made, other_scene=motions.get(sequence.triplet))
             yield case
@@ -140,6 +140,11 @@ def evaluate(
         switches=dict(vars(predictor.config.switches)) if predictor is not None else {},
         settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples},
     )
+
+
+def scene_seeds(seed: int, index: int, *, samples: int) -> list[int]:
+    """Of the anchors, and of each sample, of the sequence at `index`: with them `make_case` makes again what was scored."""
+    return np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
 
 
 def report_cases(

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import LatentCache
+from syncmv4d_model.training.draws import Drawn
+from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.training.rollouts import draw_for_sampling, sample
 
@@ -45,13 +47,21 @@ class VideoPairs:
 
 
 @torch.no_grad()
-def sample_videos(components: Components, cache: LatentCache, *, count: int, seed: int) -> VideoPairs:
-    """Run the sampler with the shipped number of steps on `count` sequences and keep the video latents."""
+def sample_videos(
+    components: Components, cache: LatentCache, *, count: int, seed: int, kept: KeptSamples | None = None
+) -> VideoPairs:
+    """Run the sampler with the shipped number of steps on `count` sequences and keep the video latents. What `kept` holds is
+    not sampled again; OutOfTime when its limit is over.
+    """
     options = {"batch_size": 1, "seed": seed + 1, "first_step": 0}
     indices = cache.indices(**options)
     batches = cache.batches(num_points=components.config.num_points, augment=False, **options)
     sampled = {}
     for number, (index,), batch in zip(range(count), indices, batches, strict=False):
         drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + number)
-        sampled[index] = sample(components, drawn).state.video[0].cpu()
+
+        def made(drawn: Drawn = drawn) -> dict[str, Tensor]:
+            return {"video": sample(components, drawn).state.video[0].cpu()}
+
+        sampled[index] = (made() if kept is None else kept.tensors(number, count, made))["video"].cpu()
     return VideoPairs(cache, sampled)

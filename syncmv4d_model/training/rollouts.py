@@ -18,6 +18,7 @@ from syncmv4d_model.diffusion.closed_loop import AlignerInput, Denoised, denoise
 from syncmv4d_model.diffusion.flow_matching import cooled, sampling_times
 from syncmv4d_model.diffusion.losses import aligner_loss_from, attribute_loss, error_likelihood
 from syncmv4d_model.training.draws import Draw, Drawn
+from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.types import AlignedTracks, Anchors
 
@@ -139,25 +140,33 @@ def sample_outputs(
     seed: int,
     attribute_weight: float = 0.0,
     every_step: bool = False,
+    kept: KeptSamples | None = None,
 ) -> SampledOutputs:
     """Run the sampler with the shipped number of steps on `count` sequences, the truth's anchors given. Without `every_step`
-    only the last step is kept: at the paper's 50 steps all of them would fill tens of gigabytes.
+    only the last step is kept: at the paper's 50 steps all of them would fill tens of gigabytes. What `kept` holds is not
+    sampled again; OutOfTime when its limit is over.
     """
     examples = []
     num_points = components.config.num_points
     batches = cache.batches(batch_size=1, num_points=num_points, seed=seed + 1, first_step=0, augment=False)
     for index, batch in zip(range(count), batches, strict=False):
         drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + index)
-        inputs = sample(components, drawn, keep_every_input=every_step).aligner_inputs
+
+        def sampled(drawn: Drawn = drawn) -> tuple[AlignerInput, ...]:
+            return sample(components, drawn, keep_every_input=every_step).aligner_inputs
+
+        inputs = sampled() if kept is None else kept.inputs(index, count, sampled)
         examples.append(SampledExample(inputs, drawn.anchors, drawn.binding, drawn.batch))
     return SampledOutputs(examples, attribute_weight)
 
 
 @torch.no_grad()
-def stddev_temperature(components: Components, cache: LatentCache, *, count: int, seed: int) -> float:
-    """The factor on predicted standard deviations that puts 68.27 % of validation errors within one of them."""
+def stddev_temperature(
+    components: Components, cache: LatentCache, *, count: int, seed: int, kept: KeptSamples | None = None
+) -> float:
+    """The factor on predicted standard deviations that puts 68.27 % of validation errors within one of them. As `sample_outputs`."""
     ratios = []
-    for example in sample_outputs(components, cache, count=count, seed=seed).examples:
+    for example in sample_outputs(components, cache, count=count, seed=seed, kept=kept).examples:
         aligned = example.answer()
         error = aligned.clean - example.clean
         ratios.append((error.abs() * torch.exp(-0.5 * aligned.log_variance)[..., None]).flatten())

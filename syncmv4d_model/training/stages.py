@@ -17,6 +17,7 @@ from syncmv4d_model.diffusion.closed_loop import algorithm_1, clean_guidance, no
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
 from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, gaussian_likelihood, joint_loss
 from syncmv4d_model.training.draws import Draw, standardised_scale
+from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
 from syncmv4d_model.training.refining import Pair, sample_videos
 from syncmv4d_model.training.rollouts import Losses, draw_for_sampling, sample_outputs
@@ -40,8 +41,13 @@ class Stage:
     losses: Callable[[Any, torch.Generator], Losses]
 
 
-def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, seed: int) -> Stage:
-    """The stage of this name, bound to the components that it trains. Raises ValueError where a switch leaves none."""
+def make_stage(
+    components: Components, cache: LatentCache, plan: StagePlan, *, seed: int, kept: KeptSamples | None = None
+) -> Stage:
+    """The stage of this name, bound to the components that it trains; what it samples first is `kept` where that is given.
+
+    Raises ValueError where a switch leaves none, and OutOfTime while it samples.
+    """
     if plan.stage in NEED_ALIGNER and components.point_aligner is None:
         raise ValueError(f"stage {plan.stage} needs the point aligner, but the configuration has switched it off")
     losses = StageLosses(components, plan)
@@ -57,7 +63,7 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
             name = plan.stage.replace("_", " ")
             raise ValueError(f"stage {plan.stage} needs the {name}, which the configuration does not have")
         if plan.stage == "video_refiner":
-            pairs = sample_videos(components, cache, count=plan.sampled_sequences, seed=seed)
+            pairs = sample_videos(components, cache, count=plan.sampled_sequences, seed=seed, kept=kept)
             return Stage(plan, [part], pairs.batches(plan, seed), losses.refiner_losses)
         terms = losses.prior_losses if plan.stage == "motion_prior" else losses.point_losses
         return Stage(plan, [part], batches, terms)
@@ -77,7 +83,7 @@ def make_stage(components: Components, cache: LatentCache, plan: StagePlan, *, s
     rollouts = plan.stage == "rollouts"
     samples = sample_outputs(
         components, cache, count=plan.sampled_sequences, seed=seed, attribute_weight=plan.attribute_weight,
-        every_step=rollouts,
+        every_step=rollouts, kept=kept,
     )  # fmt: skip
     if rollouts:
         return Stage(plan, [aligner], samples.batches(plan, seed), samples.rollout_losses)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import LatentCache
+from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import StagePlan, TrainingPlan
 from syncmv4d_model.training.stages import Stage, make_stage
 from syncmv4d_model.training.state import (
@@ -27,6 +29,7 @@ from syncmv4d_model.training.state import (
     save_state,
     stored_stage,
 )
+from syncmv4d_model.training.time_limit import TimeLimit
 
 MAX_BAD_STEPS = 5
 _Batch = TypeVar("_Batch")
@@ -42,7 +45,7 @@ class RunOptions:
     device: str = "cpu"
     save_every: int = 250
     log_every: int = 20
-    minutes: float = math.inf  # stop (resumably) after this long
+    limit: TimeLimit = field(default_factory=TimeLimit)
 
 
 Report = Callable[[str, int, dict[str, float]], None]
@@ -62,14 +65,13 @@ def train(
     options: RunOptions,
     report: Report,
     validate: Validate | None = None,
-) -> bool:
-    """Run the plan's stages in order, continuing a run that `run_dir` holds; True when all are done, and then
-    `components` hold the averaged weights.
+) -> None:
+    """Run the plan's stages in order, continuing a run that `run_dir` holds; `components` end with the averaged weights.
 
     Every step's data and noise depend on (seed, step) alone: stopping and resuming changes nothing.
-    Raises FloatingPointError after MAX_BAD_STEPS steps in a row whose loss or gradient is not finite.
+    Raises OutOfTime, its state saved, when the options' limit is over, and FloatingPointError after MAX_BAD_STEPS steps in
+    a row whose loss or gradient is not finite.
     """
-    deadline = time.monotonic() + options.minutes * 60
     start_path, state_path = run_dir / "start.pt", run_dir / "state.pt"
     first_stage = max(0, stored_stage(start_path), stored_stage(state_path))
     components.to(options.device)
@@ -80,19 +82,18 @@ def train(
         stored = [path for path in (start_path, state_path) if index == first_stage == stored_stage(path)]
         if stored and index:  # what a stage first samples or measures depends on the weights that it began with
             restore_networks(stored[0], components)
-        stage = make_stage(components, cache, stage_plan, seed=seed + index)
+        kept = KeptSamples(run_dir / "sampled" / f"{index + 1}_{stage_plan.stage}", options.limit, options.device)
+        stage = make_stage(components, cache, stage_plan, seed=seed + index, kept=kept)
         state = StageState.start(components, stage, index)
         if state_path in stored:
             state = restore_position(state_path, components, state)
         log = _Log(run_dir / "log.jsonl", stage_plan.stage, options.log_every, report)
-        finished = _run_stage(components, stage, state, state_path, seed, options, deadline, log, validate)
-        if not finished:
-            return False
+        _run_stage(components, stage, state, state_path, seed, options, log, validate)
         state.average.copy_to(state.parameters)
         components.eval()
         if index + 1 < len(plan.stages):
             save_start(start_path, components, index + 1)
-    return True
+            shutil.rmtree(kept.folder, ignore_errors=True)
 
 
 def _run_stage(
@@ -102,18 +103,17 @@ def _run_stage(
     state_path: Path,
     seed: int,
     options: RunOptions,
-    deadline: float,
     log: _Log,
     validate: Validate | None,
-) -> bool:
+) -> None:
     plan, bad_steps = stage.plan, 0
     device_type = torch.device(options.device).type
     for batch in drawn_ahead(stage.batches(state.step)):
         if state.step >= plan.steps:
-            return True
-        if time.monotonic() > deadline:
+            return
+        if options.limit.over():
             save_state(state_path, components, state)
-            return False
+            options.limit.check(f"{plan.stage}: {state.step:,} of {plan.steps:,} steps")
         for group in state.optimizer.param_groups:
             group["lr"] = group["peak"] * schedule(state.step, plan)
         generator = step_generator(seed, state.stage_index, state.step)

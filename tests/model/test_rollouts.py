@@ -8,9 +8,12 @@ import torch
 
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.diffusion.flow_matching import sampling_times
+from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.training.rollouts import sample_outputs
 from syncmv4d_model.training.stages import make_stage
+from syncmv4d_model.training.time_limit import OutOfTime
+from tests.model.counted_time import CountedTime
 
 
 @pytest.mark.parametrize(("stage", "steps"), [("rollouts", 2), ("heads", 1)])
@@ -37,6 +40,25 @@ def test_what_the_aligner_is_given_turns_about_the_scenes_centre(prepared):
     for before, after in zip(*given, strict=True):  # noisy tracks, coarse tracks
         quarter = torch.stack([-before[..., 1], before[..., 0], before[..., 2]], dim=-1)
         torch.testing.assert_close(after, quarter, atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_kept_of_the_sampler_is_the_same_to_the_bit_and_is_not_sampled_again(prepared, tmp_path):
+    components, cache = load_components(prepared[0]), prepared[1]
+    made = sample_outputs(components, cache, count=2, seed=0, every_step=True)
+    with pytest.raises(OutOfTime, match="rollouts: 1 of 2 sequences sampled"):
+        sample_outputs(
+            components, cache, count=2, seed=0, every_step=True,
+            kept=KeptSamples(tmp_path / "rollouts", CountedTime(questions=1)),
+        )  # fmt: skip
+    kept = KeptSamples(tmp_path / "rollouts", CountedTime(questions=1))
+    again = sample_outputs(components, cache, count=2, seed=0, every_step=True, kept=kept)
+    assert kept.asked == [1]  # for the second sequence only
+    for one, other in zip(made.examples, again.examples, strict=True):
+        for given, read in zip(one.inputs, kept.inputs(made.examples.index(one), 2, pytest.fail), strict=True):
+            assert torch.equal(given.tracks, read.tracks) and torch.equal(given.t, read.t)
+            assert torch.equal(given.coarse.points_world, read.coarse.points_world)
+            assert torch.equal(given.coarse.valid, read.coarse.valid)
+        assert torch.equal(one.aligned(0).clean, other.aligned(0).clean)
 
 
 def test_every_sequence_is_sampled_from_noise_of_its_own_and_the_same_again(prepared):

@@ -16,7 +16,7 @@ import pytest
 
 from syncmv4d_cli.build_dataset import main
 from syncmv4d_model.data.sequence import list_sequences, read_sequence
-from syncmv4d_sim.dataset import BuildOptions, build, make_sequence, sequence_name
+from syncmv4d_sim.dataset import BuildOptions, build, make_sequence, number_built, sequence_name
 
 ROOT = Path(__file__).parents[2]
 SMALL = BuildOptions(split="test_1", seed=4, height=48, width=48, num_points=40)
@@ -99,6 +99,25 @@ def test_a_killed_build_leaves_no_half_sequence_and_goes_on_to_the_same_data_set
         assert (
             read_sequence(path).positions.tobytes() == read_sequence(whole / "test_1" / path.name).positions.tobytes()
         )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_build_out_of_time_ends_early_and_goes_on_to_the_same_data_set(whole, tmp_path, workers):
+    asked = iter([False, False, True])
+    build(
+        tmp_path, SMALL, count=12, workers=workers, show_progress=False, out_of_time=lambda: next(asked, True)
+    )  # as a slice whose time is over once something is built
+    there = number_built(tmp_path, SMALL, count=12)
+    assert 1 <= there < 12
+    build(tmp_path, SMALL, count=3, workers=1, show_progress=False)
+    for index in range(3):
+        path = Path("test_1") / sequence_name(index)
+        assert read_sequence(tmp_path / path).video.tobytes() == read_sequence(whole / path).video.tobytes()
+
+
+def test_a_build_without_any_time_simulates_nothing(tmp_path):
+    build(tmp_path, SMALL, count=2, workers=2, show_progress=False, out_of_time=lambda: True)
+    assert number_built(tmp_path, SMALL, count=2) == 0
 
 
 def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(whole, tmp_path, capfd):
