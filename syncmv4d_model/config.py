@@ -220,10 +220,20 @@ def _check_ranges(config: ModelConfig) -> None:
     if min(denoiser.patch_size) < 1:
         raise ValueError(f"joint_denoiser.patch_size must be at least 1 each way, got {denoiser.patch_size}")
     _check_motion_prior(config)
-    if config.codec.refiner_width and config.codec.kind != "pca":
-        raise ValueError("codec.refiner_width is of the pca codec: the wan codec's own decoder needs no mending")
+    _check_refiner(config.codec)
     if config.switches.motion and not denoiser.scale_tokens:
         raise ValueError("joint_denoiser.scale_tokens must be at least 1 where motion is on, got 0")
+
+
+def _check_refiner(codec: CodecConfig) -> None:
+    if not codec.refiner_width:
+        return
+    if codec.kind != "pca":
+        raise ValueError("codec.refiner_width is of the pca codec: the wan codec's own decoder needs no mending")
+    if codec.refiner_width % 8:
+        raise ValueError(f"codec.refiner_width must be a multiple of 8, got {codec.refiner_width}")
+    if codec.spatial_stride % 4:
+        raise ValueError(f"codec.refiner_width needs a codec.spatial_stride that 4 divides, got {codec.spatial_stride}")
 
 
 def _check_motion_prior(config: ModelConfig) -> None:

@@ -32,16 +32,16 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, width)
         self.first, self.last = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features: Float[Tensor, "N D h w"]) -> Float[Tensor, "N D h w"]:
         return features + self.last(functional.silu(self.first(functional.silu(self.norm(features)))))
 
 
 class VideoRefiner(nn.Module):
-    """Adds to every pixel of a decoded video, after it has been mixed with the first image's by a share of its own. Untrained it changes
-    nothing.
+    """Adds to every pixel of a decoded video, after it has been mixed with the first image's by a share of its own. Untrained it
+    changes nothing.
 
     Frames are worked on in the codec's groups, each with the frames next to it.
     """
@@ -54,8 +54,8 @@ class VideoRefiner(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(BLOCKS)))
         self.norm = nn.GroupNorm(GROUPS, width)
         self.leave = nn.Conv2d(width, group * 4 * CELL**2, 1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, video: Float[Tensor, "N T H W 3"], first: Float[Tensor, "N H W 3"]) -> Float[Tensor, "N T H W 3"]:
         """Videos and first images in [-1, 1]; frame 0 becomes the first image."""

@@ -109,6 +109,15 @@ def test_only_the_light_codec_is_mended():
         replace(WAN5B, codec=replace(WAN5B.codec, refiner_width=8))
 
 
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [({"refiner_width": 20}, "a multiple of 8, got 20"), ({"refiner_width": 8, "spatial_stride": 2}, "got 2")],
+)
+def test_a_width_or_stride_that_it_cannot_work_with_is_refused(fields, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        replace(TINY, codec=replace(TINY.codec, **fields))
+
+
 def shaken_refiner() -> VideoRefiner:
     refiner, generator = VideoRefiner(TINY.codec), torch.Generator().manual_seed(0)
     with torch.no_grad():
