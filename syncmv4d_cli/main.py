@@ -27,6 +27,7 @@ COMMANDS = (
         "one to four views and a task in; synchronised videos and metric tracks out",
     ),
     Command("evaluate", "syncmv4d_cli.evaluate", "score a checkpoint on a split of a data set, or on a recorded bag"),
+    Command("compare", "syncmv4d_cli.compare", "reports of evaluate side by side, as a Markdown table"),
     Command("train", "syncmv4d_cli.train", "train a checkpoint"),
     Command("build-dataset", "syncmv4d_cli.build_dataset", "simulate a data set"),
     Command(

@@ -1,0 +1,116 @@
+"""`syncmv4d compare`: reports of `syncmv4d evaluate --json` side by side, as a Markdown table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+NOT_COMPUTED = "not computed"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Print a table with a column for each report and a row for each metric; or put it into a document, in place of the one
+    that stands there between `<!-- table NAME -->` and `<!-- end of table NAME -->`.
+
+    syncmv4d compare test_1.json test_3.json
+    syncmv4d compare test_1.json test_3.json --into docs/results.md --table bundled
+    """
+
+    reports: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Files that `syncmv4d evaluate --json` wrote."""
+    names: tuple[str, ...] = ()
+    """Headings of the columns (default: each report's split, and what it was made without)."""
+    metrics: tuple[str, ...] = ()
+    """Rows (default: those of the table that is replaced, else all that any report has)."""
+    into: Path | None = None
+    """Document to put the table into."""
+    table: str | None = None
+    """Name of the table in that document."""
+
+
+def main(args: list[str]) -> int:
+    """Entry of `syncmv4d compare`."""
+    options = tyro.cli(Options, args=args, prog="syncmv4d compare", description=Options.__doc__)
+    if not options.reports:
+        raise ValueError("give at least one report")
+    if (options.into is None) != (options.table is None):
+        raise ValueError("--into FILE and --table NAME belong together")
+    if options.names and len(options.names) != len(options.reports):
+        raise ValueError(f"{len(options.reports)} reports need as many --names, got {len(options.names)}")
+    reports = [read_report(path) for path in options.reports]
+    names = options.names or tuple(map(heading, reports))
+    if options.into is None or options.table is None:
+        print(comparison(reports, names, options.metrics or all_metrics(reports)), end="")
+        return 0
+    from syncmv4d_model.data.atomic import write_bytes
+
+    text = options.into.read_text(encoding="utf-8")
+    before, old, after = marked(text, options.table)
+    metrics = options.metrics or metrics_of(old) or all_metrics(reports)
+    made = comparison(reports, names, metrics)
+    write_bytes(options.into, f"{before}{made}{after}".encode())
+    print(f"{options.into}: table {options.table}, {len(metrics)} metrics of {', '.join(names)}")
+    return 0
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report's JSON. FileNotFoundError, and ValueError for a file that is none."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(report, dict) or not all(isinstance(report.get(key), dict) for key in ("metrics", "intervals")):
+        raise ValueError(f"{path} is no report of `syncmv4d evaluate --json`: it needs metrics and intervals")
+    return report
+
+
+def heading(report: Mapping[str, Any]) -> str:
+    """`test_1 without aligner`."""
+    without = report.get("settings", {}).get("without")
+    return str(report.get("split")) + (f" without {' and '.join(without)}" if without else "")
+
+
+def all_metrics(reports: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Every metric that some report has a value for, in the first report's order."""
+    names = dict.fromkeys(name for report in reports for name in report["metrics"])
+    return tuple(name for name in names if any(report["metrics"].get(name) is not None for report in reports))
+
+
+def comparison(reports: Sequence[Mapping[str, Any]], names: Sequence[str], metrics: Sequence[str]) -> str:
+    """The Markdown table. ValueError for a metric that no report knows."""
+    for metric in metrics:
+        if not any(metric in report["metrics"] for report in reports):
+            raise ValueError(f"no report has a metric {metric!r}")
+    rows = [("metric", *names), ("---",) * (len(names) + 1)]
+    rows += [(metric, *(shown(report, metric) for report in reports)) for metric in metrics]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def shown(report: Mapping[str, Any], metric: str) -> str:
+    """A value with its interval, to three digits."""
+    value, interval = report["metrics"].get(metric), report["intervals"].get(metric)
+    if value is None:
+        return NOT_COMPUTED
+    return f"{value:.3g}" + (f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else "")
+
+
+def marked(text: str, name: str) -> tuple[str, str, str]:
+    """A document before, in and after a table's marks. ValueError unless it has both once, in this order."""
+    begin, end = f"<!-- table {name} -->\n", f"<!-- end of table {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
+        raise ValueError(f"the document needs one line {begin.strip()!r} and after it one {end!r}")
+    before, rest = text.split(begin)
+    old, after = rest.split(end)
+    return before + begin, old, end + after
+
+
+def metrics_of(table: str) -> tuple[str, ...]:
+    """The metrics in the first column of a Markdown table."""
+    return tuple(name for name in re.findall(r"^\| (\w+) \|", table, re.MULTILINE) if name != "metric")

@@ -1,0 +1,72 @@
+"""`syncmv4d compare`: reports side by side."""
+
+import json
+
+import pytest
+
+from syncmv4d_cli.main import main
+
+
+@pytest.fixture
+def reports(tmp_path):
+    """Two reports of one split, the second without the cycle."""
+    paths = []
+    for index, without in enumerate(([], ["cycle"])):
+        report = {
+            "split": "test_1",
+            "metrics": {"psnr": 19.1234 + index, "rpe": None if index else 0.0661, "pi": None},
+            "intervals": {"psnr": [18.5, 19.5], "rpe": None},
+            "settings": {"without": without},
+        }
+        paths.append(tmp_path / f"{index}.json")
+        paths[-1].write_text(json.dumps(report))
+    return [str(path) for path in paths]
+
+
+def test_a_column_for_each_report_and_a_row_for_each_metric_that_any_has(reports, capsys):
+    assert main(["compare", *reports]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "| metric | test_1 | test_1 without cycle |",
+        "| --- | --- | --- |",
+        "| psnr | 19.1 [18.5, 19.5] | 20.1 [18.5, 19.5] |",
+        "| rpe | 0.0661 | not computed |",
+    ]
+
+
+def test_a_table_in_a_document_keeps_its_rows_and_everything_around_it(reports, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "above\n<!-- table a -->\n| metric | old |\n| --- | --- |\n| rpe | 9 |\n<!-- end of table a -->\nbelow\n"
+    )
+    assert main(["compare", reports[0], "--names", "new", "--into", str(page), "--table", "a"]) == 0
+    assert page.read_text() == (
+        "above\n<!-- table a -->\n| metric | new |\n| --- | --- |\n| rpe | 0.0661 |\n<!-- end of table a -->\nbelow\n"
+    )
+    assert "table a, 1 metrics of new" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ([], "at least one report"),
+        (["--into", "x.md", "0"], "belong together"),
+        (["--names", "one", "--metrics", "psnr", "--", "0", "1"], "2 reports need as many --names, got 1"),
+        (["0", "--metrics", "speed"], "no report has a metric 'speed'"),
+        (["0", "--into", "page", "--table", "b"], "needs one line '<!-- table b -->'"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_and_nothing_is_written(reports, tmp_path, capsys, asked, complaint):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table a -->\n<!-- end of table a -->\n")
+    names = {"0": reports[0], "1": reports[1], "page": str(page)}
+    assert main(["compare", *(names.get(word, word) for word in asked)]) == 2
+    assert complaint in capsys.readouterr().err
+    assert page.read_text() == "<!-- table a -->\n<!-- end of table a -->\n"
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"metrics": 3, "intervals": {}}'])
+def test_a_file_that_is_no_report_is_named(tmp_path, capsys, content):
+    path = tmp_path / "wrong.json"
+    path.write_text(content)
+    assert main(["compare", str(path)]) == 2
+    assert str(path) in capsys.readouterr().err
