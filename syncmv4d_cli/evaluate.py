@@ -117,7 +117,8 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
-            limit.check(f"{done} of {total} sequences of {split} scored, begins anew")
+            if done < total:  # what is scored to the end is kept
+                limit.check(f"{done} of {total} sequences of {split} scored, begins anew")
 
         report = evaluate(
             predictor,
@@ -133,8 +134,11 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
     report.settings.update(provenance(folder if predictor or options.checkpoint else None, without=options.without))
     if options.sheet is not None:
         assert predictor is not None  # see check_options
-        draw_sheet(options.sheet, report, predictor, list_sequences(data, split), count=options.sheet_scenes)
-        console.print(f"sheet: {options.sheet}")
+        try:
+            draw_sheet(options.sheet, report, predictor, list_sequences(data, split), count=options.sheet_scenes)
+            console.print(f"sheet: {options.sheet}")
+        except ValueError as error:  # hours of scoring are worth more than their picture
+            console.print(f"no sheet: {error}")
     return report
 
 

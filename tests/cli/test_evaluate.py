@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from syncmv4d_cli.evaluate import _without
+from syncmv4d_cli.evaluate import Options, _without, score_split
 from syncmv4d_cli.main import main
 from syncmv4d_model.checkpoint_index import checkpoint_hash
 from syncmv4d_model.config import NANO
 from syncmv4d_model.data.sequence import write_sequence
 from syncmv4d_model.evaluation.baselines import TextMean
+from syncmv4d_model.training.time_limit import OutOfTime
+from tests.model.counted_time import CountedTime
 from tests.model.sliding_points import sliding_sequence
 from tests.model.tiny_model import TINY, tiny_checkpoint
 
@@ -143,6 +145,17 @@ def test_parts_of_a_checkpoint_can_be_left_out_and_the_report_says_so(tmp_path):
     assert whole["stddev_coverage_68"] is not None and coarse["stddev_coverage_68"] is None
     assert coarse["decoded_share"] < whole["decoded_share"] == 1
     assert whole["label_recall"] is not None and coarse["label_recall"] is None
+
+
+def test_time_that_ends_with_the_last_sequence_costs_no_scores(tmp_path):
+    data_dir, checkpoint, _ = tiny_checkpoint(tmp_path)
+    report = tmp_path / "report.json"
+    options = Options(data=data_dir, split="val", limit=1, checkpoint=checkpoint, json=report)
+    with pytest.raises(OutOfTime, match="1 of 2 sequences of val scored, begins anew"):
+        score_split(replace(options, limit=2), CountedTime(questions=0))
+    assert not report.exists()
+    score_split(options, CountedTime(questions=0))
+    assert json.loads(report.read_text())["sequences"] == 1
 
 
 @pytest.mark.parametrize(("lacking", "part"), [("aligner", "aligner"), ("aligner", "cycle"), ("cycle", "cycle")])
