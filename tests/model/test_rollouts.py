@@ -64,11 +64,12 @@ def test_what_is_kept_of_the_sampler_is_the_same_to_the_bit_and_is_not_sampled_a
             components, cache, count=2, seed=0, every_step=True,
             kept=KeptSamples(tmp_path / "rollouts", CountedTime(questions=1)),
         )  # fmt: skip
-    kept = KeptSamples(tmp_path / "rollouts", CountedTime(questions=1))
+    limit = CountedTime(questions=1)
+    kept = KeptSamples(tmp_path / "rollouts", limit)
     again = sample_outputs(components, cache, count=2, seed=0, every_step=True, kept=kept)
-    assert kept.asked == [1]  # for the second sequence only
-    for one, other in zip(made.examples, again.examples, strict=True):
-        for given, read in zip(one.inputs, kept.inputs(made.examples.index(one), 2, pytest.fail), strict=True):
+    assert limit.asked == [1]  # for the second sequence only
+    for index, (one, other) in enumerate(zip(made.examples, again.examples, strict=True)):
+        for given, read in zip(one.inputs, kept.inputs(index, 2, pytest.fail), strict=True):
             assert torch.equal(given.tracks, read.tracks) and torch.equal(given.t, read.t)
             assert torch.equal(given.coarse.points_world, read.coarse.points_world)
             assert torch.equal(given.coarse.valid, read.coarse.valid)
