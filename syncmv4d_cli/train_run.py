@@ -220,7 +220,7 @@ def claim_folder(
         json.dumps(
             {
                 "data": str(options.data.resolve()),
-                "codec": checkpoint_hash(options.checkpoint / "codec"),
+                "checkpoint": checkpoint_hash(options.checkpoint),
                 "sequences": ", ".join(f"{len(paths)} of {split}" for split, paths in sequences.items()),
                 "seed": options.seed,
                 "config": to_dict(config),

@@ -80,6 +80,18 @@ def test_a_folder_with_another_runs_latents_is_refused(prepared, tmp_path, capsy
     assert "holds a run with seed 0, asked for 1" in capsys.readouterr().err
 
 
+def test_a_run_does_not_go_on_from_another_start(prepared, tmp_path, capsys):
+    """Tokenizer and statistics are read from the start each time, not from the run's state."""
+    data, checkpoint = prepared
+    assert train_run(data, checkpoint, tmp_path / "run", "--minutes", "0") == 0
+    other = shutil.copytree(checkpoint, tmp_path / "other")
+    index = json.loads((other / "model_index.json").read_text())
+    index["statistics"]["depth_scale_mean_m"] = [1.0, 2.0]
+    (other / "model_index.json").write_text(json.dumps(index))
+    assert train_run(data, other, tmp_path / "run", "--minutes", "0") == 2
+    assert "holds a run with checkpoint " in capsys.readouterr().err
+
+
 def test_a_run_does_not_go_on_with_more_sequences_than_it_began_with(tmp_path, capsys):
     """Its steps would draw others, and what was sampled for one sequence would be taken for another's."""
     data, checkpoint, _ = tiny_checkpoint(tmp_path)
