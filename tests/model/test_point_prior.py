@@ -70,6 +70,15 @@ def test_it_reads_the_image_at_the_anchors_pixel(drawn):
     assert changed[0] > 2 * changed[1]
 
 
+def test_it_is_told_where_the_middle_of_an_anchors_pixel_lies_in_the_image(drawn):
+    components, condition, given = drawn.binding.components, drawn.binding.condition, []
+    components.point_prior.register_forward_pre_hook(lambda module, inputs: given.append(inputs[1]))
+    flat = replace(condition.cameras, height=16)
+    expect_points(components, condition.expected, drawn.anchors, flat)
+    middles = drawn.anchors.pixels + 0.5
+    torch.testing.assert_close(given[0] * torch.tensor([32.0, 16.0]), middles)
+
+
 @settings(max_examples=25, deadline=None)
 @given(u=st.integers(0, 31), v=st.integers(0, 23), step=st.sampled_from([1, 2, 8]))
 def test_a_map_is_read_where_the_pixels_centre_lies_in_it(u, v, step):
