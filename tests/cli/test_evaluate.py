@@ -48,6 +48,7 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
     assert report["metrics"]["end_point_error_ratio"] is None
     assert report["settings"]["checkpoint"] is None
+    assert report["settings"]["text_mean"] == f"{data.name}/train"
     assert report["settings"]["versions"]["syncmv4d"] == importlib.metadata.version("syncmv4d")
     assert report["settings"]["versions"]["torch"] == importlib.metadata.version("torch")
     shown = capsys.readouterr().out
@@ -71,6 +72,7 @@ def test_baselines_take_the_text_mean_of_a_checkpoint_that_is_given(data, tmp_pa
     assert report["metrics"]["text_mean_ratio"] == pytest.approx(1, abs=1e-5)  # as far too fast as nothing is too slow
     assert report["metrics"]["static_psnr"] > 0
     assert report["settings"]["checkpoint"].startswith("checkpoint@")
+    assert report["settings"]["text_mean"] == report["settings"]["checkpoint"]
 
 
 def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys):
