@@ -104,7 +104,7 @@ def offline(options: Options, out: Path) -> int:
         options.split,
         seed=options.sample_seed,
         steps=options.steps,
-        text_mean=load_text_mean(checkpoint, data),
+        text_mean=load_text_mean(checkpoint, data)[0],
     )
     report.settings.update(provenance(checkpoint))
     report.write_json(out / "metrics.json")

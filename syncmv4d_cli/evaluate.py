@@ -109,7 +109,7 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
 
     folder = options.checkpoint or BUNDLED_NANO
     predictor = _predictor(folder, options)
-    text_mean = load_text_mean(folder, data, num_frames=_num_frames(data, split))
+    text_mean, source = load_text_mean(folder, data, num_frames=_num_frames(data, split))
     if text_mean is None:
         console.print("no text mean: neither the checkpoint nor the data set's train split has one for these frames")
     with _progress(console) as bar:
@@ -117,7 +117,8 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
-            limit.check(f"{done} of {total} sequences of {split} scored, begins anew")
+            if done < total:  # what is scored to the end is kept
+                limit.check(f"{done} of {total} sequences of {split} scored, begins anew")
 
         report = evaluate(
             predictor,
@@ -131,10 +132,14 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
             progress=progress,
         )
     report.settings.update(provenance(folder if predictor or options.checkpoint else None, without=options.without))
+    report.settings["text_mean"] = source
     if options.sheet is not None:
         assert predictor is not None  # see check_options
-        draw_sheet(options.sheet, report, predictor, list_sequences(data, split), count=options.sheet_scenes)
-        console.print(f"sheet: {options.sheet}")
+        try:
+            draw_sheet(options.sheet, report, predictor, list_sequences(data, split), count=options.sheet_scenes)
+            console.print(f"sheet: {options.sheet}")
+        except ValueError as error:  # hours of scoring are worth more than their picture
+            console.print(f"no sheet: {error}")
     return report
 
 
@@ -254,25 +259,37 @@ def provenance(checkpoint: Path | None, *, without: Sequence[str] = ()) -> dict[
     """For a report's settings: name and digest of the weights that its numbers belong to (None: of none), which of their parts
     were left out, and the versions of what computed them.
     """
-    from syncmv4d_model.checkpoint_index import checkpoint_hash
     from syncmv4d_model.results import versions
 
-    name = None if checkpoint is None else f"{checkpoint.resolve().name}@{checkpoint_hash(checkpoint)}"
-    return {"checkpoint": name, "without": list(without), "versions": versions()}
+    return {
+        "checkpoint": None if checkpoint is None else name_and_digest(checkpoint),
+        "without": list(without),
+        "versions": versions(),
+    }
 
 
-def load_text_mean(checkpoint: Path, data: Path, *, num_frames: int | None = None) -> TextMean | None:
-    """The checkpoint's text mean, unless it has another number of frames; else one fitted on DIR/train, else None."""
+def name_and_digest(checkpoint: Path) -> str:
+    """`nano@0123456789abcdef`."""
+    from syncmv4d_model.checkpoint_index import checkpoint_hash
+
+    return f"{checkpoint.resolve().name}@{checkpoint_hash(checkpoint)}"
+
+
+def load_text_mean(
+    checkpoint: Path, data: Path, *, num_frames: int | None = None
+) -> tuple[TextMean, str] | tuple[None, None]:
+    """The checkpoint's text mean, unless it has another number of frames; else one fitted on DIR/train, else None; and whose it is."""
     from syncmv4d_model.data.sequence import list_sequences, read_sequence
     from syncmv4d_model.evaluation.baselines import TextMean
 
     if (checkpoint / "text_mean.safetensors").is_file():
         text_mean = TextMean.load(checkpoint / "text_mean.safetensors")
         if num_frames is None or text_mean.means.shape[2] == num_frames:
-            return text_mean
+            return text_mean, name_and_digest(checkpoint)
     if not (data / "train").is_dir():
-        return None
-    return TextMean.fit(read_sequence(directory, with_video=False) for directory in list_sequences(data, "train"))
+        return None, None
+    training = (read_sequence(directory, with_video=False) for directory in list_sequences(data, "train"))
+    return TextMean.fit(training), f"{data.resolve().name}/train"
 
 
 def _num_frames(data: Path, split: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +81,12 @@ def _simulate(data: Path, split: str, count: int, options: Nano, limit: TimeLimi
 
 
 def _evaluate(split: str, options: Nano, limit: TimeLimit) -> None:
-    """Score the finished checkpoint, unless its report is there; the report is written last."""
+    """Score the finished checkpoint, unless the report of just that is there; the report is written last."""
     from syncmv4d_cli import evaluate
 
     pages = options.work / "evaluation"
-    report = pages / f"{split}.json"
-    if report.exists():
+    report, checkpoint = pages / f"{split}.json", options.work / "run" / "checkpoint"
+    if is_report_of(report, checkpoint, sequences=options.evaluate):
         Console().print(f"report: {report}, which was there already")
         return
     _simulate(options.work / "data", split, options.evaluate, options, limit)
@@ -93,7 +94,7 @@ def _evaluate(split: str, options: Nano, limit: TimeLimit) -> None:
         data=options.work / "data",
         split=split,
         limit=options.evaluate,
-        checkpoint=options.work / "run" / "checkpoint",
+        checkpoint=checkpoint,
         seed=options.seed,
         html=report.with_suffix(".html"),
         markdown=report.with_suffix(".md"),
@@ -101,3 +102,14 @@ def _evaluate(split: str, options: Nano, limit: TimeLimit) -> None:
         json=report,
     )
     evaluate.score_split(chosen, limit.for_the_whole())
+
+
+def is_report_of(report: Path, checkpoint: Path, *, sequences: int) -> bool:
+    """Whether a report is there, of these weights and of so many sequences."""
+    from syncmv4d_cli.evaluate import provenance
+
+    if not report.is_file():
+        return False
+    known = json.loads(report.read_text(encoding="utf-8"))
+    same_weights = known["settings"]["checkpoint"] == provenance(checkpoint)["checkpoint"]
+    return same_weights and known["sequences"] == sequences

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,7 +128,7 @@ def run(options: Run, limit: TimeLimit) -> None:
     plan = plan.with_guidance(options.guidance_source).scaled(options.scale)
     sequences = {split: list_sequences(options.data, split) for split in ("train", "val")}
     options.out.mkdir(parents=True, exist_ok=True)
-    claim_folder(options, components.config, plan)
+    claim_folder(options, components.config, plan, sequences)
     finished = options.out / "checkpoint"
     if (finished / TEXT_MEAN).is_file():
         console.print(f"trained checkpoint: {finished}, which was there already")
@@ -207,8 +207,10 @@ def check_machine(options: Run) -> None:
         raise ValueError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from error
 
 
-def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
-    """Note in a new run folder what its latents and state belong to; ValueError if an older one belongs to something else."""
+def claim_folder(
+    options: Run, config: ModelConfig, plan: TrainingPlan, sequences: Mapping[str, Sequence[Path]]
+) -> None:
+    """Note in a new run folder what its latents, samples and state belong to: which sequences a step draws depends on their number; ValueError if an older one belongs to something else."""
     from syncmv4d_model.checkpoint_index import checkpoint_hash
     from syncmv4d_model.config import to_dict
     from syncmv4d_model.data.atomic import write_bytes
@@ -218,7 +220,8 @@ def claim_folder(options: Run, config: ModelConfig, plan: TrainingPlan) -> None:
         json.dumps(
             {
                 "data": str(options.data.resolve()),
-                "codec": checkpoint_hash(options.checkpoint / "codec"),
+                "checkpoint": checkpoint_hash(options.checkpoint),
+                "sequences": ", ".join(f"{len(paths)} of {split}" for split, paths in sequences.items()),
                 "seed": options.seed,
                 "config": to_dict(config),
                 "plan": asdict(plan),
@@ -264,7 +267,10 @@ def _draw_curves(out: Path, console: Console) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         console.print(f"no {CURVES}: matplotlib is not installed (pip install '.[eval]' in SyncMV4D's folder)")
         return
-    write_curves(out, out / CURVES)
+    try:
+        write_curves(out, out / CURVES)
+    except ValueError as error:  # a log that cannot be drawn hides neither how far a run came nor why it ended
+        console.print(f"no {CURVES}: {error}")
 
 
 def _line(stage: str, step: int, figures: dict[str, float]) -> str:

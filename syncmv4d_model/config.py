@@ -106,7 +106,7 @@ class PointAlignerConfig:
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Defaults of sampling; a request may override each."""
+    """Defaults of sampling; a request may override each, but for shift and rigid_bodies."""
 
     steps: int = 4
     shift: float = 3.0  # flow-matching schedule shift

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from syncmv4d_model.binding import expect_motion, expect_points
+from syncmv4d_model.binding import expect_motion, expect_points, full_precision
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import algorithm_1, clean_guidance, noisy_guidance
@@ -135,7 +135,10 @@ class StageLosses:
         del generator
         components = self.components
         latents, video = (part.to(components.device) for part in pair)
-        mended = components.decode_video(latents, video[:, 0])
+        assert components.video_refiner is not None
+        with full_precision(latents):  # as where it will be used
+            decoded = components.codec.decode_video(latents)
+        mended = components.video_refiner(decoded, video[:, 0])
         return {"video": functional.mse_loss(mended[:, 1:], video[:, 1:])}
 
     def joint_losses(self, batch: Batch, generator: torch.Generator) -> Losses:

@@ -6,8 +6,10 @@ import math
 import time
 from dataclasses import dataclass, field
 
-FRESH_SHARE = 0.1
-"""Of a slice: work that begins before it has as good as the whole slice."""
+FRESH_SHARE, FRESH_S = 0.1, 60.0
+"""Of a slice, and its first seconds: work that begins in one of them has as good as the whole slice. A short slice may be a
+tenth over before anything is loaded.
+"""
 
 
 class OutOfTime(Exception):
@@ -34,5 +36,6 @@ class TimeLimit:
         """The limit of work that begins anew when it is cut: none where the slice has only just begun, for what is longer
         than a slice would never end.
         """
-        fresh = time.monotonic() - self.started < FRESH_SHARE * 60 * self.minutes
+        fresh_s = max(FRESH_SHARE * 60 * self.minutes, FRESH_S)
+        fresh = time.monotonic() - self.started < fresh_s and not self.over()
         return TimeLimit() if fresh else self

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from syncmv4d_cli.evaluate import _without
+from syncmv4d_cli.evaluate import Options, _without, score_split
 from syncmv4d_cli.main import main
 from syncmv4d_model.checkpoint_index import checkpoint_hash
 from syncmv4d_model.config import NANO
 from syncmv4d_model.data.sequence import write_sequence
 from syncmv4d_model.evaluation.baselines import TextMean
+from syncmv4d_model.training.time_limit import OutOfTime
+from tests.model.counted_time import CountedTime
 from tests.model.sliding_points import sliding_sequence
 from tests.model.tiny_model import TINY, tiny_checkpoint
 
@@ -46,6 +48,7 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert report["metrics"]["text_mean_ratio"] == pytest.approx(0, abs=1e-5)
     assert report["metrics"]["end_point_error_ratio"] is None
     assert report["settings"]["checkpoint"] is None
+    assert report["settings"]["text_mean"] == f"{data.name}/train"
     assert report["settings"]["versions"]["syncmv4d"] == importlib.metadata.version("syncmv4d")
     assert report["settings"]["versions"]["torch"] == importlib.metadata.version("torch")
     shown = capsys.readouterr().out
@@ -69,6 +72,7 @@ def test_baselines_take_the_text_mean_of_a_checkpoint_that_is_given(data, tmp_pa
     assert report["metrics"]["text_mean_ratio"] == pytest.approx(1, abs=1e-5)  # as far too fast as nothing is too slow
     assert report["metrics"]["static_psnr"] > 0
     assert report["settings"]["checkpoint"].startswith("checkpoint@")
+    assert report["settings"]["text_mean"] == report["settings"]["checkpoint"]
 
 
 def test_a_missing_split_is_named_and_nothing_is_written(data, tmp_path, capsys):
@@ -143,6 +147,17 @@ def test_parts_of_a_checkpoint_can_be_left_out_and_the_report_says_so(tmp_path):
     assert whole["stddev_coverage_68"] is not None and coarse["stddev_coverage_68"] is None
     assert coarse["decoded_share"] < whole["decoded_share"] == 1
     assert whole["label_recall"] is not None and coarse["label_recall"] is None
+
+
+def test_time_that_ends_with_the_last_sequence_costs_no_scores(tmp_path):
+    data_dir, checkpoint, _ = tiny_checkpoint(tmp_path)
+    report = tmp_path / "report.json"
+    options = Options(data=data_dir, split="val", limit=1, checkpoint=checkpoint, json=report)
+    with pytest.raises(OutOfTime, match="1 of 2 sequences of val scored, begins anew"):
+        score_split(replace(options, limit=2), CountedTime(questions=0))
+    assert not report.exists()
+    score_split(options, CountedTime(questions=0))
+    assert json.loads(report.read_text())["sequences"] == 1
 
 
 @pytest.mark.parametrize(("lacking", "part"), [("aligner", "aligner"), ("aligner", "cycle"), ("cycle", "cycle")])

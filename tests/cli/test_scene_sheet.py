@@ -1,5 +1,7 @@
 """`syncmv4d evaluate --sheet`: the scenes that are shown are the best and the worst, as they were scored."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -14,7 +16,7 @@ from syncmv4d_model.evaluation.harness import evaluate
 from tests.model.known_error import KnownError, shifted
 from tests.model.scene_folders import perfect_prediction, small_sequence
 from tests.model.sliding_points import sliding_sequence
-from tests.model.tiny_model import tiny_checkpoint
+from tests.model.tiny_model import tiny_checkpoint, tiny_sequence
 
 
 def rows(*errors):
@@ -87,6 +89,18 @@ def test_the_command_writes_a_sheet_of_what_it_scored(tmp_path, capsys):
     assert "sheet: " in capsys.readouterr().out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height > 2 * 192 and sheet.width > 5 * 192
+
+
+def test_scores_without_a_scene_to_rank_are_written_all_the_same(tmp_path, capsys):
+    data, checkpoint, _ = tiny_checkpoint(tmp_path)
+    moving = tiny_sequence(0)
+    still = replace(moving, positions=np.repeat(moving.positions[:, :1], moving.positions.shape[1], 1))
+    write_sequence(data / "still" / "a", still)
+    asked = ["evaluate", "--data", str(data), "--split", "still", "--checkpoint", str(checkpoint)]
+    written = ["--sheet", str(tmp_path / "sheet.png"), "--json", str(tmp_path / "report.json")]
+    assert main([*asked, *written]) == 0
+    assert "no sheet: no scene has an end-point error to rank it by" in capsys.readouterr().out
+    assert (tmp_path / "report.json").is_file() and not (tmp_path / "sheet.png").exists()
 
 
 MISASKED = {

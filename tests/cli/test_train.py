@@ -9,6 +9,7 @@ import pytest
 from syncmv4d_cli.main import main
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.training.plan import NEED_ALIGNER
+from syncmv4d_model.training.time_limit import OutOfTime
 from tests.model.tiny_model import TINY, tiny_checkpoint, tiny_data
 
 
@@ -79,6 +80,40 @@ def test_a_folder_with_another_runs_latents_is_refused(prepared, tmp_path, capsy
     assert "holds a run with seed 0, asked for 1" in capsys.readouterr().err
 
 
+def test_a_run_does_not_go_on_from_another_start(prepared, tmp_path, capsys):
+    """Tokenizer and statistics are read from the start each time, not from the run's state."""
+    data, checkpoint = prepared
+    assert train_run(data, checkpoint, tmp_path / "run", "--minutes", "0") == 0
+    other = shutil.copytree(checkpoint, tmp_path / "other")
+    index = json.loads((other / "model_index.json").read_text())
+    index["statistics"]["depth_scale_mean_m"] = [1.0, 2.0]
+    (other / "model_index.json").write_text(json.dumps(index))
+    assert train_run(data, other, tmp_path / "run", "--minutes", "0") == 2
+    assert "holds a run with checkpoint " in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_with_more_sequences_than_it_began_with(tmp_path, capsys):
+    """Its steps would draw others, and what was sampled for one sequence would be taken for another's."""
+    data, checkpoint, _ = tiny_checkpoint(tmp_path)
+    assert train_run(data, checkpoint, tmp_path / "run", "--minutes", "0") == 0
+    shutil.copytree(data / "train" / "000000", data / "train" / "000009")
+    assert train_run(data, checkpoint, tmp_path / "run", "--minutes", "0") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "holds a run with sequences 6 of train, 2 of val, asked for 7 of train, 2 of val" in said
+
+
+def test_a_log_that_cannot_be_drawn_does_not_hide_why_a_run_ended(prepared, tmp_path, monkeypatch, capsys):
+    def out_of_time(*_, run_dir, **__):
+        (run_dir / "log.jsonl").write_text('{"stage": "motion_pr')  # as a killed writer leaves it
+        raise OutOfTime("motion_prior: 19 of 4,000 steps")
+
+    monkeypatch.setattr("syncmv4d_model.training.train.train", out_of_time)
+    assert train_run(*prepared, tmp_path / "run") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "motion_prior: 19 of 4,000 steps the same command continues" in said
+    assert "no curves.png" in said and "holds no line of a run" in said
+
+
 def test_a_checkpoint_is_not_overwritten_by_an_untrained_one(prepared, capsys):
     data, checkpoint = prepared
     before = {path: path.stat().st_mtime_ns for path in checkpoint.rglob("*")}
@@ -102,7 +137,8 @@ def test_every_stage_that_a_switch_leaves_runs_and_ends_in_a_checkpoint(tmp_path
     assert train_run(data, checkpoint, tmp_path / "run", "--scale", "0.0004", "--save-every", "1") == 0
     stages = {json.loads(line)["stage"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()}
     prior = {"motion_prior"} if config.switches.motion else set()
-    assert stages == {"joint_denoiser"} | prior | (set() if switches else set(NEED_ALIGNER))
+    of_points = set() if switches else {"point_prior", *NEED_ALIGNER}
+    assert stages == {"joint_denoiser", "video_refiner"} | prior | of_points
     assert list((tmp_path / "run" / "pictures").glob("*.png")) and (tmp_path / "run" / "curves.png").is_file()
     assert load_components(tmp_path / "run" / "checkpoint").config == config
 

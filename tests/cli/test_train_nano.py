@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from syncmv4d_cli.evaluate import provenance
 from syncmv4d_cli.main import main
-from syncmv4d_cli.train_nano import Nano, nano
+from syncmv4d_cli.train_nano import Nano, is_report_of, nano
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, PRESETS, MotionPriorConfig
 from syncmv4d_model.training.plan import NANO_PLAN, PLANS, TrainingPlan
@@ -59,6 +60,18 @@ def test_slices_simulate_encode_train_and_evaluate_until_all_is_done(small_netwo
     nano(options, CountedTime(questions=1000))
     assert "which was there already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_report_of_other_weights_or_of_fewer_scenes_is_not_taken_for_the_one_that_is_asked_for(tmp_path):
+    checkpoint, report = tmp_path / "checkpoint", tmp_path / "test_1.json"
+    checkpoint.mkdir()
+    (checkpoint / "model.safetensors").write_bytes(b"weights")
+    assert not is_report_of(report, checkpoint, sequences=8)
+    report.write_text(json.dumps({"sequences": 8, "settings": provenance(checkpoint)}))
+    assert is_report_of(report, checkpoint, sequences=8)
+    assert not is_report_of(report, checkpoint, sequences=64)
+    (checkpoint / "model.safetensors").write_bytes(b"other weights")
+    assert not is_report_of(report, checkpoint, sequences=8)
 
 
 def test_a_slice_without_time_does_nothing_and_says_how_to_go_on(tmp_path, capsys):

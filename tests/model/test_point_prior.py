@@ -1,15 +1,20 @@
 """The point prior: what it reads, and that its answer reaches the predictor."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syncmv4d_model.binding import expect_motion, expect_points
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, WAN5B, ModelConfig, MotionPriorConfig
+from syncmv4d_model.networks.point_prior import _read_at
 from syncmv4d_model.training.draws import Draw
 from syncmv4d_model.training.plan import NANO_PLAN, StagePlan
+from syncmv4d_model.training.stages import make_stage
 from tests.model.tiny_model import shaken
 
 
@@ -63,6 +68,38 @@ def test_it_reads_the_image_at_the_anchors_pixel(drawn):
         images[0, 0, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] += 1
         changed.append((labels(images) - labels(batch.images)).abs().max())
     assert changed[0] > 2 * changed[1]
+
+
+def test_it_is_told_where_the_middle_of_an_anchors_pixel_lies_in_the_image(drawn):
+    components, condition, given = drawn.binding.components, drawn.binding.condition, []
+    components.point_prior.register_forward_pre_hook(lambda module, inputs: given.append(inputs[1]))
+    flat = replace(condition.cameras, height=16)
+    expect_points(components, condition.expected, drawn.anchors, flat)
+    middles = drawn.anchors.pixels + 0.5
+    torch.testing.assert_close(given[0] * torch.tensor([32.0, 16.0]), middles)
+
+
+@settings(max_examples=25, deadline=None)
+@given(u=st.integers(0, 31), v=st.integers(0, 23), step=st.sampled_from([1, 2, 8]))
+def test_a_map_is_read_where_the_pixels_centre_lies_in_it(u, v, step):
+    """A map that holds its own places, `step` pixels a side: exact inside, held at the border."""
+    columns, rows = (torch.arange(size // step) * step + step / 2 for size in (32, 24))
+    places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"))[None, None]
+    centre = torch.tensor([u + 0.5, v + 0.5])
+    read = _read_at(places, (centre / torch.tensor([32.0, 24.0]))[None, None, None])
+    least, most = torch.tensor([step / 2] * 2), torch.tensor([32.0, 24.0]) - step / 2
+    torch.testing.assert_close(read[0, 0, 0], centre.clamp(least, most), atol=1e-4, rtol=1e-4)
+
+
+def test_untrained_its_losses_are_those_of_expecting_nothing(prepared):
+    stage = make_stage(load_components(prepared[0]), prepared[1], StagePlan("point_prior", steps=1), seed=0)
+    batch = next(stage.batches(0))
+    terms = stage.losses(batch, torch.Generator().manual_seed(0))
+    moved = (batch.points_world - batch.points_world[:, :, :1]) / 0.25
+    assert terms["displacement"].item() == pytest.approx(moved.square().mean().item(), rel=1e-4) and moved.any()
+    assert terms["likelihood"].item() == pytest.approx(0.5 * (moved.square().mean().item() + 1e-4), rel=1e-4)
+    assert terms["label"].item() == pytest.approx(math.log(4), rel=1e-4)
+    assert terms["visibility"].item() == pytest.approx(math.log(2), rel=1e-4)
 
 
 def test_the_aligners_answer_starts_from_what_is_expected(drawn):

@@ -15,6 +15,7 @@ from syncmv4d_model.evaluation.metrics import rigid_residual
 from syncmv4d_model.motion.rigid_bodies import MIN_POINTS, moved_rigidly
 from syncmv4d_model.training.draws import Draw
 from syncmv4d_model.training.plan import StagePlan
+from syncmv4d_model.types import LABELS
 from tests.model.tiny_model import shaken
 
 V, T, K = 2, 5, 20
@@ -87,6 +88,21 @@ def test_bodies_move_apart_and_points_of_none_stay():
     assert not torch.allclose(both, moved, atol=0.05)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_a_share_moves_points_so_far_on_the_way_to_where_the_body_is(share):
+    tracks = torch.randn(1, V, T, K, 3, generator=torch.Generator().manual_seed(0))
+    way = moved_rigidly(tracks, members(slice(K)), share=1.0) - tracks
+    assert way.abs().max() > 0.5
+    moved = moved_rigidly(tracks, members(slice(K)), share=share)
+    torch.testing.assert_close(moved, tracks + share * way, atol=1e-5, rtol=1e-5)
+
+
+def test_as_many_points_as_are_enough_are_a_body():
+    tracks = torch.randn(1, V, T, K, 3, generator=torch.Generator().manual_seed(0))
+    moved = moved_rigidly(tracks, members(slice(MIN_POINTS // V)), share=1.0)
+    assert (moved - tracks)[:, :, 1:, : MIN_POINTS // V].abs().max() > 0.1
+
+
 @pytest.mark.parametrize("points", [0, MIN_POINTS // V - 1])
 def test_too_few_points_are_no_body(points):
     tracks = torch.randn(1, V, T, K, 3, generator=torch.Generator().manual_seed(0))
@@ -123,10 +139,11 @@ def test_the_loop_keeps_labelled_bodies_rigid_and_velocity_leads_there(prepared,
     torch.testing.assert_close(drawn.clean.tracks - t * kept.velocity, kept.clean, atol=1e-4, rtol=1e-4)
     hand = (batch.label == 1)[:, :, None, :, None]
     assert torch.equal(kept.clean * hand, aligned.clean * hand)
-    residuals = []
-    for points in (kept.clean, aligned.clean):
-        tracks = points[0].transpose(1, 2)[batch.label[0] == 2]
-        of_view = points[0, 0].transpose(0, 1)[batch.label[0, 0] == 2]
-        residuals.append([rigid_residual(part.transpose(0, 1).numpy()) for part in (tracks, of_view)])
-    assert residuals[0][1] < 1e-3 < residuals[1][1]
-    assert (residuals[0][0] < 1e-3) == multi_view
+    for body in (LABELS.index("tool"), LABELS.index("target")):
+        residuals = []
+        for points in (kept.clean, aligned.clean):
+            tracks = points[0].transpose(1, 2)[batch.label[0] == body]
+            of_view = points[0, 0].transpose(0, 1)[batch.label[0, 0] == body]
+            residuals.append([rigid_residual(part.transpose(0, 1).numpy()) for part in (tracks, of_view)])
+        assert residuals[0][1] < 1e-3 < residuals[1][1]
+        assert (residuals[0][0] < 1e-3) == multi_view

@@ -10,10 +10,11 @@ from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.diffusion.flow_matching import sampling_times
 from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import StagePlan
-from syncmv4d_model.training.rollouts import sample_outputs
+from syncmv4d_model.training.rollouts import draw_for_sampling, sample, sample_outputs
 from syncmv4d_model.training.stages import make_stage
 from syncmv4d_model.training.time_limit import OutOfTime
 from tests.model.counted_time import CountedTime
+from tests.model.tiny_model import shaken
 
 
 @pytest.mark.parametrize(("stage", "steps"), [("rollouts", 2), ("heads", 1)])
@@ -42,6 +43,19 @@ def test_what_the_aligner_is_given_turns_about_the_scenes_centre(prepared):
         torch.testing.assert_close(after, quarter, atol=1e-5, rtol=1e-4)
 
 
+def test_an_example_answers_as_the_sampler_did_its_bodies_kept_rigid(prepared):
+    def rigid(config):
+        return replace(config, loop=replace(config.loop, rigid_bodies=1.0))
+
+    components = shaken(load_components(prepared[0], change=rigid))
+    (example,) = sample_outputs(components, prepared[1], count=1, seed=0).examples
+    batch = next(prepared[1].batches(batch_size=1, num_points=24, seed=1, first_step=0, augment=False))
+    with torch.no_grad():
+        answered = sample(components, draw_for_sampling(components, batch, seed=0)).aligned
+        assert torch.equal(example.answer().clean, answered.clean)
+        assert not torch.allclose(example.aligned(-1).clean, answered.clean, atol=1e-3)
+
+
 def test_what_is_kept_of_the_sampler_is_the_same_to_the_bit_and_is_not_sampled_again(prepared, tmp_path):
     components, cache = load_components(prepared[0]), prepared[1]
     made = sample_outputs(components, cache, count=2, seed=0, every_step=True)
@@ -50,11 +64,12 @@ def test_what_is_kept_of_the_sampler_is_the_same_to_the_bit_and_is_not_sampled_a
             components, cache, count=2, seed=0, every_step=True,
             kept=KeptSamples(tmp_path / "rollouts", CountedTime(questions=1)),
         )  # fmt: skip
-    kept = KeptSamples(tmp_path / "rollouts", CountedTime(questions=1))
+    limit = CountedTime(questions=1)
+    kept = KeptSamples(tmp_path / "rollouts", limit)
     again = sample_outputs(components, cache, count=2, seed=0, every_step=True, kept=kept)
-    assert kept.asked == [1]  # for the second sequence only
-    for one, other in zip(made.examples, again.examples, strict=True):
-        for given, read in zip(one.inputs, kept.inputs(made.examples.index(one), 2, pytest.fail), strict=True):
+    assert limit.asked == [1]  # for the second sequence only
+    for index, (one, other) in enumerate(zip(made.examples, again.examples, strict=True)):
+        for given, read in zip(one.inputs, kept.inputs(index, 2, pytest.fail), strict=True):
             assert torch.equal(given.tracks, read.tracks) and torch.equal(given.t, read.t)
             assert torch.equal(given.coarse.points_world, read.coarse.points_world)
             assert torch.equal(given.coarse.valid, read.coarse.valid)

@@ -27,8 +27,14 @@ def test_what_begins_anew_when_it_is_cut_is_not_cut_where_it_has_the_whole_slice
     assert after(30, of_minutes=60).for_the_whole().minutes == float("inf")
     late = after(1800, of_minutes=60)
     assert late.for_the_whole() is late
-    spent = after(0, of_minutes=0)
-    assert spent.for_the_whole() is spent
+    for spent in (after(0, of_minutes=0), after(7, of_minutes=0.1)):
+        assert spent.for_the_whole() is spent
+
+
+def test_loading_does_not_use_up_the_beginning_of_a_short_slice():
+    assert after(30, of_minutes=1).for_the_whole().minutes == float("inf")
+    late = after(90, of_minutes=2)
+    assert late.for_the_whole() is late
 
 
 def test_a_run_in_slices_equals_one_without_bit_for_bit_and_says_how_far_each_came(prepared, tmp_path):
@@ -39,5 +45,9 @@ def test_a_run_in_slices_equals_one_without_bit_for_bit_and_says_how_far_each_ca
             sliced = run(prepared, tmp_path / "slices", short_plan(2), limit=CountedTime(questions=2))
         except OutOfTime as stopped:
             said.append(str(stopped))
-    assert {"joint_denoiser: 0 of 2 steps", "5_rollouts: 2 of 3 sequences sampled"} <= set(said)
+    assert {
+        "joint_denoiser: 0 of 2 steps",
+        "6_rollouts: 2 of 3 sequences sampled",
+        "8_video_refiner: 2 of 3 sequences sampled",
+    } <= set(said)
     assert same_weights(whole, sliced)

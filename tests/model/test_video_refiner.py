@@ -61,6 +61,18 @@ def test_training_it_brings_frames_nearer_to_the_truth(prepared, decoded):
     assert errors[0] < 0.8 * errors[1]
 
 
+def test_in_bfloat16_it_learns_from_the_frames_that_it_will_be_given(prepared):
+    """The codec keeps float32, as where a prediction is decoded."""
+    components = load_components(prepared[0])
+    stage = make_stage(components, prepared[1], StagePlan("video_refiner", steps=1, sampled_sequences=1), seed=0)
+    latents, video = next(stage.batches(0))
+    given = []
+    stage.modules[0].register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        stage.losses((latents, video), torch.Generator())
+    assert torch.equal(given[0], components.codec.decode_video(latents))
+
+
 def test_every_second_sequence_is_one_that_was_sampled_beside_its_own_true_video(prepared):
     components, cache = load_components(prepared[0]), prepared[1]
     pairs = sample_videos(components, cache, count=2, seed=0)
