@@ -148,7 +148,6 @@ class Binding:
             aligned,
             visible_logit=aligned.visible_logit + expected.visible_logit,
             label_logits=aligned.label_logits + expected.label_logits,
-            log_variance=aligned.log_variance + expected.log_variance,
         )
 
     def keep_bodies_rigid(self, aligned: AlignedTracks, tracks: Tensor, t: Tensor) -> AlignedTracks:

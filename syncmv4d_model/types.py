@@ -75,8 +75,6 @@ class ExpectedMotion:
 class ExpectedPoints:
     """What the point prior expects of the anchors, from a request's condition alone."""
 
-    displacement: Float[Any, "B V T K 3"]  # from frame 0, normalised units, world axes
-    log_variance: Float[Any, "B V T K"]  # of the displacement, per axis
     visible_logit: Float[Any, "B V T K"]
     label_logits: Float[Any, "B V K 4"]
 

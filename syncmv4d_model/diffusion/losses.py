@@ -12,9 +12,6 @@ from torch.nn import functional
 
 from syncmv4d_model.types import AlignedTracks, ExpectedError, ExpectedPoints, JointVelocity, State
 
-LEAST_VARIANCE = 1e-4
-"""Of a coordinate, in squared track units: 2.5 mm."""
-
 MIN_SHARE = 0.02
 """Of the points; a class with fewer weighs as if it had so many."""
 
@@ -145,11 +142,5 @@ def _parity(classes: Int[Tensor, "*n"], count: int) -> Float[Tensor, "*n"]:
 
 def error_likelihood(aligned: AlignedTracks, clean: Float[Tensor, "B V T K 3"]) -> Tensor:
     """Per-axis Gaussian negative log-likelihood of the clean estimate's error, for the log-variance alone."""
-    return gaussian_likelihood((aligned.clean.detach() - clean).square().mean(-1), aligned.log_variance)
-
-
-def gaussian_likelihood(squared_error: Float[Tensor, "B V T K"], log_variance: Float[Tensor, "B V T K"]) -> Tensor:
-    """Negative log-likelihood per axis of errors whose mean square over the axes is given; certainty ends at LEAST_VARIANCE,
-    for where nothing can move it would else grow without end.
-    """
-    return 0.5 * (log_variance + (squared_error + LEAST_VARIANCE) * torch.exp(-log_variance)).mean()
+    squared_error = (aligned.clean.detach() - clean).square().mean(-1)
+    return 0.5 * (aligned.log_variance + squared_error * torch.exp(-aligned.log_variance)).mean()

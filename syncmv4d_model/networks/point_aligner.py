@@ -75,9 +75,8 @@ def _mean(values: torch.Tensor, mask: torch.Tensor, *, dim: int) -> torch.Tensor
 class PointHeads(nn.Module):
     """Visibility and log-variance per point and frame, label per point; trained last, with everything else frozen."""
 
-    def __init__(self, width: int, *, start_log_variance: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.start_log_variance = start_log_variance
         self.per_frame = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2))
         self.per_point = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, len(LABELS)))
         for last in (*self.per_frame[2].parameters(), *self.per_point[2].parameters()):
@@ -88,7 +87,7 @@ class PointHeads(nn.Module):
     ) -> tuple[Float[torch.Tensor, "B T N"], Float[torch.Tensor, "B N C"], Float[torch.Tensor, "B T N"]]:
         """Visible logit, label logits (mean over time of the features), log-variance."""
         visible, log_variance = self.per_frame(features).unbind(-1)
-        return visible, self.per_point(features.mean(dim=1)), log_variance + self.start_log_variance
+        return visible, self.per_point(features.mean(dim=1)), log_variance + START_LOG_VARIANCE
 
 
 class PointAligner(nn.Module):
@@ -118,8 +117,7 @@ class PointAligner(nn.Module):
         self.displacement = nn.Linear(width, 4)
         nn.init.zeros_(self.displacement.weight)
         nn.init.zeros_(self.displacement.bias)
-        # with a point prior, its log-variance is what the heads add to
-        self.heads = PointHeads(width, start_log_variance=0.0 if config.has_point_prior else START_LOG_VARIANCE)
+        self.heads = PointHeads(width)
 
     def forward(
         self,

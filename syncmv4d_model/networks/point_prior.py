@@ -1,4 +1,4 @@
-"""What each tracked point is and what will become of it, from the first images and the task alone; an addition to the paper.
+"""What each tracked point is, and when it will be seen, from the first images and the task alone; an addition to the paper.
 
 The joint denoiser sees cells of many pixels, the point aligner a colour per point. Whether a pixel is the tool's or the hand's is plain in the image
 around it, and the motion prior has learned to see it: here its features are read at every anchor. It learns from every training sequence, where
@@ -17,9 +17,9 @@ from syncmv4d_model.types import LABELS, ExpectedMotion, ExpectedPoints
 
 
 class PointPrior(nn.Module):
-    """Expected label, visibility and displacement of every anchor, with the displacement's log-variance.
+    """Expected label and visibility of every anchor.
 
-    Points may come in any order. Untrained it expects nothing: no motion, every label and either visibility alike.
+    Points may come in any order. Untrained it expects nothing: every label and either visibility alike.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -32,7 +32,7 @@ class PointPrior(nn.Module):
         self.norm = nn.LayerNorm(levels + cell)
         self.read = nn.Sequential(nn.Linear(levels + cell + 3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.per_point = nn.Linear(width, len(LABELS))
-        self.per_frame = nn.Linear(width, config.num_frames * 5)
+        self.per_frame = nn.Linear(width, config.num_frames)
         for last in (self.per_point, self.per_frame):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
@@ -48,12 +48,8 @@ class PointPrior(nn.Module):
         cells = expected.features.movedim(-1, 2).unflatten(3, (rows, columns))
         seen = torch.cat([_read_at(level, anchor_pixels) for level in (*expected.maps, cells)], dim=-1)
         hidden = self.read(torch.cat([self.norm(seen), anchor_colours], dim=-1))
-        per_frame = self.per_frame(hidden).float().unflatten(-1, (self.config.num_frames, 5)).transpose(2, 3)
         return ExpectedPoints(
-            displacement=per_frame[..., :3],
-            log_variance=per_frame[..., 3],
-            visible_logit=per_frame[..., 4],
-            label_logits=self.per_point(hidden).float(),
+            visible_logit=self.per_frame(hidden).float().transpose(2, 3), label_logits=self.per_point(hidden).float()
         )
 
 

@@ -15,13 +15,13 @@ from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import algorithm_1, clean_guidance, noisy_guidance
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
-from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, gaussian_likelihood, joint_loss
+from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, joint_loss
 from syncmv4d_model.training.draws import Draw, standardised_scale
 from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
 from syncmv4d_model.training.refining import Pair, sample_videos
 from syncmv4d_model.training.rollouts import Losses, draw_for_sampling, sample_outputs
-from syncmv4d_model.types import TRACK_UNIT_M, AlignedTracks, Anchors, State
+from syncmv4d_model.types import AlignedTracks, Anchors, State
 
 PRIOR_SCALE_WEIGHT = 0.1
 ALONE = frozenset({"motion_prior", "point_prior", "video_refiner"})
@@ -114,7 +114,7 @@ class StageLosses:
         }
 
     def point_losses(self, batch: Batch, generator: torch.Generator) -> Losses:
-        """Likelihood of the true displacements, and cross-entropy of visibility and label."""
+        """Cross-entropy of visibility and label."""
         components, batch = self.components, batch.to(self.components.device)
         tokens = components.text_encoder.tokenize(self.draw.texts(batch, generator))
         expected = expect_motion(components, tokens, batch.images, batch.cameras)
@@ -122,13 +122,7 @@ class StageLosses:
         anchors = Anchors(batch.anchors_px, batch.colours, torch.zeros_like(batch.label, dtype=torch.bool))
         points = expect_points(components, expected, anchors, batch.cameras)
         assert points is not None
-        displacement = (batch.points_world - batch.points_world[:, :, :1]) / TRACK_UNIT_M
-        squared = (points.displacement - displacement).square().mean(-1)
-        attributes = attribute_loss(points, visible=batch.visible, label=batch.label)
-        return {
-            "displacement": squared.mean(),
-            "likelihood": gaussian_likelihood(squared.detach(), points.log_variance),
-        } | vars(attributes)
+        return vars(attribute_loss(points, visible=batch.visible, label=batch.label))
 
     def refiner_losses(self, pair: Pair, generator: torch.Generator) -> Losses:
         """Squared error of mended frames."""

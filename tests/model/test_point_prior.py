@@ -95,9 +95,6 @@ def test_untrained_its_losses_are_those_of_expecting_nothing(prepared):
     stage = make_stage(load_components(prepared[0]), prepared[1], StagePlan("point_prior", steps=1), seed=0)
     batch = next(stage.batches(0))
     terms = stage.losses(batch, torch.Generator().manual_seed(0))
-    moved = (batch.points_world - batch.points_world[:, :, :1]) / 0.25
-    assert terms["displacement"].item() == pytest.approx(moved.square().mean().item(), rel=1e-4) and moved.any()
-    assert terms["likelihood"].item() == pytest.approx(0.5 * (moved.square().mean().item() + 1e-4), rel=1e-4)
     assert terms["label"].item() == pytest.approx(math.log(4), rel=1e-4)
     assert terms["visibility"].item() == pytest.approx(math.log(2), rel=1e-4)
 
@@ -110,9 +107,9 @@ def test_the_aligners_answer_starts_from_what_is_expected(drawn):
         alone = replace(binding, components=replace(binding.components, point_prior=None))
         untold = alone.point_aligner(drawn.clean.tracks, coarse, drawn.anchors, drawn.t)
     expected = answers(drawn, drawn.anchors)
-    for name in ("visible_logit", "label_logits", "log_variance"):
+    for name in ("visible_logit", "label_logits"):
         torch.testing.assert_close(getattr(told, name), getattr(untold, name) + expected[name])
-    assert torch.equal(told.clean, untold.clean)
+    assert torch.equal(told.clean, untold.clean) and torch.equal(told.log_variance, untold.log_variance)
 
 
 def test_only_a_model_with_an_aligner_and_a_motion_prior_has_one():
