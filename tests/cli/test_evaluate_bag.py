@@ -97,7 +97,7 @@ def test_a_truncated_bag_a_missing_topic_and_a_bag_without_a_task_end_with_one_l
     ("args", "said"),
     [
         ([], "give a data set with --data and --split, or a recording with --bag"),
-        (["--data", "d"], "give a data set with --data and --split"),
+        (["--data", "d"], "no such folder: d"),
         (["--bag", "b", "--data", "d"], "--data is of a data set, not of --bag b"),
         (["--bag", "b", "--baselines-only"], "--baselines-only is of a data set"),
         (["--bag", "b", "--without", "cycle"], "--without is of a data set"),

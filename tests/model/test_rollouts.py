@@ -13,6 +13,7 @@ from syncmv4d_model.training.plan import StagePlan
 from syncmv4d_model.training.rollouts import draw_for_sampling, sample, sample_outputs
 from syncmv4d_model.training.stages import make_stage
 from syncmv4d_model.training.time_limit import OutOfTime
+from syncmv4d_model.types import LABELS
 from tests.model.counted_time import CountedTime
 from tests.model.tiny_model import shaken
 
@@ -48,6 +49,8 @@ def test_an_example_answers_as_the_sampler_did_its_bodies_kept_rigid(prepared):
         return replace(config, loop=replace(config.loop, rigid_bodies=1.0))
 
     components = shaken(load_components(prepared[0], change=rigid))
+    with torch.no_grad():
+        components.point_aligner.heads.per_point[2].bias[LABELS.index("tool")] += 100
     (example,) = sample_outputs(components, prepared[1], count=1, seed=0).examples
     batch = next(prepared[1].batches(batch_size=1, num_points=24, seed=1, first_step=0, augment=False))
     with torch.no_grad():
