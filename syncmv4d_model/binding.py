@@ -136,10 +136,9 @@ class Binding:
     def point_aligner(self, tracks: Tensor, coarse: CoarseTracks, anchors: Anchors, t: Tensor) -> AlignedTracks:
         cameras = self.condition.cameras
         assert self.components.point_aligner is not None
-        size = anchors.pixels.new_tensor([cameras.width, cameras.height])
         aligned = self.components.point_aligner(
             tracks, normalised(coarse.points_world, self.condition.centres), coarse.valid, t=t,
-            anchor_pixels=(anchors.pixels + 0.5) / size, anchor_colours=anchors.colours,
+            anchor_pixels=scaled_pixels(anchors, cameras), anchor_colours=anchors.colours,
         )  # fmt: skip
         expected = expect_points(self.components, self.condition.expected, anchors, cameras)
         if expected is None:
@@ -243,8 +242,12 @@ def expect_points(
     if components.point_prior is None:
         return None
     assert expected is not None
-    size = anchors.pixels.new_tensor([cameras.width, cameras.height])
-    return components.point_prior(expected, (anchors.pixels + 0.5) / size, anchors.colours)
+    return components.point_prior(expected, scaled_pixels(anchors, cameras), anchors.colours)
+
+
+def scaled_pixels(anchors: Anchors, cameras: Cameras) -> Float[Tensor, "B V K 2"]:
+    """Anchors in [0, 1] of the image: pixel centres are integers, its border lies half a pixel outside."""
+    return (anchors.pixels + 0.5) / anchors.pixels.new_tensor([cameras.width, cameras.height])
 
 
 def _encode_still(

@@ -15,7 +15,7 @@ from syncmv4d_model.data.loader import LatentCache
 from syncmv4d_model.training.draws import Drawn
 from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import StagePlan
-from syncmv4d_model.training.rollouts import draw_for_sampling, sample
+from syncmv4d_model.training.rollouts import draws_for_sampling, sample
 
 Pair = tuple[Float[Tensor, "N C F h w"], Float[Tensor, "N T H W 3"]]
 """Latents, and the true videos that they should show, in [-1, 1]; N = sequences * views."""
@@ -53,15 +53,11 @@ def sample_videos(
     """Run the sampler with the shipped number of steps on `count` sequences and keep the video latents. What `kept` holds is
     not sampled again; OutOfTime when its limit is over.
     """
-    options = {"batch_size": 1, "seed": seed + 1, "first_step": 0}
-    indices = cache.indices(**options)
-    batches = cache.batches(num_points=components.config.num_points, augment=False, **options)
     sampled = {}
-    for number, (index,), batch in zip(range(count), indices, batches, strict=False):
-        drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + number)
+    for number, (place, drawn) in enumerate(draws_for_sampling(components, cache, count=count, seed=seed)):
 
         def made(drawn: Drawn = drawn) -> dict[str, Tensor]:
             return {"video": sample(components, drawn).state.video[0].cpu()}
 
-        sampled[index] = (made() if kept is None else kept.tensors(number, count, made))["video"].cpu()
+        sampled[place] = (made() if kept is None else kept.tensors(number, count, made))["video"].cpu()
     return VideoPairs(cache, sampled)

@@ -121,6 +121,17 @@ def draw_for_sampling(components: Components, batch: Batch, *, seed: int) -> Dra
     return replace(drawn, binding=replace(binding, text_guidance=strength, without_task=empty))
 
 
+def draws_for_sampling(
+    components: Components, cache: LatentCache, *, count: int, seed: int
+) -> Iterator[tuple[int, Drawn]]:
+    """`count` sequences one by one: each one's place in the cache, and its draw."""
+    options = {"batch_size": 1, "seed": seed + 1, "first_step": 0}
+    places = cache.indices(**options)
+    batches = cache.batches(num_points=components.config.num_points, augment=False, **options)
+    for number, (place,), batch in zip(range(count), places, batches, strict=False):
+        yield place, draw_for_sampling(components, batch, seed=seed * 1_000_003 + number)
+
+
 def sample(components: Components, drawn: Drawn, *, keep_every_input: bool = False) -> Denoised:
     """What the predictor would answer from this noise, the truth's anchors given."""
     loop = components.config.loop
@@ -147,10 +158,7 @@ def sample_outputs(
     sampled again; OutOfTime when its limit is over.
     """
     examples = []
-    num_points = components.config.num_points
-    batches = cache.batches(batch_size=1, num_points=num_points, seed=seed + 1, first_step=0, augment=False)
-    for index, batch in zip(range(count), batches, strict=False):
-        drawn = draw_for_sampling(components, batch, seed=seed * 1_000_003 + index)
+    for index, (_, drawn) in enumerate(draws_for_sampling(components, cache, count=count, seed=seed)):
 
         def sampled(drawn: Drawn = drawn) -> tuple[AlignerInput, ...]:
             return sample(components, drawn, keep_every_input=every_step).aligner_inputs
