@@ -170,7 +170,7 @@ def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
 
     def changed(config: ModelConfig) -> ModelConfig:
         switches, loop, codec = config.switches, config.loop, config.codec
-        aligner = switches.motion and switches.aligner
+        aligner = config.has_aligner
         present = {
             "aligner": aligner,
             "cycle": aligner and switches.cycle,

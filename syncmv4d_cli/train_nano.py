@@ -24,7 +24,7 @@ class Nano:
 
     work: Path = Path("out/train-nano")
     """Folder for data, run, checkpoint and evaluation."""
-    sequences: int = 2400
+    sequences: int = 4800
     """Training sequences to simulate."""
     evaluate: int = 64
     """Sequences each of test_1 and test_3 to simulate and score at the end; 0: none."""

@@ -121,8 +121,12 @@ class Binding:
         return self.anchors(pixels, duplicate)
 
     def anchors(self, pixels: Float[Tensor, "B V K 2"], duplicate: Bool[Tensor, "B V K"] | None = None) -> Anchors:
+        """Anchors at these pixels, and what the point prior expects of them, which is asked once."""
         duplicate = torch.zeros_like(pixels[..., 0], dtype=torch.bool) if duplicate is None else duplicate
-        return Anchors(pixels, point_colours(self.images, pixels), duplicate)
+        colours, condition = point_colours(self.images, pixels), self.condition
+        with torch.no_grad():  # it is trained in a stage of its own
+            expected = expect_points(self.components, condition.expected, pixels, colours, condition.cameras)
+        return Anchors(pixels, colours, duplicate, expected)
 
     def decode_denormalise(self, clean_motion: Tensor, depth_scale: Tensor, anchors: Anchors) -> CoarseTracks:
         config = self.components.config.motion
@@ -138,9 +142,9 @@ class Binding:
         assert self.components.point_aligner is not None
         aligned = self.components.point_aligner(
             tracks, normalised(coarse.points_world, self.condition.centres), coarse.valid, t=t,
-            anchor_pixels=scaled_pixels(anchors, cameras), anchor_colours=anchors.colours,
+            anchor_pixels=scaled_pixels(anchors.pixels, cameras), anchor_colours=anchors.colours,
         )  # fmt: skip
-        expected = expect_points(self.components, self.condition.expected, anchors, cameras)
+        expected = anchors.expected
         if expected is None:
             return aligned
         return replace(  # the heads say how the sample differs from what the images alone tell
@@ -163,6 +167,14 @@ class Binding:
                 views = rearrange(clean, "b v t k c -> (b v) 1 t k c"), rearrange(member, "b l v k -> (b v) l 1 k")
                 clean = moved_rigidly(*views, share=share).view_as(clean)
         return replace(aligned, clean=clean, velocity=velocity_to(clean, tracks, t))
+
+    def judge(self, aligned: AlignedTracks, coarse: CoarseTracks) -> AlignedTracks:
+        """The last step's answer with the uncertainty head's say on its log-variance."""
+        head = self.components.uncertainty_head
+        if head is None:
+            return aligned
+        coarse = replace(coarse, points_world=normalised(coarse.points_world, self.condition.centres))
+        return replace(aligned, log_variance=head(aligned, coarse))
 
     def project_encode(self, clean: Tensor, anchors: Anchors) -> Tensor:
         config, cameras = self.components.config, self.condition.cameras
@@ -236,18 +248,22 @@ def expect_motion(
 
 
 def expect_points(
-    components: Components, expected: ExpectedMotion | None, anchors: Anchors, cameras: Cameras
+    components: Components,
+    expected: ExpectedMotion | None,
+    pixels: Float[Tensor, "B V K 2"],
+    colours: Float[Tensor, "B V K 3"],
+    cameras: Cameras,
 ) -> ExpectedPoints | None:
-    """The point prior's answer at the anchors."""
+    """The point prior's answer at anchors of these pixels."""
     if components.point_prior is None:
         return None
     assert expected is not None
-    return components.point_prior(expected, scaled_pixels(anchors, cameras), anchors.colours)
+    return components.point_prior(expected, scaled_pixels(pixels, cameras), colours)
 
 
-def scaled_pixels(anchors: Anchors, cameras: Cameras) -> Float[Tensor, "B V K 2"]:
-    """Anchors in [0, 1] of the image: pixel centres are integers, its border lies half a pixel outside."""
-    return (anchors.pixels + 0.5) / anchors.pixels.new_tensor([cameras.width, cameras.height])
+def scaled_pixels(pixels: Float[Tensor, "B V K 2"], cameras: Cameras) -> Float[Tensor, "B V K 2"]:
+    """Pixels in [0, 1] of the image: their centres are integers, its border lies half a pixel outside."""
+    return (pixels + 0.5) / pixels.new_tensor([cameras.width, cameras.height])
 
 
 def _encode_still(

@@ -1,7 +1,7 @@
 """A model's parts together, and their folder on disk: safetensors and JSON only, one sub-folder per part.
 
 model_index.json                     format version, configuration, statistics
-joint_denoiser/  motion_prior/  point_prior/  preconditioner/  point_aligner/  video_refiner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
+joint_denoiser/  motion_prior/  point_prior/  preconditioner/  point_aligner/  uncertainty_head/  video_refiner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
 text_mean.safetensors                mean training displacement per triplet: the evaluation's reference row
 """
 
@@ -33,6 +33,7 @@ from syncmv4d_model.networks.point_aligner import PointAligner
 from syncmv4d_model.networks.point_prior import PointPrior
 from syncmv4d_model.networks.preconditioning import Preconditioner
 from syncmv4d_model.networks.text import TaskTokenizer, TextEncoder
+from syncmv4d_model.networks.uncertainty_head import UncertaintyHead
 from syncmv4d_model.networks.video_refiner import VideoRefiner
 
 
@@ -57,6 +58,7 @@ class Components:
     point_prior: PointPrior | None
     preconditioner: Preconditioner | None
     point_aligner: PointAligner | None
+    uncertainty_head: UncertaintyHead | None
     video_refiner: VideoRefiner | None
     statistics: Statistics
 
@@ -74,6 +76,7 @@ class Components:
             "point_prior": self.point_prior,
             "preconditioner": self.preconditioner,
             "point_aligner": self.point_aligner,
+            "uncertainty_head": self.uncertainty_head,
             "video_refiner": self.video_refiner,
         }
         return {name: part for name, part in parts.items() if part is not None}
@@ -120,7 +123,10 @@ def build_components(
             motion_prior=MotionPrior(config) if config.has_motion_prior else None,
             point_prior=PointPrior(config) if config.has_point_prior else None,
             preconditioner=_preconditioner(config),
-            point_aligner=PointAligner(config) if config.switches.aligner and config.switches.motion else None,
+            point_aligner=PointAligner(config) if config.has_aligner else None,
+            uncertainty_head=UncertaintyHead(config)
+            if config.has_aligner and config.point_aligner.uncertainty_width
+            else None,
             video_refiner=VideoRefiner(config.codec) if config.codec.refiner_width else None,
             statistics=Statistics(),
         )
@@ -209,7 +215,7 @@ def _layers(config: ModelConfig) -> dict[str, int]:
     layers = {"text_encoder": config.text.layers, "joint_denoiser": config.joint_denoiser.layers}
     if config.has_motion_prior:
         layers["motion_prior"] = config.motion_prior.layers
-    if config.switches.aligner and config.switches.motion:
+    if config.has_aligner:
         layers["point_aligner"] = config.point_aligner.blocks
     return layers
 

@@ -102,6 +102,7 @@ class PointAlignerConfig:
     heads: int = 2
     patch_points: int = 64
     voxel_m: float = 0.02
+    uncertainty_width: int = 0  # of the uncertainty head; 0 = no such network
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,11 @@ class ModelConfig:
         return self.has_motion_prior and self.motion_prior.point_width > 0 and self.switches.aligner
 
     @property
+    def has_aligner(self) -> bool:
+        """A video-only model has nothing to align."""
+        return self.switches.aligner and self.switches.motion
+
+    @property
     def latent_frames(self) -> int:
         return (self.num_frames - 1) // self.codec.temporal_stride + 1
 
@@ -188,6 +194,7 @@ COUNTS_OR_NONE = (
     "joint_denoiser.register_tokens",
     "motion_prior.conv_width",
     "motion_prior.point_width",
+    "point_aligner.uncertainty_width",
     "codec.refiner_width",
 )
 LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift", "joint_denoiser.eps")
@@ -259,8 +266,9 @@ def check_num_frames(num_frames: int, temporal_stride: int = 4) -> None:
 
 
 NANO = ModelConfig(
-    codec=CodecConfig(refiner_width=96),
+    codec=CodecConfig(video_channels=192, refiner_width=96),
     motion_prior=MotionPriorConfig(conv_width=32, point_width=256),
+    point_aligner=PointAlignerConfig(uncertainty_width=64),
     loop=LoopConfig(temperature=0.5, rigid_bodies=1.0),
 )
 

@@ -220,7 +220,7 @@ class Predictor:
         label = torch.zeros(views, tracks.shape[2], dtype=torch.uint8)
         if result.aligned is not None:
             assert result.state.tracks is not None
-            aligned = result.aligned
+            aligned = binding.judge(result.aligned, result.coarse)
             tracks = world(result.state.tracks, binding.condition.centres)[0]
             visible = aligned.visible_logit[0] > 0
             temperature = self.components.statistics.stddev_temperature

@@ -108,6 +108,7 @@ class Anchors:
     pixels: Float[Any, "B V K 2"]  # (u, v), integer pixel centres
     colours: Float[Any, "B V K 3"]  # reference image at the pixel, [-1, 1]
     duplicate: Bool[Any, "B V K"]  # repeated because the foreground had fewer than K pixels
+    expected: ExpectedPoints | None = None  # what the point prior says of them, where there is one
 
 
 @dataclass(frozen=True)

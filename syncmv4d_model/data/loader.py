@@ -22,7 +22,6 @@ from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.config import ModelConfig
 from syncmv4d_model.data.atomic import atomic_file
 from syncmv4d_model.data.sequence import Sequence
-from syncmv4d_model.motion.anchors import point_colours
 from syncmv4d_model.motion.pseudo_video import project_normalise
 from syncmv4d_model.types import Cameras
 
@@ -38,7 +37,6 @@ class Batch:
     visible: Bool[Tensor, "B V T K"]
     label: Int64[Tensor, "B V K"]
     anchors_px: Float[Tensor, "B V K 2"]
-    colours: Float[Tensor, "B V K 3"]
     depth_scale: Float[Tensor, "B V 2"]  # metres
     cameras: Cameras
     texts: list[str]
@@ -160,7 +158,6 @@ def _view(
         "visible": visible,
         "label": torch.gather(tensors["label"].long(), 1, index),
         "anchors_px": anchors,
-        "colours": point_colours(images[None], anchors[None])[0],
         "depth_scale": tensors["depth_scale"],
         "intrinsics": tensors["intrinsics"],
         "camera_from_world": tensors["camera_from_world"],

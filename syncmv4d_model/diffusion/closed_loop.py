@@ -113,12 +113,11 @@ def denoise(
 
 @torch.no_grad()
 def clean_guidance(loop: LoopFunctions, noisy: State, anchors: Anchors, t: Float[Tensor, "B"]) -> Tensor:
-    """Guidance as inference makes it, but for bodies that are kept rigid: no label is learned yet. From the joint denoiser's own
-    clean estimate (guidance_source = clean).
-    """
+    """Guidance as inference makes it: from the joint denoiser's own clean estimate (guidance_source = clean)."""
     velocity = loop.joint_denoiser(noisy, t, None)
     coarse = loop.decode_denormalise(clean_estimate(noisy.motion, velocity.motion, t), velocity.depth_scale, anchors)
-    return loop.project_encode(loop.point_aligner(noisy.tracks, coarse, anchors, t).clean, anchors)
+    aligned = loop.keep_bodies_rigid(loop.point_aligner(noisy.tracks, coarse, anchors, t), noisy.tracks, t)
+    return loop.project_encode(aligned.clean, anchors)
 
 
 @torch.no_grad()

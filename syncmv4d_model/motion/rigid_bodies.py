@@ -24,11 +24,13 @@ def moved_rigidly(
     """Tracks whose points of each of L bodies lie nearer by `share` to where one rigid motion from frame 0 takes them.
 
     Rotations by singular value decomposition, without reflection (Kabsch 1976), reweighted by each point's mean distance. Points
-    of no body, those of a body with fewer than MIN_POINTS, and tracks that are not finite stay as they are.
+    of no body, those of a body with fewer than MIN_POINTS, and those of a scene that is not finite stay as they are.
     """
     points = rearrange(tracks, "b v t k c -> b t (v k) c").float()
-    if not torch.isfinite(points).all():  # refused where a result is made
-        return tracks
+    finite = (
+        torch.isfinite(points).flatten(1).all(1)[:, None, None, None]
+    )  # the others are refused where a result is made
+    points = points.where(finite, 0.0)
     members = rearrange(member, "b l v k -> b l (v k)")
     members = (members & (members.sum(-1, keepdim=True) >= MIN_POINTS)).float()
     weight = members
@@ -37,7 +39,8 @@ def moved_rigidly(
         distance = (rigid - points[:, None]).norm(dim=-1).mean(2)
         weight = members / (distance.square() + SOFTNESS**2)
     moved = points + share * (members[:, :, None, :, None] * (rigid - points[:, None])).sum(1)
-    return rearrange(moved.to(tracks.dtype), "b t (v k) c -> b v t k c", v=tracks.shape[1])
+    moved = rearrange(moved.to(tracks.dtype), "b t (v k) c -> b v t k c", v=tracks.shape[1])
+    return moved.where(finite[..., None], tracks)
 
 
 def _fitted(points: Float[Tensor, "B T P 3"], weight: Float[Tensor, "B L P"]) -> Float[Tensor, "B L T P 3"]:

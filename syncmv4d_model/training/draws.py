@@ -82,10 +82,8 @@ class Draw:
         motion = batch.motion if components.config.switches.motion else None
         clean = State(batch.video, motion, normalised(batch.points_world, condition.centres))
         noise = State(*(None if part is None else _noise_like(part, generator) for part in vars(clean).values()))
-        anchors = Anchors(batch.anchors_px, batch.colours, torch.zeros_like(batch.label, dtype=torch.bool))
-        return Drawn(
-            batch, Binding(components, condition, batch.images), clean, noise, t.to(batch.video.device), anchors
-        )
+        binding = Binding(components, condition, batch.images)
+        return Drawn(batch, binding, clean, noise, t.to(batch.video.device), binding.anchors(batch.anchors_px))
 
 
 def _noise_like(part: Tensor, generator: torch.Generator) -> Tensor:

@@ -56,7 +56,7 @@ class TrainingPlan:
 
     def for_config(self, config: ModelConfig) -> TrainingPlan:
         """The stages of the networks that a configuration has."""
-        absent = set() if config.switches.aligner and config.switches.motion else set(NEED_ALIGNER)
+        absent = set() if config.has_aligner else set(NEED_ALIGNER)
         if not config.has_motion_prior:
             absent.add("motion_prior")
         if not config.has_point_prior:
@@ -80,9 +80,9 @@ def _scaled(stage: StagePlan, factor: float) -> StagePlan:
 
 NANO_PLAN = TrainingPlan(
     (
-        StagePlan("motion_prior", steps=4000, batch_size=8, learning_rate=2e-3, decay_share=0.5, gradient_clip=10.0),
+        StagePlan("motion_prior", steps=5000, batch_size=8, learning_rate=2e-3, decay_share=0.5, gradient_clip=10.0),
         StagePlan("point_prior", steps=1500, batch_size=8, learning_rate=2e-3, decay_share=0.5),
-        StagePlan("joint_denoiser", steps=2000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
+        StagePlan("joint_denoiser", steps=3000, time_shift=3.0, gradient_clip=10.0, decay_share=0.3),
         StagePlan("point_aligner", steps=400, time_shift=3.0, learning_rate=1e-3, warmup_steps=50),
         StagePlan("closed_loop", steps=140, time_shift=3.0, learning_rate=1.5e-4, warmup_steps=30),
         StagePlan(

@@ -20,7 +20,7 @@ from syncmv4d_model.diffusion.losses import aligner_loss_from, attribute_loss, e
 from syncmv4d_model.training.draws import Draw, Drawn
 from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import StagePlan
-from syncmv4d_model.types import AlignedTracks, Anchors
+from syncmv4d_model.types import AlignedTracks, Anchors, CoarseTracks
 
 Losses = dict[str, Tensor]
 
@@ -36,16 +36,20 @@ class SampledExample:
     angle: float = 0.0  # by which the scene is turned about the vertical through its centre
 
     def answer(self) -> AlignedTracks:
-        """What the sampler's last step gives: the aligner's answer with its bodies kept rigid."""
+        """What the predictor would say after the sampler's last step: the aligner's answer with its bodies kept rigid, judged."""
         given, aligned = self.inputs[-1], self.aligned(-1)
-        return self.binding.keep_bodies_rigid(aligned, self._turned(given.tracks), given.t)
+        rigid = self.binding.keep_bodies_rigid(aligned, self._turned(given.tracks), given.t)
+        return self.binding.judge(rigid, self._coarse(-1))
 
     def aligned(self, step: int) -> AlignedTracks:
         """The aligner's own answer at a step of the sampler that was kept, -1 the last."""
         given = self.inputs[step]
-        points = self._turned(given.coarse.points_world - self._centres) + self._centres
-        coarse = replace(given.coarse, points_world=points)
-        return self.binding.point_aligner(self._turned(given.tracks), coarse, self.anchors, given.t)
+        return self.binding.point_aligner(self._turned(given.tracks), self._coarse(step), self.anchors, given.t)
+
+    def _coarse(self, step: int) -> CoarseTracks:
+        coarse = self.inputs[step].coarse
+        points = self._turned(coarse.points_world - self._centres) + self._centres
+        return replace(coarse, points_world=points)
 
     @property
     def clean(self) -> Float[Tensor, "1 V T K 3"]:

@@ -16,12 +16,13 @@ from syncmv4d_model.data.loader import Batch, LatentCache
 from syncmv4d_model.diffusion.closed_loop import algorithm_1, clean_guidance, noisy_guidance
 from syncmv4d_model.diffusion.flow_matching import clean_estimate, diffuse
 from syncmv4d_model.diffusion.losses import aligner_loss, attribute_loss, joint_loss
+from syncmv4d_model.motion.anchors import point_colours
 from syncmv4d_model.training.draws import Draw, standardised_scale
 from syncmv4d_model.training.kept_samples import KeptSamples
 from syncmv4d_model.training.plan import NEED_ALIGNER, StagePlan
 from syncmv4d_model.training.refining import Pair, sample_videos
 from syncmv4d_model.training.rollouts import Losses, draw_for_sampling, sample_outputs
-from syncmv4d_model.types import AlignedTracks, Anchors, State
+from syncmv4d_model.types import AlignedTracks, State
 
 PRIOR_SCALE_WEIGHT = 0.1
 ALONE = frozenset({"motion_prior", "point_prior", "video_refiner"})
@@ -87,7 +88,8 @@ def make_stage(
     )  # fmt: skip
     if rollouts:
         return Stage(plan, [aligner], samples.batches(plan, seed), samples.rollout_losses)
-    return Stage(plan, [aligner.heads], samples.batches(plan, seed), samples.head_losses)
+    judges = [part for part in (aligner.heads, components.uncertainty_head) if part is not None]
+    return Stage(plan, judges, samples.batches(plan, seed), samples.head_losses)
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,8 @@ class StageLosses:
         tokens = components.text_encoder.tokenize(self.draw.texts(batch, generator))
         expected = expect_motion(components, tokens, batch.images, batch.cameras)
         assert expected is not None
-        anchors = Anchors(batch.anchors_px, batch.colours, torch.zeros_like(batch.label, dtype=torch.bool))
-        points = expect_points(components, expected, anchors, batch.cameras)
+        colours = point_colours(batch.images, batch.anchors_px)
+        points = expect_points(components, expected, batch.anchors_px, colours, batch.cameras)
         assert points is not None
         return vars(attribute_loss(points, visible=batch.visible, label=batch.label))
 

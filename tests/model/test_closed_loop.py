@@ -1,11 +1,11 @@
 """The closed loop on callables whose answers are known."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 
-from syncmv4d_model.diffusion.closed_loop import Cancelled, LoopFunctions, algorithm_1, denoise
+from syncmv4d_model.diffusion.closed_loop import Cancelled, LoopFunctions, algorithm_1, clean_guidance, denoise
 from syncmv4d_model.diffusion.flow_matching import sampling_times
 from syncmv4d_model.types import AlignedTracks, Anchors, CoarseTracks, JointVelocity, State
 
@@ -206,3 +206,17 @@ def test_the_aligner_s_loss_reaches_the_joint_denoiser_only_when_coarse_tracks_a
         else:
             (gradient,) = torch.autograd.grad(loss.total, weight)
             assert gradient.abs() > 0
+
+
+def test_guidance_in_training_is_of_rigid_bodies_as_in_sampling():
+    oracle, fed = Oracle(), []
+    loop = oracle.loop(
+        keep_bodies_rigid=lambda aligned, tracks, t: replace(aligned, clean=aligned.clean + 5),
+        project_encode=lambda clean, anchors: fed.append(clean) or clean,
+    )
+    t = torch.tensor([0.5])
+    noisy = State(
+        *(0.5 * clean + 0.5 * noise for clean, noise in zip(vars(CLEAN).values(), vars(NOISE).values(), strict=True))
+    )
+    clean_guidance(loop, noisy, ANCHORS, t)
+    torch.testing.assert_close(fed[0], CLEAN.tracks + 5)

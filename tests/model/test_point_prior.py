@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from syncmv4d_model.binding import expect_motion, expect_points
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, WAN5B, ModelConfig, MotionPriorConfig
+from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.networks.point_prior import _read_at
+from syncmv4d_model.predictor import Predictor
 from syncmv4d_model.training.draws import Draw
 from syncmv4d_model.training.plan import NANO_PLAN, StagePlan
 from syncmv4d_model.training.stages import make_stage
-from tests.model.tiny_model import shaken
+from tests.model.tiny_model import shaken, tiny_sequence
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def drawn(prepared):
 def answers(drawn, anchors):
     components, condition = drawn.binding.components, drawn.binding.condition
     with torch.no_grad():
-        return vars(expect_points(components, condition.expected, anchors, condition.cameras))
+        return vars(expect_points(components, condition.expected, anchors.pixels, anchors.colours, condition.cameras))
 
 
 def test_untrained_it_expects_nothing(prepared):
@@ -59,7 +61,9 @@ def test_it_reads_the_image_at_the_anchors_pixel(drawn):
     def labels(images):
         with torch.no_grad():
             expected = expect_motion(components, tokens, images, batch.cameras)
-            return expect_points(components, expected, drawn.anchors, batch.cameras).label_logits[0, 0, 0]
+            points = drawn.anchors
+            told = expect_points(components, expected, points.pixels, points.colours, batch.cameras)
+            return told.label_logits[0, 0, 0]
 
     u, v = drawn.anchors.pixels[0, 0, 0].round().long().tolist()
     changed = []
@@ -74,7 +78,7 @@ def test_it_is_told_where_the_middle_of_an_anchors_pixel_lies_in_the_image(drawn
     components, condition, given = drawn.binding.components, drawn.binding.condition, []
     components.point_prior.register_forward_pre_hook(lambda module, inputs: given.append(inputs[1]))
     flat = replace(condition.cameras, height=16)
-    expect_points(components, condition.expected, drawn.anchors, flat)
+    expect_points(components, condition.expected, drawn.anchors.pixels, drawn.anchors.colours, flat)
     middles = drawn.anchors.pixels + 0.5
     torch.testing.assert_close(given[0] * torch.tensor([32.0, 16.0]), middles)
 
@@ -104,8 +108,7 @@ def test_the_aligners_answer_starts_from_what_is_expected(drawn):
     with torch.no_grad():
         coarse = binding.decode_denormalise(drawn.clean.motion, drawn.depth_scale, drawn.anchors)
         told = binding.point_aligner(drawn.clean.tracks, coarse, drawn.anchors, drawn.t)
-        alone = replace(binding, components=replace(binding.components, point_prior=None))
-        untold = alone.point_aligner(drawn.clean.tracks, coarse, drawn.anchors, drawn.t)
+        untold = binding.point_aligner(drawn.clean.tracks, coarse, replace(drawn.anchors, expected=None), drawn.t)
     expected = answers(drawn, drawn.anchors)
     for name in ("visible_logit", "label_logits"):
         torch.testing.assert_close(getattr(told, name), getattr(untold, name) + expected[name])
@@ -119,3 +122,11 @@ def test_only_a_model_with_an_aligner_and_a_motion_prior_has_one():
     assert "point_prior" not in [stage.stage for stage in NANO_PLAN.for_config(without).stages]
     with pytest.raises(ValueError, match="point_width needs motion_prior.conv_width"):
         replace(NANO, motion_prior=MotionPriorConfig(conv_width=0, point_width=8))
+
+
+def test_it_is_asked_once_for_a_request(prepared):
+    components = shaken(load_components(prepared[0]))
+    asked = []
+    components.point_prior.register_forward_hook(lambda *_: asked.append(1))
+    Predictor(components).predict(observation_of(tiny_sequence(0)), steps=3)
+    assert len(asked) == 1

@@ -115,6 +115,16 @@ def test_tracks_that_are_not_finite_come_back_as_they_are():
     torch.testing.assert_close(moved_rigidly(tracks, members(slice(K)), share=1.0), tracks, equal_nan=True)
 
 
+def test_a_scene_that_is_not_finite_spoils_no_other():
+    tracks, member = torch.cat([moving_body(0), moving_body(1)]), members(slice(K)).expand(2, -1, -1, -1)
+    tracks = tracks + 0.05 * torch.randn(tracks.shape, generator=torch.Generator().manual_seed(0))
+    spoilt = tracks.clone()
+    spoilt[0, 0, 1, 2] = torch.inf
+    moved = moved_rigidly(spoilt, member, share=1.0)
+    torch.testing.assert_close(moved[1], moved_rigidly(tracks, member, share=1.0)[1])
+    assert torch.equal(moved[0], spoilt[0])
+
+
 @pytest.mark.parametrize("multi_view", [True, False])
 def test_the_loop_keeps_labelled_bodies_rigid_and_velocity_leads_there(prepared, multi_view):
     """Without multi-view every view is a body of its own."""

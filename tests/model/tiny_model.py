@@ -62,6 +62,7 @@ def shaken(components: Components) -> Components:
             components.motion_prior,
             components.point_prior,
             components.point_aligner,
+            components.uncertainty_head,
         ):
             for parameter in part.parameters() if part is not None else ():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
