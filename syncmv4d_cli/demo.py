@@ -75,8 +75,8 @@ def over_ros(options: Options) -> int:
 
 def offline(options: Options, out: Path) -> int:
     """The run in this process. ValueError for an engine or split that is not known, OSError for an OUT that cannot be written."""
-    from syncmv4d_cli.evaluate import load_text_mean, provenance
     from syncmv4d_cli.generate import generate_for_sequence
+    from syncmv4d_cli.provenance import load_text_mean, provenance
     from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import write_sequence

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.evaluate_written import (
+    WrittenOptions,
+    check_written,
+    default_workers,
+    kept_rows,
+    rows_beside,
+    settings_of,
+    written,
+)
 from syncmv4d_cli.least import check_least
+from syncmv4d_cli.provenance import load_text_mean, num_frames_of, provenance
 from syncmv4d_model.training.time_limit import TimeLimit
 from syncmv4d_ros.recording import BagOptions
 
 if TYPE_CHECKING:
     from syncmv4d_model.config import ModelConfig
-    from syncmv4d_model.evaluation.baselines import TextMean
-    from syncmv4d_model.evaluation.harness import Report, SupportsPrediction
+    from syncmv4d_model.evaluation.harness import Report
+    from syncmv4d_model.evaluation.predicted import SupportsPrediction
     from syncmv4d_model.predictor import Predictor
 
 
@@ -31,6 +41,8 @@ class Options:
 
     Example: syncmv4d evaluate --data data/nano --split test_1 --json report.json --html report.html
 
+    Example: syncmv4d evaluate --data data/nano --split test_1 --predictions out/other_method --json report.json
+
     Example: syncmv4d evaluate --bag my_bag --world-frame base --json report.json
     """
 
@@ -41,8 +53,9 @@ class Options:
     bag: Path | None = None
     """Instead of a data set: a ROS 2 bag, its folder or its .mcap or .db3 file (needs the eval extra)."""
     reading: Annotated[BagOptions, tyro.conf.arg(name="")] = BagOptions()
+    written: Annotated[WrittenOptions, tyro.conf.arg(name="")] = WrittenOptions()
     json: Path | None = None
-    """Where to write the report."""
+    """Where to write the report. What is scored is kept beside it until then: the same command goes on after an interruption."""
     limit: int | None = None
     """Score only the first N sequences, or tasks of a bag."""
     checkpoint: Path | None = None
@@ -56,6 +69,8 @@ class Options:
     """Predictions per sequence: the first is scored, mean and best of all are reported beside it."""
     seed: int = 0
     """Seed of noise, anchors and intervals."""
+    workers: int | None = None
+    """Processes that score; when not given, all cores for --predictions and --baselines-only, and one beside a model."""
     html: Path | None = None
     """Also write a self-contained HTML page here."""
     markdown: Path | None = None
@@ -92,7 +107,7 @@ def _predictor(folder: Path, options: Options) -> Predictor | None:
 
     if options.checkpoint is not None:
         read_index(folder)  # says what is wrong with it, even where only its text mean is taken
-    if options.baselines_only:
+    if options.baselines_only or options.written.predictions is not None:
         return None
     from syncmv4d_model.predictor import Predictor
 
@@ -109,16 +124,25 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
 
     folder = options.checkpoint or BUNDLED_NANO
     predictor = _predictor(folder, options)
-    text_mean, source = load_text_mean(folder, data, num_frames=_num_frames(data, split))
+    text_mean, source = load_text_mean(folder, data, num_frames=num_frames_of(data, split))
     if text_mean is None:
         console.print("no text mean: neither the checkpoint nor the data set's train split has one for these frames")
+    whose = provenance(folder if predictor or options.checkpoint else None, without=options.without)
+    whose |= settings_of(options.written) | {"text_mean": source}
+    asked = whose | {"data": str(data.resolve()), "split": split, "seed": options.seed, "steps": options.steps}
+    read = list_sequences(data, split, limit=options.limit)
+    if options.written.predictions is not None:
+        read += [options.written.predictions / directory.name for directory in read]
+    kept = kept_rows(options.json, asked | {"samples": options.samples}, read)
+    if kept is not None and kept.scenes:
+        console.print(f"{len(kept.scenes)} sequences were scored before")
     with _progress(console) as bar:
         task = bar.add_task(split, total=None)
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
-            if done < total:  # what is scored to the end is kept
-                limit.check(f"{done} of {total} sequences of {split} scored, begins anew")
+            if done < total:
+                limit.check(f"{done} of {total} sequences of {split} scored")
 
         report = evaluate(
             predictor,
@@ -129,10 +153,12 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
             steps=options.steps,
             samples=options.samples,
             text_mean=text_mean,
+            predictions=written(options.written, seed=options.seed, text_mean=text_mean),
+            workers=options.workers or default_workers(model=predictor is not None),
+            kept=kept,
             progress=progress,
         )
-    report.settings.update(provenance(folder if predictor or options.checkpoint else None, without=options.without))
-    report.settings["text_mean"] = source
+    report.settings.update(whose)
     if options.sheet is not None:
         assert predictor is not None  # see check_options
         try:
@@ -147,7 +173,8 @@ def draw_sheet(path: Path, report: Report, predictor: SupportsPrediction, scenes
     """Predict the best and worst scenes of a report again, from the same noise, and draw them. Errors as rank_scenes."""
     from syncmv4d_cli.scene_sheet import draw_scenes, rank_scenes, write_sheet
     from syncmv4d_model.data.sequence import read_sequence
-    from syncmv4d_model.evaluation.harness import make_case, scene_seeds
+    from syncmv4d_model.evaluation.predicted import make_case
+    from syncmv4d_model.evaluation.scenes import scene_seeds
 
     settings, chosen = report.settings, rank_scenes(report.rows, count)
     cases = [
@@ -225,10 +252,13 @@ def check_options(options: Options) -> None:
     for path in (options.json, options.html, options.markdown, options.sheet):
         if path is not None:
             check_writable(path)
-    check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1})
+    check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1, "workers": 1})
     check_sheet(options)
+    of_model = {name: getattr(options, name) for name in ("bag", "baselines_only", "without", "steps", "sheet")}
+    check_written(options.written, others=of_model | {"samples": options.samples != 1})
     if options.bag is not None:
-        refused = [name for name in ("data", "split", "baselines_only", "without", "sheet") if getattr(options, name)]
+        refused = ("data", "split", "baselines_only", "without", "sheet", "workers")
+        refused = [name for name in refused if getattr(options, name)]
         if refused:
             raise ValueError(f"--{refused[0].replace('_', '-')} is of a data set, not of --bag {options.bag}")
         return
@@ -255,50 +285,6 @@ def check_sheet(options: Options) -> None:
         raise ValueError("--sheet shows what a model predicts, and --baselines-only runs none")
 
 
-def provenance(checkpoint: Path | None, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """For a report's settings: name and digest of the weights that its numbers belong to (None: of none), which of their parts
-    were left out, and the versions of what computed them.
-    """
-    from syncmv4d_model.results import versions
-
-    return {
-        "checkpoint": None if checkpoint is None else name_and_digest(checkpoint),
-        "without": list(without),
-        "versions": versions(),
-    }
-
-
-def name_and_digest(checkpoint: Path) -> str:
-    """`nano@0123456789abcdef`."""
-    from syncmv4d_model.checkpoint_index import checkpoint_hash
-
-    return f"{checkpoint.resolve().name}@{checkpoint_hash(checkpoint)}"
-
-
-def load_text_mean(
-    checkpoint: Path, data: Path, *, num_frames: int | None = None
-) -> tuple[TextMean, str] | tuple[None, None]:
-    """The checkpoint's text mean, unless it has another number of frames; else one fitted on DIR/train, else None; and whose it is."""
-    from syncmv4d_model.data.sequence import list_sequences, read_sequence
-    from syncmv4d_model.evaluation.baselines import TextMean
-
-    if (checkpoint / "text_mean.safetensors").is_file():
-        text_mean = TextMean.load(checkpoint / "text_mean.safetensors")
-        if num_frames is None or text_mean.means.shape[2] == num_frames:
-            return text_mean, name_and_digest(checkpoint)
-    if not (data / "train").is_dir():
-        return None, None
-    training = (read_sequence(directory, with_video=False) for directory in list_sequences(data, "train"))
-    return TextMean.fit(training), f"{data.resolve().name}/train"
-
-
-def _num_frames(data: Path, split: str) -> int:
-    """Of the split's first sequence."""
-    from syncmv4d_model.data.sequence import list_sequences, read_sequence
-
-    return read_sequence(list_sequences(data, split, limit=1)[0], with_video=False).positions.shape[1]
-
-
 def write(report: Report, options: Options, console: Console) -> None:
     """Print the table and write what was asked for."""
     from syncmv4d_model.data.atomic import write_bytes
@@ -312,6 +298,7 @@ def write(report: Report, options: Options, console: Console) -> None:
         write_bytes(options.markdown, markdown_table(report).encode())
     if options.json is not None:  # last: who finds it finds the others
         report.write_json(options.json)
+        rows_beside(options.json).unlink(missing_ok=True)
         console.print(f"report: {options.json}")
 
 

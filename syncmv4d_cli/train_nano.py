@@ -106,7 +106,7 @@ def _evaluate(split: str, options: Nano, limit: TimeLimit) -> None:
 
 def is_report_of(report: Path, checkpoint: Path, *, sequences: int) -> bool:
     """Whether a report is there, of these weights and of so many sequences."""
-    from syncmv4d_cli.evaluate import provenance
+    from syncmv4d_cli.provenance import provenance
 
     if not report.is_file():
         return False

@@ -159,8 +159,10 @@ def _sequences_in(directory: Path) -> list[Path]:
     return sorted(path.parent for path in directory.glob(f"*/{TRUTH_FILE}") if not path.parent.name.startswith("."))
 
 
-def read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file. FileNotFoundError if it is missing; ValueError if it is broken, pickled or lacks a key."""
+def read_npz(path: Path, keys: tuple[str, ...], *, optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file, of the optional ones those that are there. FileNotFoundError if it is missing; ValueError if it is
+    broken, pickled or lacks a key.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     content = path.read_bytes()
@@ -172,7 +174,7 @@ def read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
             missing = [key for key in keys if key not in archive]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")
-            return {key: archive[key] for key in keys}
+            return {key: archive[key] for key in (*keys, *(key for key in optional if key in archive))}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         reason = "it holds Python objects, which are never loaded" if "allow_pickle" in str(error) else error
         raise ValueError(f"cannot read {path}: {reason}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,9 @@ from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.evaluation.baselines import label_motion
 from syncmv4d_model.types import Observation, Prediction
+
+IDENTITIES = "identities"
+"""The name, in Case.absent, of knowing which point is which from frame to frame."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Case:
     other_scene: Mapping[int, Float[np.ndarray, "T 3"]] | None = (
         None  # label motion predicted for another scene of the triplet
     )
-    labelled: bool = True  # False: the method has no aligner, and its labels are all "unknown"
+    absent: Mapping[str, str] = field(default_factory=dict)  # fields of a sample that were not made, and why
     true_foreground: Bool[np.ndarray, "V T H W"] | None = None
     foreground: Bool[np.ndarray, "V T H W"] | None = None
     seconds: float | None = None  # wall time of one sample
@@ -41,6 +44,12 @@ class Case:
         if not self.samples:
             raise ValueError("nothing was predicted")
         return self.samples[0]
+
+    def given(self, name: str) -> np.ndarray:
+        """A field of the first sample; ValueError, saying why, where the method does not make it."""
+        if name in self.absent:
+            raise ValueError(self.absent[name])
+        return getattr(self.prediction, name)
 
     @property
     def predicted(self) -> Float[np.ndarray, "V T K 3"]:

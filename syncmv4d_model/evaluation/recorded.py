@@ -23,13 +23,11 @@ from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.harness import (
     Report,
-    Scored,
-    SupportsCodec,
-    SupportsPrediction,
-    make_case,
     report_rows,
-    row_of,
 )
+from syncmv4d_model.evaluation.kept_rows import ScoredScene
+from syncmv4d_model.evaluation.predicted import SupportsCodec, SupportsPrediction, make_case
+from syncmv4d_model.evaluation.scenes import row_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, SCORES, score
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.types import Observation, Prediction
@@ -141,7 +139,7 @@ def evaluate_scenes(
     truth, the consistency scores, and `recording` with their rules as its `bag` section. ValueError without a scene.
     """
 
-    def rows() -> Iterator[Scored]:
+    def rows() -> Iterator[ScoredScene]:
         for index, scene in enumerate(scenes):
             seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
             yield _scored(predictor, scene, seeds=seeds, steps=steps)
@@ -176,7 +174,7 @@ def empty_truth(scene: Scene, config: ModelConfig) -> Sequence:
     )
 
 
-def _scored(predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], steps: int | None) -> Scored:
+def _scored(predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], steps: int | None) -> ScoredScene:
     """The row of one scene."""
     case = make_case(predictor, scene.truth, seeds=seeds, steps=steps) if scene.truth else None
     if case is not None:
@@ -195,7 +193,7 @@ def _scored(predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], st
             reasons[key] = f"{lost} of {scene.found.size} images of the predicted time are not in the recording"
     found, refused, over_time = consistency(case.prediction, scene, aligner=predictor.config.switches.aligner)
     row = row_of(case, values | found) | {"colour_difference_over_time": over_time} | scene.notes
-    return row, values | found, reasons | refused
+    return ScoredScene(row, values | found, reasons | refused)
 
 
 def _without_truth(predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], steps: int | None) -> Case:

@@ -12,7 +12,7 @@ import numpy as np
 
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks, static_video
-from syncmv4d_model.evaluation.case import Case, in_cameras
+from syncmv4d_model.evaluation.case import IDENTITIES, Case, in_cameras
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
 from syncmv4d_model.types import LABELS
 
@@ -26,6 +26,8 @@ def score(case: Case) -> tuple[dict[str, float | None], dict[str, str]]:
     reasons: dict[str, str] = {}
     for name, function in SCORES.items():
         try:
+            if name not in NEED_NO_IDENTITIES and IDENTITIES in case.absent:
+                raise ValueError(case.absent[IDENTITIES])
             values[name] = function(case)
         except ValueError as error:
             values[name], reasons[name] = None, str(error)
@@ -156,41 +158,39 @@ def _distance(case: Case) -> np.ndarray:
 def _coverage(case: Case, sigmas: float) -> float:
     seen = case.truth.visible
     error = (case.predicted.astype(np.float64) - case.truth.positions)[seen]
-    return metrics.stddev_coverage(error, case.prediction.stddev[seen], sigmas)
+    return metrics.stddev_coverage(error, case.given("stddev")[seen], sigmas)
 
 
 def _spearman(case: Case) -> float:
-    return metrics.stddev_spearman(_distance(case), case.prediction.stddev, case.truth.visible, case.truth.label)
+    return metrics.stddev_spearman(_distance(case), case.given("stddev"), case.truth.visible, case.truth.label)
 
 
 def _spearman_pooled(case: Case) -> float:
-    return metrics.stddev_spearman_pooled(_distance(case), case.prediction.stddev, case.truth.visible)
+    return metrics.stddev_spearman_pooled(_distance(case), case.given("stddev"), case.truth.visible)
 
 
 def _spearman_trivial(case: Case) -> float:
-    return metrics.stddev_spearman_trivial(
-        _distance(case), case.prediction.stddev, case.truth.visible, case.truth.label
-    )
+    return metrics.stddev_spearman_trivial(_distance(case), case.given("stddev"), case.truth.visible, case.truth.label)
 
 
 def _after_first_frame(case: Case, metric: Callable[..., float]) -> float:
     _require_tracks(case)
-    return metric(case.prediction.visible[:, 1:], case.truth.visible[:, 1:])
+    return metric(case.given("visible")[:, 1:], case.truth.visible[:, 1:])
 
 
 def _label_recall(case: Case, label: int) -> float:
-    _require_labels(case)
-    return metrics.label_recall(case.prediction.label, case.truth.label, label)
+    _require_tracks(case)
+    return metrics.label_recall(case.given("label"), case.truth.label, label)
 
 
 def _mean_label_recall(case: Case) -> float:
-    _require_labels(case)
-    return metrics.mean_label_recall(case.prediction.label, case.truth.label)
+    _require_tracks(case)
+    return metrics.mean_label_recall(case.given("label"), case.truth.label)
 
 
 def _depth_scale_cm(case: Case) -> float:
     _require_tracks(case)
-    return CM_PER_M * metrics.depth_scale_error(case.prediction.depth_scale, case.truth.depth_scale)
+    return CM_PER_M * metrics.depth_scale_error(case.given("depth_scale"), case.truth.depth_scale)
 
 
 def _foreground_iou(case: Case) -> float:
@@ -214,12 +214,6 @@ def _seconds(case: Case) -> float:
 def _require_tracks(case: Case) -> None:
     if not case.tracks:
         raise ValueError("the method predicts no tracks")
-
-
-def _require_labels(case: Case) -> None:
-    _require_tracks(case)
-    if not case.labelled:
-        raise ValueError("the method labels no point: it has no aligner")
 
 
 SCORES: dict[str, Score] = {
@@ -249,12 +243,12 @@ SCORES: dict[str, Score] = {
     "multi_view_pi_b": lambda case: _over_view_pairs(case, metrics.multi_view_percentage_of_inliers, "b"),
     "multi_view_point_pairs": lambda case: float(sum(len(first) for _, _, first, _ in _paired_views(case))),
     "depth_scale_error_cm": _depth_scale_cm,
-    "psnr": lambda case: metrics.psnr(case.prediction.video, case.truth.video),
+    "psnr": lambda case: metrics.psnr(case.given("video"), case.truth.video),
     "static_psnr": lambda case: metrics.psnr(static_video(case.truth), case.truth.video),
-    "video_mse": lambda case: metrics.video_mean_squared_error(case.prediction.video, case.truth.video),
+    "video_mse": lambda case: metrics.video_mean_squared_error(case.given("video"), case.truth.video),
     "static_video_mse": lambda case: metrics.video_mean_squared_error(static_video(case.truth), case.truth.video),
     "codec_psnr": lambda case: metrics.psnr(_codec_video(case), case.truth.video),
-    "gradient_energy": lambda case: metrics.gradient_energy(case.prediction.video),
+    "gradient_energy": lambda case: metrics.gradient_energy(case.given("video")),
     "codec_gradient_energy": lambda case: metrics.gradient_energy(_codec_video(case)),
     "path_length_ratio": lambda case: _over_moving(case, metrics.path_length_ratio),
     "smoothness_cm": lambda case: _smoothness_cm(case.predicted),
@@ -274,6 +268,14 @@ SCORES: dict[str, Score] = {
     "decoded_share": _decoded_share,
     "seconds_per_sequence": _seconds,
 }
+
+NEED_NO_IDENTITIES = frozenset(
+    {
+        *(name for name in SCORES if name.startswith(("static_", "text_mean_", "true_", "codec_", "multi_view_"))),
+        *("rpe", "pi", "chamfer_cm", "decoded_share", "psnr", "video_mse", "gradient_energy"),
+    }
+)
+"""Scores that points can have which are nobody's path over time."""
 
 RATIOS: dict[str, tuple[str, str]] = {
     "end_point_error_ratio": ("end_point_error_cm", "static_end_point_error_cm"),

@@ -153,7 +153,7 @@ def test_time_that_ends_with_the_last_sequence_costs_no_scores(tmp_path):
     data_dir, checkpoint, _ = tiny_checkpoint(tmp_path)
     report = tmp_path / "report.json"
     options = Options(data=data_dir, split="val", limit=1, checkpoint=checkpoint, json=report)
-    with pytest.raises(OutOfTime, match="1 of 2 sequences of val scored, begins anew"):
+    with pytest.raises(OutOfTime, match="1 of 2 sequences of val scored"):
         score_split(replace(options, limit=2), CountedTime(questions=0))
     assert not report.exists()
     score_split(options, CountedTime(questions=0))

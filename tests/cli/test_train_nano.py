@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from syncmv4d_cli.evaluate import provenance
 from syncmv4d_cli.main import main
+from syncmv4d_cli.provenance import provenance
 from syncmv4d_cli.train_nano import Nano, is_report_of, nano
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, PRESETS, MotionPriorConfig

@@ -1,0 +1,99 @@
+"""`syncmv4d evaluate --predictions`: what a method has written, and what is kept of a report that is not finished."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from syncmv4d_cli.least import check_least
+
+if TYPE_CHECKING:
+    from syncmv4d_model.evaluation.baselines import TextMean
+    from syncmv4d_model.evaluation.kept_rows import KeptRows
+    from syncmv4d_model.evaluation.scenes import Written
+
+MethodName = Literal["tracks", "wan2.2", "das", "sv4d2", "svimo", "geo4d", "geometrycrafter"]
+
+
+@dataclass(frozen=True)
+class WrittenOptions:
+    """Whose predictions, and how they are read."""
+
+    predictions: Path | None = None
+    """Instead of a model: a folder DIR that any method has written, DIR/<sequence>/{<view>.mp4, tracks.npz}; see docs/guides/evaluation.md."""
+    method: MethodName = "tracks"
+    """How --predictions are read and aligned: tracks takes metric tracks as they are; a baseline's name brings its own rule."""
+    points: int | None = None
+    """Score --predictions at the N anchors a view that a model of so many points is asked for; at all of the truth's when not given."""
+
+
+def check_written(options: WrittenOptions, *, others: Mapping[str, object]) -> None:
+    """ValueError for what goes with no predictions, or not with them; FileNotFoundError without their folder."""
+    check_least(options, {"points": 1})
+    if options.predictions is None:
+        given = [name for name in ("method", "points") if getattr(options, name) != getattr(WrittenOptions(), name)]
+        if given:
+            raise ValueError(f"--{given[0]} is of --predictions, which are not given")
+        return
+    refused = [name for name, value in others.items() if value]
+    if refused:
+        raise ValueError(f"--{refused[0].replace('_', '-')} is of a model, and --predictions runs none")
+    if not options.predictions.is_dir():
+        raise FileNotFoundError(f"no folder {options.predictions}: --predictions holds one folder per sequence")
+
+
+def written(options: WrittenOptions, *, seed: int, text_mean: TextMean | None) -> Written | None:
+    """What scores the predictions; None where there are none."""
+    from syncmv4d_model.evaluation.scenes import Written
+    from syncmv4d_model.evaluation.written import METHODS, WrittenPredictions
+
+    if options.predictions is None:
+        return None
+    predictions = WrittenPredictions(options.predictions, METHODS[options.method])
+    return Written(predictions, seed, options.points, text_mean)
+
+
+def settings_of(options: WrittenOptions) -> dict[str, Any]:
+    """For the report: whose numbers they are."""
+    from syncmv4d_model.evaluation.written import METHODS
+
+    if options.predictions is None:
+        return {}
+    method = METHODS[options.method]
+    return {
+        "predictions": str(options.predictions),
+        "method": options.method,
+        "alignment": method.alignment,
+        "points": options.points,
+    }
+
+
+def kept_rows(report: Path | None, asked: Mapping[str, Any], folders: list[Path]) -> KeptRows | None:
+    """What an earlier call scored towards the same report; None for a report that is not written. Files of `folders` that have
+    changed since make it another one.
+    """
+    from syncmv4d_model.evaluation.kept_rows import KeptRows
+
+    if report is None:
+        return None
+    states = [
+        (str(file), state.st_size, state.st_mtime_ns)
+        for folder in folders
+        for file in sorted(folder.glob("*"))
+        for state in (file.stat(),)
+    ]
+    report.parent.mkdir(parents=True, exist_ok=True)
+    return KeptRows(rows_beside(report), {**asked, "files": states})
+
+
+def rows_beside(report: Path) -> Path:
+    """Where the scored sequences of an unfinished report are kept."""
+    return report.with_name(f".{report.name}.rows")
+
+
+def default_workers(*, model: bool) -> int:
+    """All cores where nothing but reading and scoring is to be done; a model on the CPU has them all already."""
+    return 1 if model else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,263 @@
+"""Predictions that any method has written to a folder, read as cases: DIR/<sequence>/{<view>.mp4, tracks.npz or <view>.npz}.
+
+What a method does not write is null in the report, with that reason. Nothing is made up for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
+from scipy.spatial import KDTree
+
+from syncmv4d_model import geometry
+from syncmv4d_model.data.sequence import Sequence, read_npz
+from syncmv4d_model.data.video import read_video
+from syncmv4d_model.evaluation import metrics
+from syncmv4d_model.evaluation.baselines import TextMean
+from syncmv4d_model.evaluation.case import IDENTITIES, Case, at_anchors, in_cameras
+from syncmv4d_model.evaluation.metrics.point_maps import NEAREST_M
+from syncmv4d_model.results import TRACKS_FILE
+from syncmv4d_model.types import Prediction
+
+PAIRING_PX = 0.75
+"""A predicted point answers for the true anchor that is this near to its own frame-0 pixel, or nearer; a point at every pixel always is."""
+
+MAX_FILE_BYTES = 2 << 30
+MAX_FRAMES = 4096
+
+_OPTIONAL = ("visible", "stddev", "label", "depth_scale", "seed")
+
+Geometry = Literal["tracks", "point_maps", "none"]
+Alignment = Literal["none", "scale", "scale_by_depth"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method's output is read and what it is forgiven."""
+
+    geometry: Geometry  # tracks of points; a map of points per frame, which follows none of them; or video alone
+    alignment: Alignment  # of each view's camera-frame points to the truth: one least-squares factor a video, or none
+    about: str
+
+
+METHODS: dict[str, Method] = {
+    "tracks": Method("tracks", "none", "metric tracks in the rig's world frame, as `syncmv4d generate` writes them"),
+    "wan2.2": Method("none", "none", "Wan2.2: videos alone"),
+    "das": Method("none", "none", "Diffusion as Shader: videos alone"),
+    "sv4d2": Method("none", "none", "SV4D 2.0: videos of each view alone"),
+    "svimo": Method("tracks", "scale", "SViMo: video and hand-object points of one view, of no metric scale"),
+    "geo4d": Method("point_maps", "scale_by_depth", "Geo4D: point maps of a given video, up to scale"),
+    "geometrycrafter": Method(
+        "point_maps", "scale_by_depth", "GeometryCrafter: point maps of a given video, up to scale"
+    ),
+}
+"""Foreground rule, the same for all: errors of points are taken at the truth's anchors, which lie on hands, tools and targets."""
+
+
+@dataclass(frozen=True)
+class WrittenPredictions:
+    """A folder with one sub-folder per sequence, and how to read it."""
+
+    folder: Path
+    method: Method
+
+    def case(self, sequence: Sequence, chosen: Int[np.ndarray, "V K"], *, text_mean: TextMean | None = None) -> Case:
+        """What the method wrote for a sequence, at the chosen anchors of the truth.
+
+        FileNotFoundError without the sequence's folder or the files that the method is to have; ValueError for a file that
+        is broken, or of other views, frames or sizes than the truth.
+        """
+        truth, folder = at_anchors(sequence, chosen), self.folder / sequence.name
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no prediction of sequence {sequence.name}: {folder} is not a folder")
+        absent: dict[str, str] = {}
+        video = _read_videos(folder, truth, required=self.method.geometry == "none")
+        if video is None:
+            absent["video"] = f"{folder.name} has no {truth.view_names[0]}.mp4"
+        if self.method.geometry == "none":
+            nothing = np.zeros((*truth.positions.shape[:2], 0, 3), np.float32)
+            return Case(
+                truth,
+                samples=(_prediction(truth, video, nothing, {}),),
+                absent=absent,
+                text_mean_tracks=_mean(text_mean, truth),
+            )
+        if self.method.geometry == "point_maps":
+            positions, decoded, arrays = *_read_point_maps(folder, truth), {}
+            absent[IDENTITIES] = (
+                "a map of points does not say which point is which over time: it was read where the truth is"
+            )
+        else:
+            positions, decoded, arrays = _read_tracks(folder / TRACKS_FILE, truth)
+        for name in ("visible", "stddev", "label", "depth_scale"):
+            if name not in arrays:
+                absent[name] = f"{TRACKS_FILE} has no {name}"
+        if not decoded.any():
+            raise ValueError(f"{folder}: no predicted point lies within {PAIRING_PX} px of an anchor of the truth")
+        positions = _aligned(positions, decoded, truth, self.method.alignment)
+        filled = metrics.filled_in_time(positions, decoded, first_frame=truth.positions[:, 0])
+        return Case(
+            truth,
+            text_mean_tracks=_mean(text_mean, truth),
+            samples=(_prediction(truth, video, filled.astype(np.float32), arrays),),
+            tracks=(filled,),
+            decoded=decoded,
+            absent=absent,
+        )
+
+
+def _mean(text_mean: TextMean | None, truth: Sequence) -> np.ndarray | None:
+    return None if text_mean is None else text_mean.tracks(truth)
+
+
+def _prediction(
+    truth: Sequence, video: np.ndarray | None, tracks: Float[np.ndarray, "V T K 3"], arrays: dict[str, np.ndarray]
+) -> Prediction:
+    """What was written, and blanks for the rest: the case's `absent` says which of them are blank."""
+    views, frames, points = tracks.shape[:3]
+    blank = np.zeros((views, frames, points), np.float32)
+    video = np.zeros((views, frames, 0, 0, 3), np.uint8) if video is None else video
+    return Prediction(
+        video=video,
+        pseudo_video=np.zeros(video.shape, np.float32),
+        tracks=tracks,
+        coarse_tracks=tracks,
+        visible=arrays.get("visible", blank > 0).astype(bool),
+        stddev=arrays.get("stddev", blank).astype(np.float32),
+        label=arrays.get("label", np.zeros((views, points))).astype(np.uint8),
+        anchors_px=truth.anchors_px[:, :points],
+        depth_scale=arrays.get("depth_scale", np.zeros((views, 2))).astype(np.float32),
+        frame_period_s=truth.frame_period_s,
+        seed=int(arrays.get("seed", np.zeros(()))),
+    )
+
+
+def _read_videos(folder: Path, truth: Sequence, *, required: bool) -> UInt8[np.ndarray, "V T H W 3"] | None:
+    """All views' videos, resized to the truth's pixels; None where there is none and none is required."""
+    paths = [folder / f"{name}.mp4" for name in truth.view_names]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing and (required or len(missing) < len(paths)):
+        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}")
+    if missing:
+        return None
+    frames, height, width = truth.video.shape[1:4]
+    videos = []
+    for path in paths:
+        _check_size(path)
+        video = read_video(path)
+        if len(video) != frames:
+            raise ValueError(f"{path} has {len(video)} frames, the truth has {frames}")
+        videos.append(_resized(video, height, width))
+    return np.stack(videos)
+
+
+def _resized(video: UInt8[np.ndarray, "T h w 3"], height: int, width: int) -> UInt8[np.ndarray, "T H W 3"]:
+    if video.shape[1:3] == (height, width):
+        return video
+    return np.stack(
+        [np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)) for frame in video]
+    )
+
+
+def _read_tracks(path: Path, truth: Sequence) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """(positions, which of the truth's anchors have one, what else was written of them), in the truth's order."""
+    _check_size(path)
+    arrays = read_npz(path, ("positions", "anchors_px"), optional=_OPTIONAL)
+    positions, anchors = arrays.pop("positions"), arrays.pop("anchors_px")
+    _check_shapes(path, positions, anchors, arrays, truth)
+    views, points = truth.label.shape
+    nearest, rows = np.zeros((views, points), int), np.arange(views)[:, None]
+    paired = np.zeros((views, points), bool)
+    for view in range(views):
+        distance, nearest[view] = KDTree(anchors[view]).query(truth.anchors_px[view])
+        paired[view] = distance <= PAIRING_PX
+    taken = np.moveaxis(positions[rows, :, nearest], 1, 2).astype(np.float64)  # V T K 3
+    decoded = paired[:, None] & np.isfinite(taken).all(-1)
+    kept = {name: np.moveaxis(arrays[name][rows, :, nearest], 1, 2) for name in ("visible", "stddev") if name in arrays}
+    if "label" in arrays:
+        kept["label"] = np.where(paired, arrays["label"][rows, nearest], 0)
+    return taken, decoded, kept | {name: arrays[name] for name in ("depth_scale", "seed") if name in arrays}
+
+
+def _check_shapes(
+    path: Path, positions: np.ndarray, anchors: np.ndarray, arrays: dict[str, np.ndarray], truth: Sequence
+) -> None:
+    views, frames = truth.positions.shape[:2]
+    if (
+        positions.ndim != 4
+        or positions.shape[3] != 3
+        or positions.shape[:2] != (views, frames)
+        or not positions.shape[2]
+    ):
+        raise ValueError(
+            f"{path}: positions must be [{views} views, {frames} frames, at least 1 point, 3], got {list(positions.shape)}"
+        )
+    points = positions.shape[2]
+    expected = {"visible": (views, frames, points), "stddev": (views, frames, points), "label": (views, points)}
+    expected |= {"depth_scale": (views, 2), "seed": (), "anchors_px": (views, points, 2)}
+    for name, array in ({"anchors_px": anchors} | arrays).items():
+        if array.shape != expected[name]:
+            raise ValueError(
+                f"{path}: {name} must be {list(expected[name])} beside these positions, got {list(array.shape)}"
+            )
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{path}: {name} holds {array.dtype}, which is not a number")
+    if positions.dtype.kind not in "fiu" or not np.isfinite(anchors).all():
+        raise ValueError(f"{path}: positions must be numbers and anchors_px finite")
+
+
+def _read_point_maps(folder: Path, truth: Sequence) -> tuple[Float[np.ndarray, "V T K 3"], Bool[np.ndarray, "V T K"]]:
+    """World points read off each view's camera-frame maps at the truth's pixel of that frame, where the truth is visible."""
+    target = in_cameras(truth, truth.positions.astype(np.float64))
+    pixels = geometry.project(truth.intrinsics[:, None], target)
+    height, width = truth.video.shape[2:4]
+    inside = metrics.inside(pixels, height=height, width=width) & (target[..., 2] > 0) & truth.visible
+    points = np.zeros(target.shape)
+    for view, name in enumerate(truth.view_names):
+        path = folder / f"{name}.npz"
+        _check_size(path)
+        arrays = read_npz(path, ("point_map",), optional=("mask",))
+        maps = arrays["point_map"]
+        if maps.ndim != 4 or maps.shape[3] != 3 or len(maps) != len(target[view]) or maps.dtype.kind != "f":
+            raise ValueError(
+                f"{path}: point_map must be [{len(target[view])} frames, H, W, 3] of floats, got {list(maps.shape)}"
+            )
+        mask = arrays.get("mask", np.ones(maps.shape[:3], bool)).astype(bool)
+        if mask.shape != maps.shape[:3]:
+            raise ValueError(f"{path}: mask must be {list(maps.shape[:3])}, got {list(mask.shape)}")
+        scale = np.array([maps.shape[2] / width, maps.shape[1] / height])
+        column, row = np.moveaxis(
+            ((pixels[view] + 0.5) * scale).clip(0, np.array(maps.shape[2:0:-1]) - 1).astype(int), -1, 0
+        )
+        frame = np.arange(len(maps))[:, None]
+        points[view] = maps[frame, row, column]
+        inside[view] &= mask[frame, row, column] & np.isfinite(points[view]).all(-1)
+    world = geometry.transform(
+        geometry.inverse(truth.camera_from_world)[:, None], np.where(inside[..., None], points, 0.0)
+    )
+    return world, inside
+
+
+def _aligned(positions: np.ndarray, decoded: np.ndarray, truth: Sequence, alignment: Alignment) -> np.ndarray:
+    """Each view's points times one factor about its camera, the best against the truth; as they are without alignment."""
+    if alignment == "none":
+        return positions
+    predicted, target = (
+        in_cameras(truth, np.where(decoded[..., None], points, 0.0)) for points in (positions, truth.positions)
+    )
+    seen = decoded & truth.visible
+    scaled = np.empty_like(predicted)
+    for view in range(len(predicted)):
+        weight = 1 / np.maximum(target[view, ..., 2], NEAREST_M) if alignment == "scale_by_depth" else None
+        scaled[view] = predicted[view] * metrics.least_squares_scale(predicted[view], target[view], seen[view], weight)
+    return geometry.transform(geometry.inverse(truth.camera_from_world)[:, None], scaled)
+
+
+def _check_size(path: Path) -> None:
+    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than the {MAX_FILE_BYTES:,} that are read")

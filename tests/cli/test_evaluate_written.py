@@ -1,0 +1,108 @@
+"""`syncmv4d evaluate --predictions` and unfinished reports: real folders, written by the command itself."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from syncmv4d_cli.evaluate import Options, score_split
+from syncmv4d_cli.evaluate_written import MethodName, default_workers, rows_beside
+from syncmv4d_cli.main import main
+from syncmv4d_model.data.sequence import list_sequences, read_sequence
+from syncmv4d_model.evaluation.anchors import choose_anchors
+from syncmv4d_model.evaluation.scenes import scene_seeds
+from syncmv4d_model.evaluation.written import METHODS
+from syncmv4d_model.training.time_limit import OutOfTime
+from tests.model.counted_time import CountedTime
+from tests.model.tiny_model import TINY, tiny_checkpoint, tiny_data
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(data set, checkpoint, folder of what `generate` wrote for its split val at the anchors that `evaluate` asks for)."""
+    folder = tmp_path_factory.mktemp("made")
+    data, checkpoint, _ = tiny_checkpoint(folder)
+    for index, directory in enumerate(list_sequences(data, "val")):
+        sequence, seeds = read_sequence(directory), scene_seeds(0, index, samples=1)
+        chosen = choose_anchors(sequence, TINY.num_points, seed=seeds[0])
+        np.savez(folder / "anchors.npz", anchors_px=sequence.anchors_px[np.arange(3)[:, None], chosen])
+        asked = ["generate", "--input", str(directory), "--task", sequence.task, "--checkpoint", str(checkpoint)]
+        asked += ["--anchors", str(folder / "anchors.npz"), "--seed", str(seeds[1])]
+        assert main([*asked, "--out", str(folder / "written" / directory.name)]) == 0
+    return data, checkpoint, folder / "written"
+
+
+def test_what_generate_wrote_scores_as_the_checkpoint_does(made, tmp_path):
+    data, checkpoint, written = made
+    asked = ["evaluate", "--data", str(data), "--split", "val"]
+    assert main([*asked, "--checkpoint", str(checkpoint), "--json", str(tmp_path / "model.json")]) == 0
+    read = [*asked, "--predictions", str(written), "--points", str(TINY.num_points), "--workers", "2"]
+    assert main([*read, "--json", str(tmp_path / "written.json"), "--html", str(tmp_path / "page.html")]) == 0
+    model, files = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("model", "written"))
+    for name in (
+        "end_point_error_cm",
+        "displacement_error_cm",
+        "rpe",
+        "stddev_coverage_68",
+        "label_recall",
+        "chamfer_cm",
+    ):
+        assert files["metrics"][name] == pytest.approx(model["metrics"][name], rel=1e-4), name
+    assert files["metrics"]["psnr"] == pytest.approx(model["metrics"]["psnr"], abs=3)  # videos are written with loss
+    assert files["settings"]["predictions"] == str(written) and files["settings"]["alignment"] == "none"
+    assert not rows_beside(tmp_path / "written.json").exists()
+    assert "written" in (tmp_path / "page.html").read_text()
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(made, tmp_path, capsys):
+    data, checkpoint, _ = made
+    report = tmp_path / "report.json"
+    options = Options(data=data, split="val", checkpoint=checkpoint, json=report)
+    with pytest.raises(OutOfTime, match="1 of 2 sequences"):
+        score_split(options, CountedTime(questions=0))
+    assert not report.exists() and rows_beside(report).exists()
+    score_split(options, CountedTime(questions=9))
+    assert "1 sequences were scored before" in capsys.readouterr().out
+    assert not rows_beside(report).exists()
+    score_split(replace(options, json=tmp_path / "whole.json"), CountedTime(questions=9))
+    resumed, whole = (json.loads(path.read_text())["metrics"] for path in (report, tmp_path / "whole.json"))
+    assert {**resumed, "seconds_per_sequence": 0} == {**whole, "seconds_per_sequence": 0}
+
+
+@pytest.mark.parametrize("change", ["seed", "data"])
+def test_what_was_kept_for_another_question_is_not_used(made, tmp_path, capsys, change):
+    _, checkpoint, _ = made
+    data, report = tiny_data(tmp_path / "data"), tmp_path / "report.json"
+    options = Options(data=data, split="val", checkpoint=checkpoint, json=report)
+    with pytest.raises(OutOfTime):
+        score_split(options, CountedTime(questions=0))
+    if change == "data":
+        (list_sequences(data, "val")[1] / "task.txt").write_text("hit the box with a hammer, twice\n")
+    score_split(replace(options, seed=1) if change == "seed" else options, CountedTime(questions=9))
+    assert "scored before" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "das"], "--method is of --predictions"),
+        (["--points", "5"], "--points is of --predictions"),
+        (["--predictions", "nowhere"], "no folder nowhere"),
+        (["--predictions", ".", "--steps", "3"], "--steps is of a model"),
+        (["--predictions", ".", "--without", "cycle"], "--without is of a model"),
+        (["--predictions", ".", "--points", "0"], "points must be at least 1"),
+        (["--workers", "0"], "workers must be at least 1"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(made, capsys, words, message):
+    assert main(["evaluate", "--data", str(made[0]), "--split", "val", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_every_method_can_be_asked_for():
+    assert set(METHODS) == set(MethodName.__args__)
+
+
+def test_a_model_is_not_disturbed_by_scorers_unless_they_are_asked_for():
+    assert default_workers(model=True) == 1 <= default_workers(model=False)
