@@ -96,6 +96,6 @@ def test_the_files_guide_names_every_part_of_a_checkpoint():
 
 def test_the_evaluation_guide_names_scores_that_exist():
     told = set(re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)`", (ROOT / "docs/guides/evaluation.md").read_text()))
-    scores = {name for name in told if name.endswith(("_cm", "_ratio", "_px", "_68", "_95", "_spearman"))}
+    scores = {name for name in told if name.endswith(("_cm", "_deg", "_ratio", "_px", "_68", "_95", "_spearman"))}
     assert len(scores) > 10
     assert scores <= {*SCORES, *RATIOS, *CONSISTENCY_RULES, *CONSISTENCY_RATIOS}

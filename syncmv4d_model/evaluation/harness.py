@@ -35,6 +35,9 @@ RULES = {
     "own_motion, other_scene_motion": "the true frame 0, every label moved by the mean displacement predicted for its points; "
     "predicted for this scene, or for the one before of the same triplet; scenes that have one before them only",
     "tool_residual": "what one rigid motion from frame 0 leaves of the points that truly are the tool's",
+    "rotation, translation errors": "of the rigid motion from frame 0 that fits the points of a body best, all views together, against "
+    "the one that fits the true points best; of the points that truly are the body's, mean over frames n >= 1",
+    "cross_view_colour_error": "8-bit values, at the projections of true points that both views see, paired as for multi_view",
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
     "video": "8-bit values, all views, frames n >= 1",
     "mean": "over points and frames of a sequence, then over the sequences that have the score; a ratio is the ratio of "

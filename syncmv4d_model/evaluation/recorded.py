@@ -48,7 +48,16 @@ CONSISTENCY_RATIOS = {
     "consistency_colour_ratio": ("consistency_colour_difference", "consistency_static_colour_difference"),
     "consistency_view_disagreement_ratio": ("consistency_view_disagreement_cm", "consistency_view_displacement_cm"),
 }
-OF_VIDEO = ("psnr", "static_psnr", "video_mse", "static_video_mse", "codec_psnr", "codec_gradient_energy")
+OF_VIDEO = (
+    "psnr",
+    "static_psnr",
+    "ssim",
+    "static_ssim",
+    "video_mse",
+    "static_video_mse",
+    "codec_psnr",
+    "codec_gradient_energy",
+)
 """Scores that need the later images and no true tracks."""
 
 OF_PREDICTION = ("gradient_energy", "seconds_per_sequence")

@@ -14,6 +14,7 @@ from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks, static_video
 from syncmv4d_model.evaluation.case import IDENTITIES, Case, in_cameras
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
+from syncmv4d_model.geometry import project
 from syncmv4d_model.types import LABELS
 
 CM_PER_M = 100.0
@@ -84,6 +85,20 @@ def _tool_residual_cm(case: Case, tracks: np.ndarray | None) -> float:
     return CM_PER_M * metrics.rigid_residual(np.swapaxes(points, 0, 1))
 
 
+def _rigid_motion(case: Case, label: str, tracks: np.ndarray) -> tuple[float, float]:
+    own = case.truth.label == LABELS.index(label)
+    predicted, target = (np.swapaxes(np.moveaxis(points, 1, 2)[own], 0, 1) for points in (tracks, case.truth.positions))
+    return metrics.rigid_motion_error(predicted, target)
+
+
+def _turn_deg(case: Case, label: str, tracks: np.ndarray) -> float:
+    return _rigid_motion(case, label, tracks)[0]
+
+
+def _shift_cm(case: Case, label: str, tracks: np.ndarray) -> float:
+    return CM_PER_M * _rigid_motion(case, label, tracks)[1]
+
+
 def _codec_video(case: Case) -> np.ndarray:
     if case.codec_video is None:
         raise ValueError("the method has no codec")
@@ -139,6 +154,20 @@ def _paired_views(case: Case) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
         if len(first) >= MINIMUM_PAIRS:
             pairs.append((i, j, first, second))
     return pairs
+
+
+def _cross_view_colours(case: Case, video: np.ndarray) -> float:
+    """Mean over pairs of views of the colour error at true points that the harness could pair."""
+    truth = case.truth
+    pixels, values = project(truth.intrinsics[:, None], in_cameras(truth, truth.positions.astype(np.float64))), []
+    for i, j, first, second in _paired_views(case):
+        seen = truth.visible[i][:, first] & truth.visible[j][:, second]
+        if seen[1:].any():
+            where = pixels[i][:, first], pixels[j][:, second]
+            values.append(metrics.cross_view_colour_error(video[i], video[j], *where, seen))
+    if not values:
+        raise ValueError(f"no two views share {MINIMUM_PAIRS} points within 5 mm")
+    return float(np.mean(values))
 
 
 def _over_moving(case: Case, metric: Callable[..., float]) -> float:
@@ -233,6 +262,12 @@ SCORES: dict[str, Score] = {
     "other_scene_motion_error_cm": lambda case: _label_motion_cm(case, _scene_motions(case)[1]),
     "tool_residual_cm": lambda case: _tool_residual_cm(case, case.predicted),
     "codec_tool_residual_cm": lambda case: _tool_residual_cm(case, case.codec_tracks),
+    "tool_rotation_error_deg": lambda case: _turn_deg(case, "tool", case.predicted),
+    "static_tool_rotation_error_deg": lambda case: _turn_deg(case, "tool", static_tracks(case.truth)),
+    "tool_translation_error_cm": lambda case: _shift_cm(case, "tool", case.predicted),
+    "static_tool_translation_error_cm": lambda case: _shift_cm(case, "tool", static_tracks(case.truth)),
+    "target_rotation_error_deg": lambda case: _turn_deg(case, "target", case.predicted),
+    "target_translation_error_cm": lambda case: _shift_cm(case, "target", case.predicted),
     "chamfer_cm": lambda case: _chamfer_cm(case, case.predicted),
     "static_chamfer_cm": lambda case: _chamfer_cm(case, static_tracks(case.truth)),
     "rpe": lambda case: _over_views(case, metrics.relative_point_error),
@@ -247,6 +282,10 @@ SCORES: dict[str, Score] = {
     "static_psnr": lambda case: metrics.psnr(static_video(case.truth), case.truth.video),
     "video_mse": lambda case: metrics.video_mean_squared_error(case.given("video"), case.truth.video),
     "static_video_mse": lambda case: metrics.video_mean_squared_error(static_video(case.truth), case.truth.video),
+    "ssim": lambda case: metrics.ssim(case.given("video"), case.truth.video),
+    "static_ssim": lambda case: metrics.ssim(static_video(case.truth), case.truth.video),
+    "cross_view_colour_error": lambda case: _cross_view_colours(case, case.given("video")),
+    "true_cross_view_colour_error": lambda case: _cross_view_colours(case, case.truth.video),
     "codec_psnr": lambda case: metrics.psnr(_codec_video(case), case.truth.video),
     "gradient_energy": lambda case: metrics.gradient_energy(case.given("video")),
     "codec_gradient_energy": lambda case: metrics.gradient_energy(_codec_video(case)),
@@ -260,6 +299,8 @@ SCORES: dict[str, Score] = {
     "stddev_coverage_68": lambda case: _coverage(case, 1.0),
     "stddev_coverage_95": lambda case: _coverage(case, 2.0),
     "visibility_f1_occluded": lambda case: _after_first_frame(case, metrics.visibility_f1_occluded),
+    "visibility_precision_occluded": lambda case: _after_first_frame(case, metrics.visibility_precision_occluded),
+    "visibility_recall_occluded": lambda case: _after_first_frame(case, metrics.visibility_recall_occluded),
     "visibility_balanced_accuracy": lambda case: _after_first_frame(case, metrics.visibility_balanced_accuracy),
     "label_recall": _mean_label_recall,
     "label_recall_hand": lambda case: _label_recall(case, LABELS.index("hand")),
@@ -272,7 +313,17 @@ SCORES: dict[str, Score] = {
 NEED_NO_IDENTITIES = frozenset(
     {
         *(name for name in SCORES if name.startswith(("static_", "text_mean_", "true_", "codec_", "multi_view_"))),
-        *("rpe", "pi", "chamfer_cm", "decoded_share", "psnr", "video_mse", "gradient_energy"),
+        *(
+            "rpe",
+            "pi",
+            "chamfer_cm",
+            "decoded_share",
+            "psnr",
+            "ssim",
+            "video_mse",
+            "gradient_energy",
+            "cross_view_colour_error",
+        ),
     }
 )
 """Scores that points can have which are nobody's path over time."""
@@ -285,6 +336,8 @@ RATIOS: dict[str, tuple[str, str]] = {
     "chamfer_ratio": ("chamfer_cm", "static_chamfer_cm"),
     "video_mse_ratio": ("video_mse", "static_video_mse"),
     "gradient_energy_ratio": ("gradient_energy", "codec_gradient_energy"),
+    "tool_rotation_ratio": ("tool_rotation_error_deg", "static_tool_rotation_error_deg"),
+    "tool_translation_ratio": ("tool_translation_error_cm", "static_tool_translation_error_cm"),
     "tool_residual_ratio": ("tool_residual_cm", "codec_tool_residual_cm"),
     "other_scene_ratio": ("other_scene_motion_error_cm", "own_motion_error_cm"),
 }

@@ -76,6 +76,18 @@ def test_chamfer_is_pytorch3ds_when_squared_and_scipys_when_not(i):
 
 
 @pytest.mark.parametrize("i", cases("motion", "pred"))
+def test_chamfer_by_pytorch3d_itself_is_the_same(i):
+    pytest.importorskip("pytorch3d", reason="pytorch3d is not installed: it has no wheel for this platform")
+    keys = oracle("motion")
+    for p, g in zip(keys[f"case{i}_pred"], keys[f"case{i}_gt"], strict=True):
+        for squared in (True, False):
+            ours = metrics.chamfer_distance(p, g, squared=squared)
+            assert metrics.chamfer_distance(p, g, squared=squared, backend="pytorch3d") == pytest.approx(
+                ours, rel=FLOAT32
+            )
+
+
+@pytest.mark.parametrize("i", cases("motion", "pred"))
 def test_smoothness_is_vibes_acceleration(i):
     keys = oracle("motion")
     for name in ("pred", "gt"):

@@ -177,6 +177,8 @@ def test_without_truth_no_error_is_invented_and_every_null_has_its_reason():
     assert computed <= {
         "psnr",
         "static_psnr",
+        "ssim",
+        "static_ssim",
         "video_mse",
         "static_video_mse",
         "gradient_energy",

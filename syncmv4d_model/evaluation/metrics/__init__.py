@@ -7,6 +7,8 @@ from syncmv4d_model.evaluation.metrics.classification import (
     mean_label_recall,
     visibility_balanced_accuracy,
     visibility_f1_occluded,
+    visibility_precision_occluded,
+    visibility_recall_occluded,
 )
 from syncmv4d_model.evaluation.metrics.dynamic_degree import (
     dynamic_degree,
@@ -28,9 +30,10 @@ from syncmv4d_model.evaluation.metrics.point_maps import (
     percentage_of_inliers,
     relative_point_error,
 )
-from syncmv4d_model.evaluation.metrics.rigidity import rigid_residual
+from syncmv4d_model.evaluation.metrics.rigidity import rigid_motion_error, rigid_residual
 from syncmv4d_model.evaluation.metrics.self_consistency import (
     colour_differences,
+    cross_view_colour_error,
     inside,
     mean_where,
     view_disagreement,
@@ -57,6 +60,7 @@ from syncmv4d_model.evaluation.metrics.video import (
     foreground_iou,
     gradient_energy,
     psnr,
+    ssim,
     video_mean_squared_error,
 )
 
@@ -65,6 +69,7 @@ __all__ = [
     "clip_views",
     "colour_differences",
     "corresponding_points",
+    "cross_view_colour_error",
     "depth_scale_error",
     "displacement_error",
     "dynamic_degree",
@@ -94,8 +99,10 @@ __all__ = [
     "percentage_of_inliers",
     "psnr",
     "relative_point_error",
+    "rigid_motion_error",
     "rigid_residual",
     "sampled_frames",
+    "ssim",
     "stddev_coverage",
     "stddev_spearman",
     "stddev_spearman_pooled",
@@ -108,4 +115,6 @@ __all__ = [
     "view_disagreement",
     "visibility_balanced_accuracy",
     "visibility_f1_occluded",
+    "visibility_precision_occluded",
+    "visibility_recall_occluded",
 ]

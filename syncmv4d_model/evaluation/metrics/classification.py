@@ -19,6 +19,20 @@ def visibility_f1_occluded(predicted: Bool[np.ndarray, "*points"], target: Bool[
     return 2 * hits / (int((~predicted).sum()) + int((~target).sum()))
 
 
+def visibility_precision_occluded(predicted: Bool[np.ndarray, "*points"], target: Bool[np.ndarray, "*points"]) -> float:
+    """Share of the points predicted occluded that are; ValueError when none is predicted so."""
+    require_same_shape(predicted=predicted, target=target)
+    require_some(int((~predicted).sum()), "points that are predicted occluded")
+    return float((~target[~predicted]).mean())
+
+
+def visibility_recall_occluded(predicted: Bool[np.ndarray, "*points"], target: Bool[np.ndarray, "*points"]) -> float:
+    """Share of the occluded points that are predicted so; ValueError when the truth has none."""
+    require_same_shape(predicted=predicted, target=target)
+    require_some(int((~target).sum()), "occluded points in the truth")
+    return float((~predicted[~target]).mean())
+
+
 def visibility_balanced_accuracy(predicted: Bool[np.ndarray, "*points"], target: Bool[np.ndarray, "*points"]) -> float:
     """Mean of the recalls of the visible and of the occluded class; ValueError when the truth lacks one of them."""
     require_same_shape(predicted=predicted, target=target)

@@ -31,6 +31,29 @@ def colour_differences(
     return result
 
 
+def cross_view_colour_error(
+    video_a: UInt8[np.ndarray, "T H W 3"],
+    video_b: UInt8[np.ndarray, "T H W 3"],
+    pixels_a: Float[np.ndarray, "T K 2"],
+    pixels_b: Float[np.ndarray, "T K 2"],
+    visible: Bool[np.ndarray, "T K"],
+) -> float:
+    """Mean over visible places at frames n >= 1 and channels of |colour in view a - colour in view b| of the same true point,
+    8-bit values: do two generated videos show the same thing where both should see it?
+
+    `visible`: by both views. Bilinear. ValueError where there is no such place.
+    """
+    seen = visible & inside(pixels_a, height=video_a.shape[1], width=video_a.shape[2])
+    seen &= inside(pixels_b, height=video_b.shape[1], width=video_b.shape[2])
+    seen[0] = False
+    require_some(int(seen.sum()), "places that two views see")
+    differences = [
+        np.abs(bilinear(a, pa[s]) - bilinear(b, pb[s]))
+        for a, b, pa, pb, s in zip(video_a, video_b, pixels_a, pixels_b, seen, strict=True)
+    ]
+    return float(np.concatenate(differences).mean())
+
+
 def mean_where(values: Float[np.ndarray, "*n"], where: Bool[np.ndarray, "*n"], *, what: str) -> float:
     """Mean under the mask; ValueError, saying what there is none of, for an empty mask or values that are not finite."""
     require_same_shape(values=values, where=where)

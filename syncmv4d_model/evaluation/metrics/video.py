@@ -6,8 +6,11 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from scipy.ndimage import gaussian_filter1d
 
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
+
+SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
 
 
 def video_mean_squared_error(
@@ -27,6 +30,35 @@ def psnr(predicted: UInt8[np.ndarray, "V T H W 3"], target: UInt8[np.ndarray, "V
     if error == 0:
         raise ValueError("the videos are identical: their PSNR is not a finite number")
     return 10 * math.log10(255**2 / error)
+
+
+def ssim(predicted: UInt8[np.ndarray, "V T H W 3"], target: UInt8[np.ndarray, "V T H W 3"]) -> float:
+    """Structural similarity (Wang 2004): Gaussian windows of 11 px, sigma 1.5, k1 = 0.01, k2 = 0.03; mean over all views, the frames
+    n >= 1, channels and the pixels whose window lies in the picture. 1 for identical videos.
+
+    Raises ValueError for pictures smaller than a window.
+    """
+    require_same_shape(predicted=predicted, target=target)
+    require_some(target.shape[1], "frames", at_least=2)
+    require_some(min(target.shape[2:4]), "pixels a side", at_least=2 * SSIM_RADIUS + 1)
+    similarities = []
+    for frames in zip(
+        predicted[:, 1:].reshape(-1, *target.shape[2:]), target[:, 1:].reshape(-1, *target.shape[2:]), strict=True
+    ):
+        x, y = (frame.astype(np.float64) for frame in frames)
+        mean_x, mean_y, square_x, square_y, product = _windowed(np.stack([x, y, x * x, y * y, x * y]))
+        variances, covariance = square_x + square_y - mean_x**2 - mean_y**2, product - mean_x * mean_y
+        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+        similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+        similarities.append((similarity / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))).mean())
+    return float(np.mean(similarities))
+
+
+def _windowed(pictures: Float[np.ndarray, "N H W 3"]) -> Float[np.ndarray, "N h w 3"]:
+    """Gaussian means about every pixel whose window lies inside."""
+    inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
+    down = gaussian_filter1d(pictures, SSIM_SIGMA, axis=1, radius=SSIM_RADIUS)[:, inner]
+    return gaussian_filter1d(down, SSIM_SIGMA, axis=2, radius=SSIM_RADIUS)[:, :, inner]
 
 
 def gradient_energy(video: UInt8[np.ndarray, "V T H W 3"]) -> float:
