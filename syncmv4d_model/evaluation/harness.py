@@ -23,6 +23,8 @@ from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean, static_tracks
 from syncmv4d_model.evaluation.case import Case, at_anchors, observation_of
+from syncmv4d_model.evaluation.reliability import RULE as RELIABILITY_RULE
+from syncmv4d_model.evaluation.reliability import reliability_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, score
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
 from syncmv4d_model.types import Observation, Prediction
@@ -40,6 +42,7 @@ RULES = {
     "tool_residual": "what one rigid motion from frame 0 leaves of the points that truly are the tool's",
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
     "video": "8-bit values, all views, frames n >= 1",
+    "reliability": RELIABILITY_RULE,
     "mean": "over points and frames of a sequence, then over the sequences that have the score; a ratio is the ratio of "
     "the two means",
     "intervals": f"{CONFIDENCE:.0%}, {RESAMPLES} bootstrap resamples over sequences, seeded",
@@ -303,7 +306,7 @@ def _true_foreground(sequence: Sequence, config: ModelConfig) -> Bool[np.ndarray
 
 
 def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
-    """A sequence's line of the report: who it is, its scores, and the error of each frame n >= 1 (cm)."""
+    """A sequence's line of the report: who it is, its scores, the error of each frame n >= 1 (cm), how honest its stddev is."""
     truth, lines = case.truth, {"static": static_tracks(case.truth)}
     lines |= {"predicted": case.tracks[0]} if case.tracks else {}
     lines |= {"text_mean": case.text_mean_tracks} if case.text_mean_tracks is not None else {}
@@ -318,4 +321,5 @@ def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
         "triplet": truth.triplet,
         **values,
         "error_over_time_cm": over_time,
+        "reliability": reliability_of(case),
     }

@@ -1,0 +1,79 @@
+"use strict";
+// Sorts the table of sequences by a heading, shows the rows whose words hold what is searched, and averages what is shown.
+
+/** What a cell is sorted by: its number, its words, or null where there is nothing. */
+function keyOf(row, column) {
+  const cell = row.cells[column];
+  if (cell.classList.contains("missing")) return null;
+  return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value);
+}
+
+/** Rows without a value stay last in both directions; equal ones keep their order. */
+function compare(a, b, direction) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  return direction * (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
+}
+
+function sortBy(table, column) {
+  const headings = [...table.tHead.rows[0].cells];
+  const direction = headings[column].getAttribute("aria-sort") === "ascending" ? -1 : 1;
+  headings.forEach((heading) => heading.setAttribute("aria-sort", "none"));
+  headings[column].setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
+  const keyed = [...table.tBodies[0].rows].map((row) => [keyOf(row, column), row]);
+  keyed.sort(([a], [b]) => compare(a, b, direction));
+  table.tBodies[0].append(...keyed.map(([, row]) => row));
+}
+
+/** The last line: the mean of each column over the rows that are shown and have a value. */
+function average(table, shown) {
+  for (const cell of table.tFoot.rows[0].cells) {
+    if (cell.dataset.mean === undefined) continue;
+    const values = shown.map((row) => keyOf(row, cell.cellIndex)).filter((value) => value !== null);
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    cell.textContent = values.length ? String(Number(mean.toPrecision(4))) : "–";
+  }
+}
+
+function search(table, words, output) {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = [...table.tBodies[0].rows];
+  for (const row of rows) {
+    const text = row.dataset.words.toLowerCase();
+    row.hidden = !wanted.every((word) => text.includes(word));
+  }
+  const shown = rows.filter((row) => !row.hidden);
+  average(table, shown);
+  output.textContent = `${shown.length} of ${rows.length} sequences`;
+}
+
+/** A link into the table (from a dot of a chart) must not lead to a row that the search hides. */
+function reveal(table, input) {
+  const row = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!row || !table.contains(row) || !row.hidden) return;
+  input.value = "";
+  input.dispatchEvent(new Event("input"));
+  row.scrollIntoView({ block: "center" });
+}
+
+for (const place of document.querySelectorAll(".sequences")) {
+  const table = place.querySelector("table");
+  const tools = place.previousElementSibling;
+  const input = tools.querySelector("input[type=search]");
+  tools.hidden = false;
+  [...table.tHead.rows[0].cells].forEach((heading, column) => {
+    heading.querySelector("button").addEventListener("click", () => sortBy(table, column));
+  });
+  input.addEventListener("input", () => search(table, input.value, tools.querySelector("output")));
+  tools.querySelector("input[type=checkbox]").addEventListener("change", (event) => {
+    table.classList.toggle("all", event.target.checked);
+  });
+  addEventListener("hashchange", () => reveal(table, input));
+  search(table, input.value, tools.querySelector("output"));
+}
+
+if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+  for (const video of document.querySelectorAll("video")) {
+    video.autoplay = false;
+    video.pause();
+  }
+}
