@@ -18,6 +18,7 @@ from syncmv4d_ros.recording import BagOptions
 if TYPE_CHECKING:
     from syncmv4d_model.config import ModelConfig
     from syncmv4d_model.evaluation.baselines import TextMean
+    from syncmv4d_model.evaluation.films import Film
     from syncmv4d_model.evaluation.harness import Report, SupportsPrediction
     from syncmv4d_model.predictor import Predictor
 
@@ -58,6 +59,8 @@ class Options:
     """Seed of noise, anchors and intervals."""
     html: Path | None = None
     """Also write a self-contained HTML page here."""
+    html_videos: int = 3
+    """How many of the best and how many of the worst sequences of a data set --html shows as videos; 0 = none."""
     markdown: Path | None = None
     """Also write the metrics as a Markdown table here."""
     sheet: Path | None = None
@@ -84,7 +87,8 @@ def score_split(options: Options, limit: TimeLimit, *, console: Console | None =
     """Score on --data and --split, show it and write what was asked for; OutOfTime, and nothing is written, when the limit is over."""
     assert options.data is not None and options.split is not None
     console = console or Console()
-    write(_on_data(options.data, options.split, options, limit, console=console), options, console)
+    report, films = _on_data(options.data, options.split, options, limit, console=console)
+    write(report, options, console, films=films)
 
 
 def _predictor(folder: Path, options: Options) -> Predictor | None:
@@ -102,7 +106,11 @@ def _predictor(folder: Path, options: Options) -> Predictor | None:
     return predictor
 
 
-def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, console: Console) -> Report:
+def _on_data(
+    data: Path, split: str, options: Options, limit: TimeLimit, *, console: Console
+) -> tuple[Report, list[Film]]:
+    """The scores, and the videos for their page."""
+    from syncmv4d_cli.page_films import films_of
     from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.sequence import list_sequences
     from syncmv4d_model.evaluation.harness import evaluate
@@ -140,25 +148,23 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
             console.print(f"sheet: {options.sheet}")
         except ValueError as error:  # hours of scoring are worth more than their picture
             console.print(f"no sheet: {error}")
-    return report
+    films: list[Film] = []
+    if options.html is not None and options.html_videos and predictor is not None:
+        try:
+            films = films_of(
+                report, predictor, list_sequences(data, split), count=options.html_videos, text_mean=text_mean
+            )
+        except ValueError as error:
+            console.print(f"no videos on the page: {error}")
+    return report, films
 
 
 def draw_sheet(path: Path, report: Report, predictor: SupportsPrediction, scenes: list[Path], *, count: int) -> None:
     """Predict the best and worst scenes of a report again, from the same noise, and draw them. Errors as rank_scenes."""
-    from syncmv4d_cli.scene_sheet import draw_scenes, rank_scenes, write_sheet
-    from syncmv4d_model.data.sequence import read_sequence
-    from syncmv4d_model.evaluation.harness import make_case, scene_seeds
+    from syncmv4d_cli.scene_sheet import draw_scenes, predict_again, rank_scenes, write_sheet
 
     settings, chosen = report.settings, rank_scenes(report.rows, count)
-    cases = [
-        make_case(
-            predictor,
-            read_sequence(scenes[scene.index]),
-            seeds=scene_seeds(settings["seed"], scene.index, samples=settings["samples"])[:2],
-            steps=settings["steps"],
-        )
-        for scene in chosen
-    ]
+    cases = list(predict_again(predictor, report, scenes, chosen))
     ratio = report.metrics["end_point_error_ratio"]
     subtitle = f"{settings['checkpoint']}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
     title = f"{report.split}: predicted best and worst"
@@ -225,7 +231,7 @@ def check_options(options: Options) -> None:
     for path in (options.json, options.html, options.markdown, options.sheet):
         if path is not None:
             check_writable(path)
-    check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1})
+    check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1, "html_videos": 0})
     check_sheet(options)
     if options.bag is not None:
         refused = [name for name in ("data", "split", "baselines_only", "without", "sheet") if getattr(options, name)]
@@ -247,6 +253,8 @@ def check_options(options: Options) -> None:
 
 def check_sheet(options: Options) -> None:
     """ValueError for a picture that could not be drawn, or numbers of one that is not asked for."""
+    if options.html is None and options.html_videos != Options.html_videos:
+        raise ValueError("--html-videos is of --html, which is not asked for")
     if options.sheet is None and options.sheet_scenes != Options.sheet_scenes:
         raise ValueError("--sheet-scenes is of --sheet, which is not asked for")
     if options.sheet is not None and options.sheet.suffix.lower() != ".png":
@@ -299,14 +307,14 @@ def _num_frames(data: Path, split: str) -> int:
     return read_sequence(list_sequences(data, split, limit=1)[0], with_video=False).positions.shape[1]
 
 
-def write(report: Report, options: Options, console: Console) -> None:
+def write(report: Report, options: Options, console: Console, *, films: Sequence[Film] = ()) -> None:
     """Print the table and write what was asked for."""
     from syncmv4d_model.data.atomic import write_bytes
     from syncmv4d_model.evaluation.report import markdown_table, terminal_table, write_html
 
     console.print(terminal_table(report))
     if options.html is not None:
-        write_html(report, options.html)
+        write_html(report, options.html, films)
         console.print(f"page: {options.html}")
     if options.markdown is not None:
         write_bytes(options.markdown, markdown_table(report).encode())

@@ -16,8 +16,7 @@ _GAUGE_PX, _MOST = 200, 2.0  # a ratio's gauge goes from 0 to twice the referenc
 def lead(report: Report) -> str:
     """The result in a sentence, as HTML; nothing where there is no track error."""
     error, static, mean = (
-        report.metrics.get(name)
-        for name in ("end_point_error_cm", "static_end_point_error_cm", "text_mean_error_cm")
+        report.metrics.get(name) for name in ("end_point_error_cm", "static_end_point_error_cm", "text_mean_error_cm")
     )
     if static is None:
         return ""
@@ -26,7 +25,9 @@ def lead(report: Report) -> str:
         beside += f", <b>{mean:.2g} cm</b> if things moved as the task's training scenes did on average"
     if error is None:
         return f'<p class="lead">Points that move would be {beside}, off the truth.</p>'
-    return f'<p class="lead">Points that move are predicted <b>{error:.2g} cm</b> off the truth on average; {beside}.</p>'
+    return (
+        f'<p class="lead">Points that move are predicted <b>{error:.2g} cm</b> off the truth on average; {beside}.</p>'
+    )
 
 
 def cards(report: Report) -> str:

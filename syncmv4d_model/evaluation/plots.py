@@ -23,40 +23,40 @@ METHODS = {
 }
 """Whose end-point errors are drawn, and which score holds them; the names are also those of their colours in page.css."""
 MOST_GROUPS = 24
+SQUARE = {"width": 440, "height": 420}
 _LEAST_POINTS = 30  # a bin of fewer says nothing
 
 
-def plots(report: Report) -> list[str]:
-    """Every figure that the report has the numbers for, as HTML."""
-    return list(_plots(report))
+def plots(report: Report) -> str:
+    """Every figure that the report has the numbers for, as HTML; nothing where it has none."""
+    rows = (
+        ("wide", [*_over_frames(report), *_by_task(report)]),
+        ("square", [*_against_static(report), *_honesty(report)]),
+    )
+    return "".join(f'<div class="figures {kind}">{"".join(figures)}</div>' for kind, figures in rows if figures)
 
 
-def _plots(report: Report) -> Iterator[str]:
+def _over_frames(report: Report) -> Iterator[str]:
     if report.bag is None or any(row["error_over_time_cm"] for row in report.rows):
-        yield _over_time(
-            report,
-            "error_over_time_cm",
-            "error over time",
-            "end-point error, cm",
-            "Mean distance of moving points from the truth in each frame, over all sequences.",
-        )
+        reading = "Mean distance of moving points from the truth in each frame, over all sequences."
+        yield _over_time(report, "error_over_time_cm", "error over time", "end-point error, cm", reading)
     if report.bag is not None:
-        yield _over_time(
-            report,
-            "colour_difference_over_time",
-            "colour difference over time",
-            "8-bit values",
-            "Difference between an anchor's colour and the recorded image's where the point is predicted.",
-        )
-    known = [row for row in report.rows if row["static_end_point_error_cm"] is not None]
-    if known:
-        yield _by_task(known)
-        if any(row[METHODS[name]] is not None for row in known for name in ("predicted", "text_mean")):
-            yield _against_static(known)
+        reading = "Difference between an anchor's colour and the recorded image's where the point is predicted."
+        key, title = "colour_difference_over_time", "colour difference over time"
+        yield _over_time(report, key, title, "8-bit values", reading)
+
+
+def _honesty(report: Report) -> Iterator[str]:
     reliability = pooled(report.rows)
     if reliability is not None:
         yield _reliability(reliability)
         yield _coverage(reliability)
+
+
+def _with_errors(report: Report) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows whose truth moves, and the methods that have an error in one of them."""
+    rows = [row for row in report.rows if row[METHODS["static"]] is not None]
+    return rows, [name for name, score in METHODS.items() if any(row[score] is not None for row in rows)]
 
 
 def mean_over_time(report: Report, name: str, *, key: str = "error_over_time_cm") -> np.ndarray | None:
@@ -88,14 +88,16 @@ def _over_time(report: Report, key: str, title: str, ylabel: str, reading: str) 
     return figure(title, reading, chart.svg(), legend={name: _said(name) for name in made})
 
 
-def _by_task(rows: list[dict[str, Any]]) -> str:
+def _by_task(report: Report) -> Iterator[str]:
     """A strip per group of tasks: a dot per sequence, a bar at the median, the static guess below."""
+    rows, methods = _with_errors(report)
+    if not rows:
+        return
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[verb_of(row["triplet"]) if row.get("triplet") else row["task"]].append(row)
     by_size = sorted(groups, key=lambda name: -len(groups[name]))[:MOST_GROUPS]
     names = sorted(by_size, key=lambda name: -float(np.median([row[METHODS["static"]] for row in groups[name]])))
-    methods = [name for name in METHODS if any(row[METHODS[name]] is not None for row in rows)]
     most = max(row[METHODS[name]] for row in rows for name in methods if row[METHODS[name]] is not None)
     labels = [f"{_clipped(name)} ({len(groups[name])})" for name in names]
     chart = Chart(
@@ -111,7 +113,7 @@ def _by_task(rows: list[dict[str, Any]]) -> str:
     left_out = f" The {len(groups) - MOST_GROUPS} rarest are left out." if len(groups) > MOST_GROUPS else ""
     what = "verb" if rows[0].get("triplet") else "task"
     reading = f"A dot per sequence, grouped by {what} (how many); the upright bar is the group's median.{left_out}"
-    return figure("error by task", reading, chart.svg(), legend={name: _said(name) for name in methods})
+    yield figure("error by task", reading, chart.svg(), legend={name: _said(name) for name in methods})
 
 
 def _strip(chart: Chart, rows: list[dict[str, Any]], method: str, level: float) -> None:
@@ -124,16 +126,19 @@ def _strip(chart: Chart, rows: list[dict[str, Any]], method: str, level: float) 
         chart.bar((median - width / 2, level - 0.13), (median + width / 2, level + 0.13), method)
 
 
-def _against_static(rows: list[dict[str, Any]]) -> str:
+def _against_static(report: Report) -> Iterator[str]:
+    rows, methods = _with_errors(report)
+    drawn = [name for name in ("text_mean", "predicted") if name in methods]
+    if not drawn:
+        return
     errors = [row[score] for row in rows for score in METHODS.values() if row[score] is not None]
     high = 1.05 * max(max(errors), 1e-3)
     chart = Chart(
-        Axis("error if nothing moved, cm", 0, high), Axis("error, cm", 0, high), alt="error against static", height=420
+        Axis("error if nothing moved, cm", 0, high), Axis("error, cm", 0, high), alt="error against static", **SQUARE
     )
     chart.line([(0, 0), (high, high)], "reference")
     chart.note((0.02 * high, 0.93 * high), "worse than nothing moving")
     chart.note((0.98 * high, 0.06 * high), "better", anchor="end")
-    drawn = [name for name in ("text_mean", "predicted") if any(row[METHODS[name]] is not None for row in rows)]
     for method in drawn:
         for row in rows:
             if row[METHODS[method]] is not None:
@@ -141,19 +146,19 @@ def _against_static(rows: list[dict[str, Any]]) -> str:
                 chart.dot(point, method, title=_told(row), link=f"#{row_anchor(row)}")
     reading = "A dot per sequence; below the line it is predicted better than by holding the first frame still. A dot leads to its row."
     legend = {name: _said(name) for name in reversed(drawn)}
-    return figure("error against the static guess", reading, chart.svg(), legend=legend)
+    yield figure("error against the static guess", reading, chart.svg(), legend=legend)
 
 
 def _reliability(of: Mapping[str, np.ndarray]) -> str:
     shown = np.flatnonzero((of["count"] >= _LEAST_POINTS) & (of["error_cm"] > 0))
     shown = shown if len(shown) else np.flatnonzero(of["error_cm"] > 0)
-    values = np.concatenate([of["stddev_cm"][shown], of["error_cm"][shown], [0.1, 1.0]])
-    low, high = 0.8 * float(values.min()), 1.25 * float(values.max())
+    values = np.concatenate([of["stddev_cm"][shown], of["error_cm"][shown]])
+    low, high = float(values.min()) / 1.6, 1.6 * float(values.max())  # wide enough for a tick
     chart = Chart(
         Axis("predicted standard deviation, cm per axis", low, high, log=True),
         Axis("true error, cm per axis", low, high, log=True),
         alt="reliability of stddev",
-        height=400,
+        **SQUARE,
     )
     chart.line([(low, low), (high, high)], "reference")
     points = [(float(of["stddev_cm"][b]), float(of["error_cm"][b])) for b in shown]
@@ -171,7 +176,7 @@ def _reliability(of: Mapping[str, np.ndarray]) -> str:
 
 def _coverage(of: Mapping[str, np.ndarray]) -> str:
     chart = Chart(
-        Axis("predicted probability of the interval", 0, 1), Axis("share inside", 0, 1), alt="coverage", height=400
+        Axis("predicted probability of the interval", 0, 1), Axis("share inside", 0, 1), alt="coverage", **SQUARE
     )
     chart.line([(0, 0), (1, 1)], "reference")
     points = [(0.0, 0.0), *zip(LEVELS, map(float, of["coverage"]), strict=True)]

@@ -51,10 +51,9 @@ def html_page(report: Report, films: Sequence[Film] = ()) -> str:
     """
     of_a_recording = report.bag is not None
     filmed = {report.rows[film.index]["sequence"] for film in films}
-    figures = plots(report)
     parts = {
         "Headlines": cards(report),
-        "Charts": f'<div class="figures">{"".join(figures)}</div>' if figures else "",
+        "Charts": plots(report),
         "Videos": films_html(films, report.rows) if films else "",
         "Sequences": sequence_table(report.rows, of_a_recording=of_a_recording, filmed=filmed),
         "Metrics": table(HEADINGS, list(_lines(report))),

@@ -52,7 +52,9 @@ def sequence_table(rows: Sequence[Mapping[str, Any]], *, of_a_recording: bool, f
     """
     lines = [{**row, **ratios(row)} for row in rows]
     important = [name for name in (IMPORTANT_OF_A_RECORDING if of_a_recording else IMPORTANT) if _is_there(name, lines)]
-    others = [name for line in lines for name in line if name not in (*important, *NO_SCORES) and _is_there(name, lines)]
+    others = [
+        name for line in lines for name in line if name not in (*important, *NO_SCORES) and _is_there(name, lines)
+    ]
     more = tuple(dict.fromkeys(others))
     head = _heading("sequence", "") + _heading("task", "task") + "".join(_heading(name, "") for name in important)
     head += "".join(_heading(name, "more") for name in more)
@@ -88,9 +90,7 @@ def _heading(name: str, kind: str) -> str:
     return f'<th scope="col" class="{kind}" aria-sort="none"{told}><button type="button">{shown}</button></th>'
 
 
-def _line(
-    row: Mapping[str, Any], important: Sequence[str], more: Sequence[str], filmed: Collection[str]
-) -> str:
+def _line(row: Mapping[str, Any], important: Sequence[str], more: Sequence[str], filmed: Collection[str]) -> str:
     name = html.escape(row["sequence"])
     if row["sequence"] in filmed:
         name = f'<a href="#{film_anchor(row)}" title="to its video">{name}</a>'
@@ -104,4 +104,5 @@ def _line(
 def _cell(value: Any, kind: str) -> str:
     if not _is_number(value):
         return f'<td class="{kind} missing">{NOTHING}</td>'
-    return f'<td class="{kind}" data-value="{value!r}">{value:.4g}</td>'
+    shown = f"{value:.4g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.0e}"  # no digits of what is nearly 0
+    return f'<td class="{kind}" data-value="{value!r}">{shown}</td>'
