@@ -1,5 +1,5 @@
 "use strict";
-// Sorts the table of sequences by a heading, shows the rows whose words hold what is searched, and averages what is shown.
+// Sorts the table of sequences by a heading, shows the rows whose words hold what is searched, averages what is shown; plays videos.
 
 /** What a cell is sorted by: its number, its words, or null where there is nothing. */
 function keyOf(row, column) {
@@ -70,6 +70,41 @@ for (const place of document.querySelectorAll(".sequences")) {
   addEventListener("hashchange", () => reveal(table, input));
   search(table, input.value, tools.querySelector("output"));
 }
+
+const icon = (path) => `<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path d="${path}"/></svg>`;
+const PLAY = icon("M4 2 L14 8 L4 14 Z");
+const PAUSE = icon("M3 2 H7 V14 H3 Z M9 2 H13 V14 H9 Z");
+const FULL = icon("M1 6 V1 H6 V3 H3 V6 Z M10 1 H15 V6 H13 V3 H10 Z M15 10 V15 H10 V13 H13 V10 Z M6 15 H1 V10 H3 V13 H6 Z");
+
+/** A slider below the picture instead of the browser's controls, which would cover its lowest view. */
+function control(figure, video) {
+  const bar = document.createElement("div");
+  bar.className = "player";
+  bar.innerHTML =
+    '<button type="button" aria-label="play or pause"></button><input type="range" min="0" step="0.01" value="0" aria-label="time">' +
+    `<output></output><button type="button" aria-label="full screen" title="full screen">${FULL}</button>`;
+  const [play, slider, time, full] = bar.children;
+  const toggle = () => (video.paused ? video.play() : video.pause());
+  const show = () => {
+    slider.max = video.duration || 0;
+    slider.value = video.currentTime;
+    time.textContent = `${video.currentTime.toFixed(2)} s`;
+    play.innerHTML = video.paused ? PLAY : PAUSE;
+  };
+  for (const name of ["loadedmetadata", "timeupdate", "play", "pause", "seeked"]) video.addEventListener(name, show);
+  play.addEventListener("click", toggle);
+  video.addEventListener("click", toggle);
+  full.addEventListener("click", () => video.requestFullscreen());
+  slider.addEventListener("input", () => {
+    video.pause();
+    video.currentTime = Number(slider.value);
+  });
+  video.controls = false;
+  figure.append(bar);
+  show();
+}
+
+for (const figure of document.querySelectorAll("figure.film")) control(figure, figure.querySelector("video"));
 
 if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
   for (const video of document.querySelectorAll("video")) {

@@ -34,7 +34,7 @@ def coverage_curve(
     """
     if not all(0 < level < 1 for level in levels):
         raise ValueError(f"levels are probabilities between 0 and 1, got {list(levels)}")
-    return np.array([stddev_coverage(error, stddev, norm.ppf((1 + level) / 2)) for level in levels])
+    return np.array([stddev_coverage(error, stddev, float(norm.ppf((1 + level) / 2))) for level in levels])
 
 
 def reliability_curve(
