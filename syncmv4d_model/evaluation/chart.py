@@ -117,7 +117,7 @@ def _even(low: float, high: float) -> list[float]:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """1, 2 and 5 of every power of ten."""
+    """1, 2 and 5 of every power of ten; of many powers, the powers."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [float(f"{factor}e{power}") for power in powers for factor in (1, 2, 5)]
+    values = [float(f"{factor}e{power}") for power in powers for factor in ((1, 2, 5) if len(powers) < 6 else (1,))]
     return [value for value in values if low * 0.999 <= value <= high * 1.001]

@@ -24,13 +24,19 @@ function sortBy(table, column) {
   table.tBodies[0].append(...keyed.map(([, row]) => row));
 }
 
-/** The last line: the mean of each column over the rows that are shown and have a value. */
+function meanOf(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The last line: each column's mean over the rows that are shown and have a value; a ratio is that of its parts' means. */
 function average(table, shown) {
   for (const cell of table.tFoot.rows[0].cells) {
-    if (cell.dataset.mean === undefined) continue;
-    const values = shown.map((row) => keyOf(row, cell.cellIndex)).filter((value) => value !== null);
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    cell.textContent = values.length ? String(Number(mean.toPrecision(4))) : "–";
+    if (cell.dataset.of === undefined) continue;
+    const columns = cell.dataset.of.split(" ").map(Number);
+    const keys = shown.map((row) => columns.map((column) => keyOf(row, column))).filter((parts) => !parts.includes(null));
+    const means = columns.map((_, part) => meanOf(keys.map((parts) => parts[part])));
+    const mean = means.length === 2 ? means[0] / means[1] : means[0];
+    cell.textContent = keys.length ? String(Number(mean.toPrecision(4))) : "–";
   }
 }
 

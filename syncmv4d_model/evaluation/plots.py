@@ -49,7 +49,8 @@ def _over_frames(report: Report) -> Iterator[str]:
 def _honesty(report: Report) -> Iterator[str]:
     reliability = pooled(report.rows)
     if reliability is not None:
-        yield _reliability(reliability)
+        if (reliability["error_cm"] > 0).any():  # a perfect method has no place on its axes
+            yield _reliability(reliability)
         yield _coverage(reliability)
 
 

@@ -59,8 +59,7 @@ def sequence_table(rows: Sequence[Mapping[str, Any]], *, of_a_recording: bool, f
     head = _heading("sequence", "") + _heading("task", "task") + "".join(_heading(name, "") for name in important)
     head += "".join(_heading(name, "more") for name in more)
     body = "\n".join(_line(line, important, more, filmed) for line in lines)
-    means = "".join(f"<td{kind} data-mean></td>" for kind in [""] * len(important) + [' class="more"'] * len(more))
-    foot = f'<tr><td>mean of these</td><td class="task"></td>{means}</tr>'
+    foot = _means([*important, *more], first_more=len(important))
     table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n<tfoot>{foot}</tfoot></table>"
     words = sorted({row["task"] for row in rows})
     tasks = "".join(f'<option value="{html.escape(word)}">' for word in words)
@@ -82,6 +81,17 @@ def _is_there(name: str, lines: Sequence[Mapping[str, Any]]) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _means(columns: Sequence[str], *, first_more: int) -> str:
+    """The last line, which page.js fills: the columns that a mean, or a ratio of two, is taken of."""
+    place = {name: index + 2 for index, name in enumerate(columns)}  # after the sequence and its task
+    cells = ['<td>mean</td><td class="task"></td>']
+    for index, name in enumerate(columns):
+        kind = "more" if index >= first_more else ""
+        parts = " ".join(str(place[part]) for part in RATIOS.get(name, (name,)))
+        cells.append(f'<td class="{kind}" data-of="{parts}"></td>')
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _heading(name: str, kind: str) -> str:
