@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from syncmv4d_model.config import ModelConfig
     from syncmv4d_model.evaluation.baselines import TextMean
     from syncmv4d_model.evaluation.films import Film
-    from syncmv4d_model.evaluation.harness import Report, SupportsPrediction
+    from syncmv4d_model.evaluation.harness import Report
     from syncmv4d_model.predictor import Predictor
 
 
@@ -144,6 +144,8 @@ def _on_data(
     if options.sheet is not None:
         assert predictor is not None  # see check_options
         try:
+            from syncmv4d_cli.scene_sheet import draw_sheet
+
             draw_sheet(options.sheet, report, predictor, list_sequences(data, split), count=options.sheet_scenes)
             console.print(f"sheet: {options.sheet}")
         except ValueError as error:  # hours of scoring are worth more than their picture
@@ -157,18 +159,6 @@ def _on_data(
         except ValueError as error:
             console.print(f"no videos on the page: {error}")
     return report, films
-
-
-def draw_sheet(path: Path, report: Report, predictor: SupportsPrediction, scenes: list[Path], *, count: int) -> None:
-    """Predict the best and worst scenes of a report again, from the same noise, and draw them. Errors as rank_scenes."""
-    from syncmv4d_cli.scene_sheet import draw_scenes, predict_again, rank_scenes, write_sheet
-
-    settings, chosen = report.settings, rank_scenes(report.rows, count)
-    cases = list(predict_again(predictor, report, scenes, chosen))
-    ratio = report.metrics["end_point_error_ratio"]
-    subtitle = f"{settings['checkpoint']}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
-    title = f"{report.split}: predicted best and worst"
-    write_sheet(path, draw_scenes(chosen, cases, title=title, subtitle=subtitle))
 
 
 def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
@@ -233,6 +223,7 @@ def check_options(options: Options) -> None:
             check_writable(path)
     check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1, "html_videos": 0})
     check_sheet(options)
+    check_html_videos(options)
     if options.bag is not None:
         refused = [name for name in ("data", "split", "baselines_only", "without", "sheet") if getattr(options, name)]
         if refused:
@@ -253,14 +244,24 @@ def check_options(options: Options) -> None:
 
 def check_sheet(options: Options) -> None:
     """ValueError for a picture that could not be drawn, or numbers of one that is not asked for."""
-    if options.html is None and options.html_videos != Options.html_videos:
-        raise ValueError("--html-videos is of --html, which is not asked for")
     if options.sheet is None and options.sheet_scenes != Options.sheet_scenes:
         raise ValueError("--sheet-scenes is of --sheet, which is not asked for")
     if options.sheet is not None and options.sheet.suffix.lower() != ".png":
         raise ValueError(f"--sheet must end in .png, got {options.sheet}")
     if options.sheet is not None and options.baselines_only:
         raise ValueError("--sheet shows what a model predicts, and --baselines-only runs none")
+
+
+def check_html_videos(options: Options) -> None:
+    """ValueError for a number of videos where there is no page for them, or nothing to show."""
+    if options.html_videos == Options.html_videos:
+        return
+    if options.html is None:
+        raise ValueError("--html-videos is of --html, which is not asked for")
+    if options.bag is not None:
+        raise ValueError(f"--html-videos is of a data set, not of --bag {options.bag}")
+    if options.baselines_only:
+        raise ValueError("--html-videos shows what a model predicts, and --baselines-only runs none")
 
 
 def provenance(checkpoint: Path | None, *, without: Sequence[str] = ()) -> dict[str, Any]:

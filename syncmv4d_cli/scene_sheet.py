@@ -89,6 +89,17 @@ def predict_again(
         yield make_case(method, sequence, seeds=seeds, steps=settings["steps"], text_mean=text_mean)
 
 
+def draw_sheet(path: Path, report: Report, method: SupportsPrediction, folders: Sequence[Path], *, count: int) -> None:
+    """Predict the best and worst scenes of a report again and draw them, as a PNG. Errors as rank_scenes."""
+    chosen = rank_scenes(report.rows, count)
+    cases = list(predict_again(method, report, folders, chosen))
+    ratio = report.metrics["end_point_error_ratio"]
+    subtitle = (
+        f"{report.settings['checkpoint']}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
+    )
+    write_sheet(path, draw_scenes(chosen, cases, title=f"{report.split}: predicted best and worst", subtitle=subtitle))
+
+
 def draw_scenes(scenes: Sequence[RankedScene], cases: Sequence[Case], *, title: str, subtitle: str) -> Image.Image:
     """A row per scene, in the view that sees most of the motion. `cases` are the scenes' predictions."""
     height, width = cases[0].truth.video.shape[2:4]
