@@ -39,6 +39,7 @@ TEST = [
     "hypothesis>=6.150,<7",
     "pytest>=9.0,<10",
     "pytest-xdist>=3.8,<4",
+    "websockets>=15,<18",  # drives a browser, where one is installed
     ROSBAGS,
 ]
 DEV = [

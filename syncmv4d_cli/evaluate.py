@@ -27,8 +27,11 @@ from syncmv4d_ros.recording import BagOptions
 
 if TYPE_CHECKING:
     from syncmv4d_model.config import ModelConfig
+    from syncmv4d_model.evaluation.baselines import TextMean
+    from syncmv4d_model.evaluation.films import Film
     from syncmv4d_model.evaluation.harness import Report
     from syncmv4d_model.evaluation.predicted import SupportsPrediction
+    from syncmv4d_model.evaluation.scenes import Written
     from syncmv4d_model.predictor import Predictor
 
 
@@ -73,6 +76,8 @@ class Options:
     """Processes that score; when not given, all cores for --predictions and --baselines-only, and one beside a model."""
     html: Path | None = None
     """Also write a self-contained HTML page here."""
+    html_videos: int = 3
+    """How many of the best and how many of the worst sequences of a data set --html shows as videos; 0 = none."""
     markdown: Path | None = None
     """Also write the metrics as a Markdown table here."""
     sheet: Path | None = None
@@ -99,7 +104,8 @@ def score_split(options: Options, limit: TimeLimit, *, console: Console | None =
     """Score on --data and --split, show it and write what was asked for; OutOfTime, and nothing is written, when the limit is over."""
     assert options.data is not None and options.split is not None
     console = console or Console()
-    write(_on_data(options.data, options.split, options, limit, console=console), options, console)
+    report, films = _on_data(options.data, options.split, options, limit, console=console)
+    write(report, options, console, films=films)
 
 
 def _predictor(folder: Path, options: Options) -> Predictor | None:
@@ -117,7 +123,10 @@ def _predictor(folder: Path, options: Options) -> Predictor | None:
     return predictor
 
 
-def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, console: Console) -> Report:
+def _on_data(
+    data: Path, split: str, options: Options, limit: TimeLimit, *, console: Console
+) -> tuple[Report, list[Film]]:
+    """The scores, and the videos for their page."""
     from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.sequence import list_sequences
     from syncmv4d_model.evaluation.harness import evaluate
@@ -130,10 +139,10 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
     whose = provenance(folder if predictor or options.checkpoint else None, without=options.without)
     whose |= settings_of(options.written) | {"text_mean": source}
     asked = whose | {"data": str(data.resolve()), "split": split, "seed": options.seed, "steps": options.steps}
-    read = list_sequences(data, split, limit=options.limit)
+    read, method = list_sequences(data, split, limit=options.limit), None
     if options.written.predictions is not None:
-        read += [options.written.predictions / directory.name for directory in read]
-    kept = kept_rows(options.json, asked | {"samples": options.samples}, read)
+        method = written(options.written, seed=options.seed, text_mean=text_mean)
+    kept = kept_rows(options.json, asked | {"samples": options.samples}, read, options.written)
     if kept is not None and kept.scenes:
         console.print(f"{len(kept.scenes)} sequences were scored before")
     with _progress(console) as bar:
@@ -153,43 +162,41 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
             steps=options.steps,
             samples=options.samples,
             text_mean=text_mean,
-            predictions=written(options.written, seed=options.seed, text_mean=text_mean),
+            predictions=method,
             workers=options.workers or default_workers(model=predictor is not None),
             kept=kept,
             progress=progress,
         )
     report.settings.update(whose)
+    method = method or predictor
+    return report, [] if method is None else _pictures(report, method, read, options, console, text_mean=text_mean)
+
+
+def _pictures(
+    report: Report,
+    method: SupportsPrediction | Written,
+    folders: Sequence[Path],
+    options: Options,
+    console: Console,
+    *,
+    text_mean: TextMean | None,
+) -> list[Film]:
+    """Draw the sheet that is asked for, and the page's videos. What cannot be drawn is said: hours of scoring are worth more."""
+    from syncmv4d_cli.page_films import films_of
+    from syncmv4d_cli.scene_sheet import draw_sheet
+
     if options.sheet is not None:
-        assert predictor is not None  # see check_options
         try:
-            draw_sheet(options.sheet, report, predictor, list_sequences(data, split), count=options.sheet_scenes)
+            draw_sheet(options.sheet, report, method, folders, count=options.sheet_scenes)
             console.print(f"sheet: {options.sheet}")
-        except ValueError as error:  # hours of scoring are worth more than their picture
+        except ValueError as error:
             console.print(f"no sheet: {error}")
-    return report
-
-
-def draw_sheet(path: Path, report: Report, predictor: SupportsPrediction, scenes: list[Path], *, count: int) -> None:
-    """Predict the best and worst scenes of a report again, from the same noise, and draw them. Errors as rank_scenes."""
-    from syncmv4d_cli.scene_sheet import draw_scenes, rank_scenes, write_sheet
-    from syncmv4d_model.data.sequence import read_sequence
-    from syncmv4d_model.evaluation.predicted import make_case
-    from syncmv4d_model.evaluation.scenes import scene_seeds
-
-    settings, chosen = report.settings, rank_scenes(report.rows, count)
-    cases = [
-        make_case(
-            predictor,
-            read_sequence(scenes[scene.index]),
-            seeds=scene_seeds(settings["seed"], scene.index, samples=settings["samples"])[:2],
-            steps=settings["steps"],
-        )
-        for scene in chosen
-    ]
-    ratio = report.metrics["end_point_error_ratio"]
-    subtitle = f"{settings['checkpoint']}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
-    title = f"{report.split}: predicted best and worst"
-    write_sheet(path, draw_scenes(chosen, cases, title=title, subtitle=subtitle))
+    if options.html is not None and options.html_videos:
+        try:
+            return films_of(report, method, folders, count=options.html_videos, text_mean=text_mean)
+        except ValueError as error:
+            console.print(f"no videos on the page: {error}")
+    return []
 
 
 def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
@@ -252,9 +259,11 @@ def check_options(options: Options) -> None:
     for path in (options.json, options.html, options.markdown, options.sheet):
         if path is not None:
             check_writable(path)
-    check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1, "workers": 1})
+    least = {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1, "html_videos": 0, "workers": 1}
+    check_least(options, least)
     check_sheet(options)
-    of_model = {name: getattr(options, name) for name in ("bag", "baselines_only", "without", "steps", "sheet")}
+    check_html_videos(options)
+    of_model = {name: getattr(options, name) for name in ("bag", "baselines_only", "without", "steps")}
     check_written(options.written, others=of_model | {"samples": options.samples != 1})
     if options.bag is not None:
         refused = ("data", "split", "baselines_only", "without", "sheet", "workers")
@@ -285,14 +294,26 @@ def check_sheet(options: Options) -> None:
         raise ValueError("--sheet shows what a model predicts, and --baselines-only runs none")
 
 
-def write(report: Report, options: Options, console: Console) -> None:
+def check_html_videos(options: Options) -> None:
+    """ValueError for a number of videos where there is no page for them, or nothing to show."""
+    if options.html_videos == Options.html_videos:
+        return
+    if options.html is None:
+        raise ValueError("--html-videos is of --html, which is not asked for")
+    if options.bag is not None:
+        raise ValueError(f"--html-videos is of a data set, not of --bag {options.bag}")
+    if options.baselines_only:
+        raise ValueError("--html-videos shows what a model predicts, and --baselines-only runs none")
+
+
+def write(report: Report, options: Options, console: Console, *, films: Sequence[Film] = ()) -> None:
     """Print the table and write what was asked for."""
     from syncmv4d_model.data.atomic import write_bytes
     from syncmv4d_model.evaluation.report import markdown_table, terminal_table, write_html
 
     console.print(terminal_table(report))
     if options.html is not None:
-        write_html(report, options.html)
+        write_html(report, options.html, films)
         console.print(f"page: {options.html}")
     if options.markdown is not None:
         write_bytes(options.markdown, markdown_table(report).encode())

@@ -45,13 +45,12 @@ def check_written(options: WrittenOptions, *, others: Mapping[str, object]) -> N
         raise FileNotFoundError(f"no folder {options.predictions}: --predictions holds one folder per sequence")
 
 
-def written(options: WrittenOptions, *, seed: int, text_mean: TextMean | None) -> Written | None:
-    """What scores the predictions; None where there are none."""
+def written(options: WrittenOptions, *, seed: int, text_mean: TextMean | None) -> Written:
+    """What scores the predictions."""
     from syncmv4d_model.evaluation.scenes import Written
     from syncmv4d_model.evaluation.written import METHODS, WrittenPredictions
 
-    if options.predictions is None:
-        return None
+    assert options.predictions is not None
     predictions = WrittenPredictions(options.predictions, METHODS[options.method])
     return Written(predictions, seed, options.points, text_mean)
 
@@ -71,9 +70,11 @@ def settings_of(options: WrittenOptions) -> dict[str, Any]:
     }
 
 
-def kept_rows(report: Path | None, asked: Mapping[str, Any], folders: list[Path]) -> KeptRows | None:
-    """What an earlier call scored towards the same report; None for a report that is not written. Files of `folders` that have
-    changed since make it another one.
+def kept_rows(
+    report: Path | None, asked: Mapping[str, Any], folders: list[Path], options: WrittenOptions
+) -> KeptRows | None:
+    """What an earlier call scored towards the same report; None for a report that is not written. Files of the sequences' `folders`,
+    or of their predictions, that have changed since make it another one.
     """
     from syncmv4d_model.evaluation.kept_rows import KeptRows
 
@@ -81,7 +82,7 @@ def kept_rows(report: Path | None, asked: Mapping[str, Any], folders: list[Path]
         return None
     states = [
         (str(file), state.st_size, state.st_mtime_ns)
-        for folder in folders
+        for folder in (*folders, *(options.predictions / name.name for name in folders if options.predictions))
         for file in sorted(folder.glob("*"))
         for state in (file.stat(),)
     ]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from syncmv4d_cli.contact_sheet import BACKGROUND, FAINT_INK, INK, Sheet, fit_tile, wrapped
 from syncmv4d_cli.preview import Overlay, draw_tracks, prediction_overlays, project_tracks, thinned
+from syncmv4d_model.data.sequence import Sequence as Truth
+from syncmv4d_model.data.sequence import read_sequence
 from syncmv4d_model.evaluation.case import Case, observation_of
 from syncmv4d_model.evaluation.metrics import moving_points
 from syncmv4d_model.results import LABEL_COLOURS
 from syncmv4d_model.types import LABELS
+
+if TYPE_CHECKING:
+    from syncmv4d_model.evaluation.baselines import TextMean
+    from syncmv4d_model.evaluation.harness import Report
+    from syncmv4d_model.evaluation.predicted import SupportsPrediction
+    from syncmv4d_model.evaluation.scenes import Written
 
 TILE_PX = 192  # twice the pictures of the nano model
 COLUMNS = (
@@ -64,6 +73,39 @@ def rank_scenes(rows: Sequence[Mapping[str, Any]], count: int) -> list[RankedSce
     ]
 
 
+def predict_again(
+    method: SupportsPrediction | Written,
+    report: Report,
+    folders: Sequence[Path],
+    scenes: Sequence[RankedScene],
+    *,
+    text_mean: TextMean | None = None,
+) -> Iterator[Case]:
+    """What was scored of these scenes, from the same noise. `folders` are the split's; one sample of each is enough to draw."""
+    from syncmv4d_model.evaluation.predicted import make_case
+    from syncmv4d_model.evaluation.scenes import Written, scene_seeds
+
+    settings = report.settings
+    for scene in scenes:
+        sequence = read_sequence(folders[scene.index])
+        if isinstance(method, Written):
+            yield method.case(sequence, scene.index)
+            continue
+        seeds = scene_seeds(settings["seed"], scene.index, samples=settings["samples"])[:2]
+        yield make_case(method, sequence, seeds=seeds, steps=settings["steps"], text_mean=text_mean)
+
+
+def draw_sheet(
+    path: Path, report: Report, method: SupportsPrediction | Written, folders: Sequence[Path], *, count: int
+) -> None:
+    """Predict the best and worst scenes of a report again and draw them, as a PNG. Errors as rank_scenes."""
+    chosen = rank_scenes(report.rows, count)
+    cases = list(predict_again(method, report, folders, chosen))
+    ratio = report.metrics["end_point_error_ratio"]
+    subtitle = f"{report.settings.get('predictions') or report.settings['checkpoint']}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
+    write_sheet(path, draw_scenes(chosen, cases, title=f"{report.split}: predicted best and worst", subtitle=subtitle))
+
+
 def draw_scenes(scenes: Sequence[RankedScene], cases: Sequence[Case], *, title: str, subtitle: str) -> Image.Image:
     """A row per scene, in the view that sees most of the motion. `cases` are the scenes' predictions."""
     height, width = cases[0].truth.video.shape[2:4]
@@ -89,13 +131,21 @@ def write_sheet(path: Path, sheet: Image.Image) -> None:
         sheet.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(partial, format="PNG", optimize=True)
 
 
+def overlays_at(truth: Truth, positions: Float[np.ndarray, "V T K 3"]) -> list[Overlay]:
+    """These positions of the truth's points, each in its own view, with the truth's visibility and labels."""
+    kept = thinned(positions.shape[2])
+    pixels = project_tracks(positions, truth.intrinsics, truth.camera_from_world)
+    return [
+        Overlay(px[:, kept], visible[:, kept], label[kept])
+        for px, visible, label in zip(pixels, truth.visible, truth.label, strict=True)
+    ]
+
+
 def _tiles(case: Case) -> list[Image.Image]:
     truth, prediction = case.truth, case.prediction
     seen_moving = moving_points(truth.positions)[:, None] & truth.visible
     view, last = int(seen_moving.sum((1, 2)).argmax()), truth.positions.shape[1] - 1
-    pixels = project_tracks(truth.positions, truth.intrinsics, truth.camera_from_world)[view]
-    kept = thinned(pixels.shape[1])
-    true_paths = Overlay(pixels[:, kept], truth.visible[view][:, kept], truth.label[view][kept])
+    true_paths = overlays_at(truth, truth.positions)[view]
     paths = prediction_overlays(prediction, observation_of(truth))[view]
     first = truth.video[view, 0]
     return [

@@ -20,6 +20,7 @@ from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.kept_rows import KeptRows, ScoredScene
 from syncmv4d_model.evaluation.parallel import mapped
 from syncmv4d_model.evaluation.predicted import SupportsPrediction, make_case
+from syncmv4d_model.evaluation.reliability import RULE as RELIABILITY_RULE
 from syncmv4d_model.evaluation.scenes import Written, made_cases, scene_seeds, scored_scene, written_chains
 from syncmv4d_model.evaluation.scores import RATIOS
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
@@ -40,6 +41,7 @@ RULES = {
     "cross_view_colour_error": "8-bit values, at the projections of true points that both views see, paired as for multi_view",
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
     "video": "8-bit values, all views, frames n >= 1",
+    "reliability": RELIABILITY_RULE,
     "mean": "over points and frames of a sequence, then over the sequences that have the score; a ratio is the ratio of "
     "the two means",
     "intervals": f"{CONFIDENCE:.0%}, {RESAMPLES} bootstrap resamples over sequences, seeded",

@@ -1,42 +1,26 @@
-"""What people look at: a table for the terminal, Markdown, a picture of error over time, one self-contained HTML page."""
+"""What people look at: a table for the terminal, Markdown, one self-contained HTML page."""
 
 from __future__ import annotations
 
-import html
-import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.table import Table
 
 from syncmv4d_model.data.atomic import write_bytes
+from syncmv4d_model.evaluation.films import Film, films_html
+from syncmv4d_model.evaluation.headlines import cards, lead
 from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
-from syncmv4d_model.evaluation.page import page, picture, table
+from syncmv4d_model.evaluation.page import contents, page, sections, table
+from syncmv4d_model.evaluation.plots import plots
+from syncmv4d_model.evaluation.sequence_table import sequence_table
 
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.harness import Report
 
 NOT_COMPUTED = "not computed"
 HEADINGS = ("metric", "mean", "95 % interval", "better")
-SEQUENCE_COLUMNS = (
-    "sequence",
-    "task",
-    "end_point_error_cm",
-    "displacement_error_cm",
-    "static_end_point_error_cm",
-    "psnr",
-)
-RECORDED_COLUMNS = (
-    "sequence",
-    "task",
-    "consistency_colour_difference",
-    "consistency_static_colour_difference",
-    "psnr",
-    "end_point_error_cm",
-)
-LINE_COLOURS = {"predicted": "#0b6e4f", "static": "#9a9a9a", "text_mean": "#c8553d"}
 
 
 def terminal_table(report: Report) -> Table:
@@ -61,84 +45,24 @@ def markdown_table(report: Report) -> str:
     return "\n".join([f"**{_title(report)}**", "", *rows, *([""] if meanings else []), *meanings]) + "\n"
 
 
-def error_plot(report: Report) -> bytes:
-    """PNG of the end-point error (cm) over the frames, averaged over sequences, one line per row of the table."""
-    return _plot({name: mean_over_time(report, name) for name in LINE_COLOURS}, ylabel="end-point error, cm")
-
-
-def colour_plot(report: Report) -> bytes:
-    """PNG of a recording's colour difference over the frames, predicted and static, averaged over its tasks."""
-    lines = {name: mean_over_time(report, name, key="colour_difference_over_time") for name in LINE_COLOURS}
-    return _plot(lines, ylabel="colour difference, 8-bit values")
-
-
-def _plot(lines: Mapping[str, np.ndarray | None], *, ylabel: str) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for name, line in lines.items():
-        if line is not None:
-            colour = LINE_COLOURS[name]
-            axes.plot(range(1, len(line) + 1), line, label=name.replace("_", " "), color=colour, linewidth=2)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("frame")
-    axes.set_ylabel(ylabel)
-    axes.set_ylim(bottom=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    return buffer.getvalue()
-
-
-def mean_over_time(report: Report, name: str, *, key: str = "error_over_time_cm") -> np.ndarray | None:
-    """Mean over sequences of one row's values per frame n >= 1 (cm, unless `key` is another one), NaN where no sequence has
-    one; None if never made.
+def html_page(report: Report, films: Sequence[Film] = ()) -> str:
+    """One page that needs no other file: what to read first, charts, videos, a line per sequence, all metrics, what a bag was
+    read as, why scores are missing, and what the numbers were made with.
     """
-    lines = [row[key][name] for row in report.rows if name in row[key]]
-    if not lines:
-        return None
-    values = np.array(lines, dtype=np.float64)
-    known = np.isfinite(values)
-    count = known.sum(0)
-    return np.where(count > 0, np.where(known, values, 0).sum(0) / np.maximum(count, 1), np.nan)
-
-
-def html_page(report: Report) -> str:
-    """One page that needs no other file: the pictures, the metrics, a line per sequence, what a bag was read as, why scores are
-    missing, and what the numbers were made with.
-    """
-    meanings = "".join(f"<li><b>{name}</b>: {html.escape(meaning)}</li>" for name, meaning in _meanings(report))
-    columns = SEQUENCE_COLUMNS if report.bag is None else RECORDED_COLUMNS
-    sequences = [tuple(_shown(row[column]) for column in columns) for row in report.rows]
-    parts = [
-        *(picture(alt, draw(report)) for alt, draw in _pictures(report)),
-        f"<h2>Metrics</h2>{table(HEADINGS, list(_lines(report)))}<ul>{meanings}</ul>",
-        f"<h2>Sequences</h2>{table(columns, sequences)}",
-    ]
-    if report.bag is not None:
-        parts.append(f"<h2>Bag</h2>{_bag_tables(report.bag)}")
-    if report.not_computed:
-        parts.append(f"<h2>Not computed</h2>{table(('score', 'because'), list(report.not_computed.items()))}")
-    if report.settings:
-        parts.append(f"<h2>Made with</h2>{table(('setting', ''), list(_settings(report.settings)))}")
-    return page(_title(report), "\n".join(parts))
-
-
-def _pictures(report: Report) -> list[tuple[str, Callable[[Report], bytes]]]:
-    """What a report has the numbers for; a data set's errors always."""
-    pictures: list[tuple[str, Callable[[Report], bytes]]] = []
-    if report.bag is None or any(row["error_over_time_cm"] for row in report.rows):
-        pictures.append(("error over time", error_plot))
-    if report.bag is not None:
-        pictures.append(("colour difference over time", colour_plot))
-    return pictures
+    of_a_recording = report.bag is not None
+    filmed = {report.rows[film.index]["sequence"] for film in films}
+    parts = {
+        "Headlines": cards(report),
+        "Charts": plots(report),
+        "Videos": films_html(films, report.rows) if films else "",
+        "Sequences": sequence_table(report.rows, of_a_recording=of_a_recording, filmed=filmed),
+        "Metrics": table(HEADINGS, list(_lines(report))),
+        "Bag": _bag_tables(report.bag) if report.bag is not None else "",
+        "Not computed": table(("score", "because"), list(report.not_computed.items())) if report.not_computed else "",
+        "Made with": table(("setting", ""), list(_settings(report.settings))) if report.settings else "",
+    }
+    there = {title: body for title, body in parts.items() if body}
+    return page(_title(report), lead(report) + contents(there) + sections(there), script=True)
 
 
 def _bag_tables(bag: Mapping[str, Any]) -> str:
@@ -159,9 +83,9 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, "not given" if value is None else str(value)
 
 
-def write_html(report: Report, path: Path) -> None:
+def write_html(report: Report, path: Path, films: Sequence[Film] = ()) -> None:
     """Write `html_page` whole or not at all; errors as atomic.write_bytes."""
-    write_bytes(path, html_page(report).encode())
+    write_bytes(path, html_page(report, films).encode())
 
 
 def _title(report: Report) -> str:

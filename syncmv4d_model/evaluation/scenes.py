@@ -16,6 +16,7 @@ from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean, static_tracks
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.kept_rows import Motion, ScoredScene
+from syncmv4d_model.evaluation.reliability import reliability_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, score
 from syncmv4d_model.evaluation.written import WrittenPredictions
 
@@ -116,4 +117,5 @@ def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
         "triplet": truth.triplet,
         **values,
         "error_over_time_cm": over_time,
+        "reliability": reliability_of(case),
     }

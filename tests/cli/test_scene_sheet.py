@@ -7,9 +7,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from syncmv4d_cli.contact_sheet import wrapped
-from syncmv4d_cli.evaluate import draw_sheet
 from syncmv4d_cli.main import main
-from syncmv4d_cli.scene_sheet import draw_scenes, rank_scenes
+from syncmv4d_cli.scene_sheet import draw_scenes, draw_sheet, rank_scenes
 from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.harness import evaluate

@@ -2,13 +2,15 @@
 
 import html
 import json
+import re
 
 import pytest
 
 from syncmv4d_model.evaluation.harness import Report, evaluate
 from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
+from syncmv4d_model.evaluation.plots import mean_over_time
 from syncmv4d_model.evaluation.recorded import CONSISTENCY_RATIOS, CONSISTENCY_RULES
-from syncmv4d_model.evaluation.report import html_page, markdown_table, mean_over_time, terminal_table
+from syncmv4d_model.evaluation.report import html_page, markdown_table, terminal_table
 from syncmv4d_model.evaluation.scores import RATIOS, SCORES
 from syncmv4d_model.evaluation.statistics import summarise
 from tests.model.known_error import KnownError, frozen, same, shifted
@@ -70,12 +72,15 @@ def test_reports_show_what_was_computed_and_name_what_was_not(data):
     )
     assert "end_point_error_ratio: mean distance from the truth" in caption and "text_mean_ratio:" not in caption
     page = html_page(report)
-    lines = (report.metrics, report.rows, report.not_computed, report.settings)
-    assert page.count("<tr>") == sum(1 + len(line) for line in lines)
+    tables = (report.metrics, report.not_computed, report.settings)
+    assert page.count("<tr>") == 2 + sum(1 + len(lines) for lines in tables)
+    assert page.count('<tr id="row-') == len(report.rows) == 3
     for name, reason in report.not_computed.items():
         assert f"<td>{name}</td><td>{html.escape(reason)}</td>" in page
-    assert 'src="data:image/png;base64,' in page
-    assert "<b>video_mse_ratio</b>: squared error" in page
+    for chart in ("error over time", "error by task", "error against static", "reliability of stddev", "coverage"):
+        assert f'<svg class="chart" role="img" aria-label="{chart}"' in page
+    assert '<h3>video_mse_ratio</h3><div class="value ">1<' in page and "<p>squared error of the gen" in page
+    assert not re.search(r"https?://", page)
     assert mean_over_time(report, "predicted") == pytest.approx(mean_over_time(report, "static"))
 
 

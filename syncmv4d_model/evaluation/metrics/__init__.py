@@ -1,4 +1,4 @@
-"""Every metric is one pure function: arrays in, a float out, ValueError where the answer would be invented."""
+"""Every metric is one pure function: arrays in, a float (or the values of a curve) out, ValueError where the answer would be invented."""
 
 from syncmv4d_model.evaluation.metrics.appearance import clip_views, subject_consistency
 from syncmv4d_model.evaluation.metrics.chamfer import chamfer_distance
@@ -50,6 +50,8 @@ from syncmv4d_model.evaluation.metrics.tracks import (
     still_point_path,
 )
 from syncmv4d_model.evaluation.metrics.uncertainty import (
+    coverage_curve,
+    reliability_curve,
     stddev_coverage,
     stddev_spearman,
     stddev_spearman_pooled,
@@ -69,6 +71,7 @@ __all__ = [
     "clip_views",
     "colour_differences",
     "corresponding_points",
+    "coverage_curve",
     "cross_view_colour_error",
     "depth_scale_error",
     "displacement_error",
@@ -99,6 +102,7 @@ __all__ = [
     "percentage_of_inliers",
     "psnr",
     "relative_point_error",
+    "reliability_curve",
     "rigid_motion_error",
     "rigid_residual",
     "sampled_frames",

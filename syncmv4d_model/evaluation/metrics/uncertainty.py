@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
-from scipy.stats import rankdata
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.stats import norm, rankdata
 
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
@@ -24,6 +24,43 @@ def stddev_coverage(
     require_finite(error=error, stddev=stddev)
     require_some(error.size, "coordinates")
     return float((np.abs(error) < sigmas * stddev[..., None]).mean())
+
+
+def coverage_curve(
+    error: Float[np.ndarray, "*points 3"], stddev: Float[np.ndarray, "*points"], levels: Sequence[float]
+) -> Float[np.ndarray, "L"]:
+    """Per level in (0, 1) the share of single coordinates inside the central interval of that probability of a normal
+    distribution. Honest: the level itself. Units and errors as `stddev_coverage`; ValueError for a level outside (0, 1).
+    """
+    if not all(0 < level < 1 for level in levels):
+        raise ValueError(f"levels are probabilities between 0 and 1, got {list(levels)}")
+    return np.array([stddev_coverage(error, stddev, float(norm.ppf((1 + level) / 2))) for level in levels])
+
+
+def reliability_curve(
+    error: Float[np.ndarray, "*points 3"], stddev: Float[np.ndarray, "*points"], edges: Float[np.ndarray, "E"]
+) -> tuple[Int[np.ndarray, "B"], Float[np.ndarray, "B"], Float[np.ndarray, "B"]]:
+    """Of the points whose stddev lies in each of B = E + 1 bins: how many, root mean square stddev, root mean square error.
+
+    Bin b holds edges[b - 1] <= stddev < edges[b]; the first and the last are open, so every point is in one. The error is
+    per axis, as stddev is, all in one unit: where stddev is honest, the two means are equal. NaN for an empty bin.
+    ValueError without a point, for values that are not finite, a stddev that is not positive and edges that do not rise.
+    """
+    require_finite(error=error, stddev=stddev, edges=edges)
+    require_some(stddev.size, "points")
+    if not (stddev > 0).all():
+        raise ValueError(f"a standard deviation is positive, got {float(stddev.min()):g}")
+    if not (np.diff(edges) > 0).all():
+        raise ValueError(f"the edges of bins must rise, got {edges.tolist()}")
+    squared_error, squared_stddev = (error.astype(np.float64) ** 2).mean(-1).ravel(), stddev.astype(np.float64) ** 2
+    bins = np.digitize(stddev.ravel(), edges)
+
+    def total(values: np.ndarray | None) -> np.ndarray:
+        return np.bincount(bins, values, minlength=len(edges) + 1)
+
+    count = total(None)
+    some = np.where(count > 0, count, np.nan)
+    return count, np.sqrt(total(squared_stddev.ravel()) / some), np.sqrt(total(squared_error) / some)
 
 
 def stddev_spearman(
