@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.evaluate_networks import find_networks
 from syncmv4d_cli.least import check_least
 from syncmv4d_model.training.time_limit import TimeLimit
 from syncmv4d_ros.recording import BagOptions
@@ -56,6 +57,9 @@ class Options:
     """Predictions per sequence: the first is scored, mean and best of all are reported beside it."""
     seed: int = 0
     """Seed of noise, anchors and intervals."""
+    networks: tuple[str, ...] = ()
+    """Also score the videos with published networks, which is slow: any of dino, raft, clip, matcher, or all; NAME=SOURCE takes
+    its weights from a local folder, file or cached hub id. Nothing is downloaded: the report says what is missing."""
     html: Path | None = None
     """Also write a self-contained HTML page here."""
     markdown: Path | None = None
@@ -129,6 +133,7 @@ def _on_data(data: Path, split: str, options: Options, limit: TimeLimit, *, cons
             steps=options.steps,
             samples=options.samples,
             text_mean=text_mean,
+            networks=find_networks(options.networks, console),
             progress=progress,
         )
     report.settings.update(provenance(folder if predictor or options.checkpoint else None, without=options.without))
@@ -209,6 +214,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
             seed=options.seed,
             steps=options.steps,
             samples=options.samples,
+            networks=find_networks(options.networks, console),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     report.settings.update(provenance(folder))
@@ -221,12 +227,14 @@ def check_options(options: Options) -> None:
     """
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import list_sequences, list_splits
+    from syncmv4d_model.evaluation.image_networks import parse_networks
 
     for path in (options.json, options.html, options.markdown, options.sheet):
         if path is not None:
             check_writable(path)
     check_least(options, {"limit": 1, "steps": 1, "samples": 1, "seed": 0, "sheet_scenes": 1})
     check_sheet(options)
+    parse_networks(options.networks)
     if options.bag is not None:
         refused = [name for name in ("data", "split", "baselines_only", "without", "sheet") if getattr(options, name)]
         if refused:

@@ -23,6 +23,7 @@ from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean, static_tracks
 from syncmv4d_model.evaluation.case import Case, at_anchors, observation_of
+from syncmv4d_model.evaluation.image_networks import NETWORK_RULES, ImageNetworks
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, score
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
 from syncmv4d_model.types import Observation, Prediction
@@ -40,6 +41,7 @@ RULES = {
     "tool_residual": "what one rigid motion from frame 0 leaves of the points that truly are the tool's",
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
     "video": "8-bit values, all views, frames n >= 1",
+    **NETWORK_RULES,
     "mean": "over points and frames of a sequence, then over the sequences that have the score; a ratio is the ratio of "
     "the two means",
     "intervals": f"{CONFIDENCE:.0%}, {RESAMPLES} bootstrap resamples over sequences, seeded",
@@ -108,11 +110,12 @@ def evaluate(
     steps: int | None = None,
     samples: int = 1,
     text_mean: TextMean | None = None,
+    networks: ImageNetworks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Score `predictor` on the sequences of a split, in name order; None scores the baselines alone, on all anchors.
 
-    `progress(done, total)` is called after each sequence. Raises ValueError for a split that is missing or empty, and
+    `progress(done, total)` is called after each sequence. The scores of `networks` are null where none are given. Raises ValueError for a split that is missing or empty, and
     for sequences whose frame count or size is not the predictor's.
     """
     if samples < 1:
@@ -128,7 +131,7 @@ def evaluate(
             seeds = scene_seeds(seed, index, samples=samples)
             made = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
             case = replace(made, other_scene=motions.get(sequence.triplet))
-            yield case
+            yield case if networks is None else replace(case, networks=networks)
             if case.tracks:
                 motions[sequence.triplet] = case.motion_by_label
             if progress is not None:
@@ -138,7 +141,8 @@ def evaluate(
         cases(),
         split=split,
         switches=dict(vars(predictor.config.switches)) if predictor is not None else {},
-        settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples},
+        settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples}
+        | ({"networks": networks.settings()} if networks is not None else {}),
     )
 
 

@@ -30,6 +30,7 @@ from syncmv4d_model.evaluation.harness import (
     report_rows,
     row_of,
 )
+from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, SCORES, score
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.types import Observation, Prediction
@@ -50,10 +51,16 @@ CONSISTENCY_RATIOS = {
     "consistency_colour_ratio": ("consistency_colour_difference", "consistency_static_colour_difference"),
     "consistency_view_disagreement_ratio": ("consistency_view_disagreement_cm", "consistency_view_displacement_cm"),
 }
-OF_VIDEO = ("psnr", "static_psnr", "video_mse", "static_video_mse", "codec_psnr", "codec_gradient_energy")
+OF_VIDEO = (
+    "psnr", "static_psnr", "video_mse", "static_video_mse", "codec_psnr", "codec_gradient_energy", "true_subject_consistency",
+    "true_dynamic_degree", "true_clip_v", "true_matching_pixels", "true_matching_pixels_total_k",
+)  # fmt: skip
 """Scores that need the later images and no true tracks."""
 
-OF_PREDICTION = ("gradient_energy", "seconds_per_sequence")
+OF_PREDICTION = (
+    "gradient_energy", "seconds_per_sequence", "subject_consistency", "dynamic_degree", "clip_v", "matching_pixels",
+    "matching_pixels_total_k",
+)  # fmt: skip
 """Scores that need neither."""
 
 _PERIOD_TOLERANCE_S = 1e-4
@@ -134,6 +141,7 @@ def evaluate_scenes(
     seed: int = 0,
     steps: int | None = None,
     samples: int = 1,
+    networks: ImageNetworks | None = None,
     settings: dict[str, Any] | None = None,
     recording: dict[str, Any] | None = None,
 ) -> Report:
@@ -144,14 +152,16 @@ def evaluate_scenes(
     def rows() -> Iterator[Scored]:
         for index, scene in enumerate(scenes):
             seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
-            yield _scored(predictor, scene, seeds=seeds, steps=steps)
+            yield _scored(predictor, scene, seeds=seeds, steps=steps, networks=networks or ImageNetworks({}))
 
     report = report_rows(
         rows(),
         RATIOS | CONSISTENCY_RATIOS,
         split=name,
         switches=dict(vars(predictor.config.switches)),
-        settings={"seed": seed, "steps": steps, "samples": samples} | (settings or {}),
+        settings={"seed": seed, "steps": steps, "samples": samples}
+        | ({"networks": networks.settings()} if networks is not None else {})
+        | (settings or {}),
     )
     return dataclasses.replace(report, bag=(recording or {}) | {"rules": CONSISTENCY_RULES})
 
@@ -176,16 +186,19 @@ def empty_truth(scene: Scene, config: ModelConfig) -> Sequence:
     )
 
 
-def _scored(predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], steps: int | None) -> Scored:
+def _scored(
+    predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], steps: int | None, networks: ImageNetworks
+) -> Scored:
     """The row of one scene."""
     case = make_case(predictor, scene.truth, seeds=seeds, steps=steps) if scene.truth else None
     if case is not None:
+        case = dataclasses.replace(case, networks=networks)
         values, reasons = score(case)
         reasons["text_mean_error_cm"] = "a recording names no triplet to look the text mean up by"
         for key in ("own_motion_error_cm", "other_scene_motion_error_cm"):
             reasons[key] = "a recording names no triplet to look another scene up by"
     else:
-        case = _without_truth(predictor, scene, seeds=seeds, steps=steps)
+        case = dataclasses.replace(_without_truth(predictor, scene, seeds=seeds, steps=steps), networks=networks)
         values, reasons = score(case)
         for key in set(SCORES) - {*OF_VIDEO, *OF_PREDICTION}:
             values[key], reasons[key] = None, scene.why_no_truth

@@ -199,6 +199,10 @@ def _foreground_iou(case: Case) -> float:
     return metrics.foreground_iou(case.foreground, case.true_foreground)
 
 
+def _dynamic_degree(case: Case, video: np.ndarray) -> float:
+    return case.networks.dynamic_degree(video, frame_period_s=case.truth.frame_period_s)
+
+
 def _decoded_share(case: Case) -> float:
     if case.decoded is None:
         raise ValueError("the method predicts no tracks")
@@ -271,6 +275,16 @@ SCORES: dict[str, Score] = {
     "label_recall_hand": lambda case: _label_recall(case, LABELS.index("hand")),
     "label_recall_tool": lambda case: _label_recall(case, LABELS.index("tool")),
     "label_recall_target": lambda case: _label_recall(case, LABELS.index("target")),
+    "subject_consistency": lambda case: case.networks.subject_consistency(case.prediction.video),
+    "true_subject_consistency": lambda case: case.networks.subject_consistency(case.truth.video),
+    "dynamic_degree": lambda case: _dynamic_degree(case, case.prediction.video),
+    "true_dynamic_degree": lambda case: _dynamic_degree(case, case.truth.video),
+    "clip_v": lambda case: case.networks.clip_v(case.prediction.video),
+    "true_clip_v": lambda case: case.networks.clip_v(case.truth.video),
+    "matching_pixels": lambda case: case.networks.matching_pixels(case.prediction.video),
+    "matching_pixels_total_k": lambda case: case.networks.matching_pixels_total_k(case.prediction.video),
+    "true_matching_pixels": lambda case: case.networks.matching_pixels(case.truth.video),
+    "true_matching_pixels_total_k": lambda case: case.networks.matching_pixels_total_k(case.truth.video),
     "decoded_share": _decoded_share,
     "seconds_per_sequence": _seconds,
 }
