@@ -128,5 +128,6 @@ def test_every_meaning_is_of_a_score_that_exists():
         "static_end_point_error_cm", "text_mean_error_cm", "static_still_point_drift_cm", "static_chamfer_cm",
         "multi_view_point_pairs", "static_psnr", "static_video_mse", "smoothness_cm", "true_smoothness_cm",
         "stddev_spearman_trivial", "text_mean_ratio", "codec_tool_residual_cm", "codec_psnr", "gradient_energy",
-        "codec_gradient_energy", "other_scene_motion_error_cm",
+        "codec_gradient_energy", "other_scene_motion_error_cm", "true_subject_consistency", "true_dynamic_degree",
+        "true_clip_v", "true_matching_pixels", "true_matching_pixels_total_k",
     }  # fmt: skip
