@@ -58,6 +58,7 @@ class ImageNetworks:
 
     sources: Mapping[str, str]
     device: str = "cpu"
+    _found: dict[str, Weights | str] = field(default_factory=dict, repr=False)  # weights, or why there are none
     _ready: dict[str, Any] = field(default_factory=dict, repr=False)  # a network, or why there is none
     _matched: tuple[Any, list[np.ndarray]] | None = field(default=None, repr=False)  # the last video and its matches
 
@@ -68,9 +69,9 @@ class ImageNetworks:
     def find(self) -> tuple[dict[str, str], dict[str, str]]:
         """(network -> whose weights it will have, network -> why it has none); loads nothing."""
         found, missing = {}, {}
-        for name, source in self.sources.items():
+        for name in self.sources:
             try:
-                found[name] = _weights(name, source).identity
+                found[name] = self._weights(name).identity
             except ValueError as error:
                 missing[name] = str(error)
         return found, missing
@@ -130,13 +131,25 @@ class ImageNetworks:
     def _batched(network: Callable[[np.ndarray], np.ndarray], view: np.ndarray) -> Float[np.ndarray, "T D"]:
         return np.concatenate([network(view[start : start + BATCH]) for start in range(0, len(view), BATCH)])
 
+    def _weights(self, name: str) -> Weights:
+        """Looked up, and large files digested, once; ValueError as find_weights, the same every time."""
+        if name not in self._found:
+            try:
+                self._found[name] = find_weights(name, self.sources[name])
+            except ValueError as error:
+                self._found[name] = str(error)
+        found = self._found[name]
+        if isinstance(found, str):
+            raise ValueError(found)
+        return found
+
     def _network(self, name: str) -> Callable[..., Any]:
         """The network as a function of frames; ValueError where it was not asked for or cannot be had, the same every time."""
         if name not in self.sources:
             raise ValueError(f"not asked for: --networks {name}")
         if name not in self._ready:
             try:
-                self._ready[name] = LOADERS[name](_weights(name, self.sources[name]), self.device)
+                self._ready[name] = LOADERS[name](self._weights(name), self.device)
             except ValueError as error:
                 self._ready[name] = error
         if isinstance(self._ready[name], ValueError):
@@ -159,7 +172,8 @@ def parse_networks(asked: Iterable[str]) -> dict[str, str]:
     return sources
 
 
-def _weights(name: str, source: str) -> Weights:
+def find_weights(name: str, source: str) -> Weights:
+    """Of the network `name` on this machine. Errors as find_folder and find_file."""
     if name == "dino":
         return find_folder(source, model_type=("vit",))
     if name == "clip":
