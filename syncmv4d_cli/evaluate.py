@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.evaluate_networks import find_networks
 from syncmv4d_cli.evaluate_written import (
     WrittenOptions,
     check_written,
@@ -72,6 +73,9 @@ class Options:
     """Predictions per sequence: the first is scored, mean and best of all are reported beside it."""
     seed: int = 0
     """Seed of noise, anchors and intervals."""
+    networks: tuple[str, ...] = ()
+    """Also score the videos with published networks, which is slow: any of dino, raft, clip, matcher, or all; NAME=SOURCE takes
+    its weights from a local folder, file or cached hub id. Nothing is downloaded: the report says what is missing."""
     workers: int | None = None
     """Processes that score; when not given, all cores for --predictions and --baselines-only, and one beside a model."""
     html: Path | None = None
@@ -142,7 +146,8 @@ def _on_data(
     read, method = list_sequences(data, split, limit=options.limit), None
     if options.written.predictions is not None:
         method = written(options.written, seed=options.seed, text_mean=text_mean)
-    kept = kept_rows(options.json, asked | {"samples": options.samples}, read, options.written)
+    asked |= {"samples": options.samples, "networks": options.networks}
+    kept = kept_rows(options.json, asked, read, options.written)
     if kept is not None and kept.scenes:
         console.print(f"{len(kept.scenes)} sequences were scored before")
     with _progress(console) as bar:
@@ -163,8 +168,9 @@ def _on_data(
             samples=options.samples,
             text_mean=text_mean,
             predictions=method,
-            workers=options.workers or default_workers(model=predictor is not None),
+            workers=options.workers or default_workers(model=predictor is not None or bool(options.networks)),
             kept=kept,
+            networks=find_networks(options.networks, console),
             progress=progress,
         )
     report.settings.update(whose)
@@ -243,6 +249,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
             seed=options.seed,
             steps=options.steps,
             samples=options.samples,
+            networks=find_networks(options.networks, console),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     report.settings.update(provenance(folder))
@@ -255,6 +262,7 @@ def check_options(options: Options) -> None:
     """
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import list_sequences, list_splits
+    from syncmv4d_model.evaluation.image_networks import parse_networks
 
     for path in (options.json, options.html, options.markdown, options.sheet):
         if path is not None:
@@ -263,6 +271,9 @@ def check_options(options: Options) -> None:
     check_least(options, least)
     check_sheet(options)
     check_html_videos(options)
+    parse_networks(options.networks)
+    if options.networks and (options.workers or 1) > 1:
+        raise ValueError("--networks are asked in one process: leave --workers out")
     of_model = {name: getattr(options, name) for name in ("bag", "baselines_only", "without", "steps")}
     check_written(options.written, others=of_model | {"samples": options.samples != 1})
     if options.bag is not None:

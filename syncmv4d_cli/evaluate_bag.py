@@ -14,6 +14,7 @@ from syncmv4d_ros.recording import BagOptions, Recording, Request
 if TYPE_CHECKING:
     from syncmv4d_model.config import ModelConfig
     from syncmv4d_model.evaluation.harness import Report
+    from syncmv4d_model.evaluation.image_networks import ImageNetworks
     from syncmv4d_model.evaluation.recorded import Scene
 
 
@@ -26,6 +27,7 @@ def evaluate_bag(
     seed: int,
     steps: int | None,
     samples: int,
+    networks: ImageNetworks | None,
     progress: Callable[[int, int], None],
 ) -> Report:
     """Score a checkpoint on the tasks of a bag. Errors as Recording, checkpoint.load_components and recorded.make_scene."""
@@ -50,6 +52,7 @@ def evaluate_bag(
             seed=seed,
             steps=steps,
             samples=samples,
+            networks=networks,
             settings={"bag": str(bag), "limit": limit},
             recording=recording.describe() | {"tasks": len(recording.requests)},
         )

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.evaluation.baselines import label_motion
+from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.types import Observation, Prediction
 
 IDENTITIES = "identities"
@@ -37,6 +38,7 @@ class Case:
     true_foreground: Bool[np.ndarray, "V T H W"] | None = None
     foreground: Bool[np.ndarray, "V T H W"] | None = None
     seconds: float | None = None  # wall time of one sample
+    networks: ImageNetworks = field(default_factory=lambda: ImageNetworks({}))  # none is asked unless it says so
 
     @property
     def prediction(self) -> Prediction:

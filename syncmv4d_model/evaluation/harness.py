@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from syncmv4d_model.data.atomic import write_bytes
 from syncmv4d_model.data.sequence import Sequence, list_sequences
 from syncmv4d_model.evaluation.baselines import TextMean
 from syncmv4d_model.evaluation.case import Case
+from syncmv4d_model.evaluation.image_networks import NETWORK_RULES, ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import KeptRows, ScoredScene
 from syncmv4d_model.evaluation.parallel import mapped
 from syncmv4d_model.evaluation.predicted import SupportsPrediction, make_case
@@ -42,6 +43,7 @@ RULES = {
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
     "video": "8-bit values, all views, frames n >= 1",
     "reliability": RELIABILITY_RULE,
+    **NETWORK_RULES,
     "mean": "over points and frames of a sequence, then over the sequences that have the score; a ratio is the ratio of "
     "the two means",
     "intervals": f"{CONFIDENCE:.0%}, {RESAMPLES} bootstrap resamples over sequences, seeded",
@@ -83,14 +85,16 @@ def evaluate(
     predictions: Written | None = None,
     workers: int = 1,
     kept: KeptRows | None = None,
+    networks: ImageNetworks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Score `predictor`, or the `predictions` that a method has written, on the sequences of a split, in name order; None of
     both scores the baselines alone, on all anchors.
 
     `workers` processes score, and read what is written; a predictor works in this one. What `kept` holds is not scored
-    again. `progress(done, total)` is called after each sequence. Raises ValueError for a split that is missing or empty,
-    and for sequences whose frame count or size is not the predictor's; as WrittenPredictions.case for what was written
+    again. `progress(done, total)` is called after each sequence. The scores of `networks` are null where none are given. Raises
+    ValueError for a split that is missing or empty, and for sequences whose frame count or size is not the predictor's; as
+    WrittenPredictions.case for what was written
     """
     if samples < 1 or workers < 1:
         raise ValueError(f"samples and workers must be at least 1, got {samples} and {workers}")
@@ -99,13 +103,14 @@ def evaluate(
         raise ValueError(f"split {split!r} of {data_dir} has no sequence")
     known = kept.scenes if kept is not None else {}
     if predictions is not None:
-        chains = written_chains(directories, known)
-        results = itertools.chain.from_iterable(mapped(predictions.scored, chains, workers=workers))
+        chains, method = written_chains(directories, known), replace(predictions, networks=networks)
+        results = itertools.chain.from_iterable(mapped(method.scored, chains, workers=workers))
     else:
 
         def make(sequence: Sequence, index: int) -> Case:
             seeds = scene_seeds(seed, index, samples=samples)
-            return make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
+            case = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
+            return case if networks is None else replace(case, networks=networks)
 
         results = mapped(scored_scene, made_cases(make, directories, known), workers=workers)
     scenes = dict(known)
@@ -120,7 +125,8 @@ def evaluate(
         RATIOS,
         split=split,
         switches=dict(vars(predictor.config.switches)) if predictor is not None else {},
-        settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples},
+        settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples}
+        | ({"networks": networks.settings()} if networks is not None else {}),
     )
 
 

@@ -25,6 +25,7 @@ from syncmv4d_model.evaluation.harness import (
     Report,
     report_rows,
 )
+from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import ScoredScene
 from syncmv4d_model.evaluation.predicted import SupportsCodec, SupportsPrediction, make_case
 from syncmv4d_model.evaluation.scenes import row_of
@@ -49,18 +50,15 @@ CONSISTENCY_RATIOS = {
     "consistency_view_disagreement_ratio": ("consistency_view_disagreement_cm", "consistency_view_displacement_cm"),
 }
 OF_VIDEO = (
-    "psnr",
-    "static_psnr",
-    "ssim",
-    "static_ssim",
-    "video_mse",
-    "static_video_mse",
-    "codec_psnr",
-    "codec_gradient_energy",
-)
+    "psnr", "static_psnr", "ssim", "static_ssim", "video_mse", "static_video_mse", "codec_psnr", "codec_gradient_energy",
+    "true_subject_consistency", "true_dynamic_degree", "true_clip_v", "true_matching_pixels", "true_matching_pixels_total_k",
+)  # fmt: skip
 """Scores that need the later images and no true tracks."""
 
-OF_PREDICTION = ("gradient_energy", "seconds_per_sequence")
+OF_PREDICTION = (
+    "gradient_energy", "seconds_per_sequence", "subject_consistency", "dynamic_degree", "clip_v", "matching_pixels",
+    "matching_pixels_total_k",
+)  # fmt: skip
 """Scores that need neither."""
 
 _PERIOD_TOLERANCE_S = 1e-4
@@ -141,6 +139,7 @@ def evaluate_scenes(
     seed: int = 0,
     steps: int | None = None,
     samples: int = 1,
+    networks: ImageNetworks | None = None,
     settings: dict[str, Any] | None = None,
     recording: dict[str, Any] | None = None,
 ) -> Report:
@@ -151,14 +150,16 @@ def evaluate_scenes(
     def rows() -> Iterator[ScoredScene]:
         for index, scene in enumerate(scenes):
             seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
-            yield _scored(predictor, scene, seeds=seeds, steps=steps)
+            yield _scored(predictor, scene, seeds=seeds, steps=steps, networks=networks or ImageNetworks({}))
 
     report = report_rows(
         rows(),
         RATIOS | CONSISTENCY_RATIOS,
         split=name,
         switches=dict(vars(predictor.config.switches)),
-        settings={"seed": seed, "steps": steps, "samples": samples} | (settings or {}),
+        settings={"seed": seed, "steps": steps, "samples": samples}
+        | ({"networks": networks.settings()} if networks is not None else {})
+        | (settings or {}),
     )
     return dataclasses.replace(report, bag=(recording or {}) | {"rules": CONSISTENCY_RULES})
 
@@ -183,16 +184,19 @@ def empty_truth(scene: Scene, config: ModelConfig) -> Sequence:
     )
 
 
-def _scored(predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], steps: int | None) -> ScoredScene:
+def _scored(
+    predictor: SupportsPrediction, scene: Scene, *, seeds: list[int], steps: int | None, networks: ImageNetworks
+) -> ScoredScene:
     """The row of one scene."""
     case = make_case(predictor, scene.truth, seeds=seeds, steps=steps) if scene.truth else None
     if case is not None:
+        case = dataclasses.replace(case, networks=networks)
         values, reasons = score(case)
         reasons["text_mean_error_cm"] = "a recording names no triplet to look the text mean up by"
         for key in ("own_motion_error_cm", "other_scene_motion_error_cm"):
             reasons[key] = "a recording names no triplet to look another scene up by"
     else:
-        case = _without_truth(predictor, scene, seeds=seeds, steps=steps)
+        case = dataclasses.replace(_without_truth(predictor, scene, seeds=seeds, steps=steps), networks=networks)
         values, reasons = score(case)
         for key in set(SCORES) - {*OF_VIDEO, *OF_PREDICTION}:
             values[key], reasons[key] = None, scene.why_no_truth

@@ -15,6 +15,7 @@ from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean, static_tracks
 from syncmv4d_model.evaluation.case import Case
+from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import Motion, ScoredScene
 from syncmv4d_model.evaluation.reliability import reliability_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, score
@@ -66,13 +67,15 @@ class Written:
     seed: int
     points: int | None = None
     text_mean: TextMean | None = None
+    networks: ImageNetworks | None = None
 
     def case(self, sequence: Sequence, index: int) -> Case:
         """The method's answer at the anchors that a model of so many points would be asked for; at all of them without."""
         anchor_seed = scene_seeds(self.seed, index, samples=1)[0]
         count = self.points or sequence.label.shape[1]
         chosen = choose_anchors(sequence, count, seed=anchor_seed)
-        return self.predictions.case(sequence, chosen, text_mean=self.text_mean)
+        case = self.predictions.case(sequence, chosen, text_mean=self.text_mean)
+        return case if self.networks is None else replace(case, networks=self.networks)
 
     def scored(self, chain: Chain) -> list[ScoredScene]:
         """One after the other, each beside the motion of the one before."""

@@ -11,14 +11,14 @@ from itertools import combinations
 import numpy as np
 
 from syncmv4d_model.evaluation import metrics
-from syncmv4d_model.evaluation.baselines import static_tracks, static_video
+from syncmv4d_model.evaluation.baselines import static_tracks
 from syncmv4d_model.evaluation.case import IDENTITIES, Case, in_cameras
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
+from syncmv4d_model.evaluation.video_scores import VIDEO_SCORES, Score
 from syncmv4d_model.geometry import project
 from syncmv4d_model.types import LABELS
 
 CM_PER_M = 100.0
-Score = Callable[[Case], float]
 
 
 def score(case: Case) -> tuple[dict[str, float | None], dict[str, str]]:
@@ -97,12 +97,6 @@ def _turn_deg(case: Case, label: str, tracks: np.ndarray) -> float:
 
 def _shift_cm(case: Case, label: str, tracks: np.ndarray) -> float:
     return CM_PER_M * _rigid_motion(case, label, tracks)[1]
-
-
-def _codec_video(case: Case) -> np.ndarray:
-    if case.codec_video is None:
-        raise ValueError("the method has no codec")
-    return case.codec_video
 
 
 def _chamfer_cm(case: Case, tracks: np.ndarray) -> float:
@@ -278,17 +272,9 @@ SCORES: dict[str, Score] = {
     "multi_view_pi_b": lambda case: _over_view_pairs(case, metrics.multi_view_percentage_of_inliers, "b"),
     "multi_view_point_pairs": lambda case: float(sum(len(first) for _, _, first, _ in _paired_views(case))),
     "depth_scale_error_cm": _depth_scale_cm,
-    "psnr": lambda case: metrics.psnr(case.given("video"), case.truth.video),
-    "static_psnr": lambda case: metrics.psnr(static_video(case.truth), case.truth.video),
-    "video_mse": lambda case: metrics.video_mean_squared_error(case.given("video"), case.truth.video),
-    "static_video_mse": lambda case: metrics.video_mean_squared_error(static_video(case.truth), case.truth.video),
-    "ssim": lambda case: metrics.ssim(case.given("video"), case.truth.video),
-    "static_ssim": lambda case: metrics.ssim(static_video(case.truth), case.truth.video),
+    **VIDEO_SCORES,
     "cross_view_colour_error": lambda case: _cross_view_colours(case, case.given("video")),
     "true_cross_view_colour_error": lambda case: _cross_view_colours(case, case.truth.video),
-    "codec_psnr": lambda case: metrics.psnr(_codec_video(case), case.truth.video),
-    "gradient_energy": lambda case: metrics.gradient_energy(case.given("video")),
-    "codec_gradient_energy": lambda case: metrics.gradient_energy(_codec_video(case)),
     "path_length_ratio": lambda case: _over_moving(case, metrics.path_length_ratio),
     "smoothness_cm": lambda case: _smoothness_cm(case.predicted),
     "true_smoothness_cm": lambda case: _smoothness_cm(case.truth.positions),

@@ -135,4 +135,6 @@ def test_every_meaning_is_of_a_score_that_exists():
         "stddev_spearman_trivial", "text_mean_ratio", "codec_tool_residual_cm", "codec_psnr", "gradient_energy",
         "codec_gradient_energy", "other_scene_motion_error_cm", "static_ssim", "true_cross_view_colour_error",
         "static_tool_rotation_error_deg", "static_tool_translation_error_cm",
+        "true_subject_consistency", "true_dynamic_degree",
+        "true_clip_v", "true_matching_pixels", "true_matching_pixels_total_k",
     }  # fmt: skip

@@ -1,0 +1,46 @@
+"""Scores of the generated videos alone: part of scores.SCORES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from syncmv4d_model.evaluation import metrics
+from syncmv4d_model.evaluation.baselines import static_video
+from syncmv4d_model.evaluation.case import Case
+
+Score = Callable[[Case], float]
+
+
+def _codec_video(case: Case) -> np.ndarray:
+    if case.codec_video is None:
+        raise ValueError("the method has no codec")
+    return case.codec_video
+
+
+def _dynamic_degree(case: Case, video: np.ndarray) -> float:
+    return case.networks.dynamic_degree(video, frame_period_s=case.truth.frame_period_s)
+
+
+VIDEO_SCORES: dict[str, Score] = {
+    "psnr": lambda case: metrics.psnr(case.given("video"), case.truth.video),
+    "static_psnr": lambda case: metrics.psnr(static_video(case.truth), case.truth.video),
+    "video_mse": lambda case: metrics.video_mean_squared_error(case.given("video"), case.truth.video),
+    "static_video_mse": lambda case: metrics.video_mean_squared_error(static_video(case.truth), case.truth.video),
+    "ssim": lambda case: metrics.ssim(case.given("video"), case.truth.video),
+    "static_ssim": lambda case: metrics.ssim(static_video(case.truth), case.truth.video),
+    "codec_psnr": lambda case: metrics.psnr(_codec_video(case), case.truth.video),
+    "gradient_energy": lambda case: metrics.gradient_energy(case.given("video")),
+    "codec_gradient_energy": lambda case: metrics.gradient_energy(_codec_video(case)),
+    "subject_consistency": lambda case: case.networks.subject_consistency(case.given("video")),
+    "true_subject_consistency": lambda case: case.networks.subject_consistency(case.truth.video),
+    "dynamic_degree": lambda case: _dynamic_degree(case, case.given("video")),
+    "true_dynamic_degree": lambda case: _dynamic_degree(case, case.truth.video),
+    "clip_v": lambda case: case.networks.clip_v(case.given("video")),
+    "true_clip_v": lambda case: case.networks.clip_v(case.truth.video),
+    "matching_pixels": lambda case: case.networks.matching_pixels(case.given("video")),
+    "matching_pixels_total_k": lambda case: case.networks.matching_pixels_total_k(case.given("video")),
+    "true_matching_pixels": lambda case: case.networks.matching_pixels(case.truth.video),
+    "true_matching_pixels_total_k": lambda case: case.networks.matching_pixels_total_k(case.truth.video),
+}
