@@ -33,6 +33,7 @@ ROS = [
 ]
 ROSBAGS = "rosbags>=0.11,<0.12"
 EVAL = ["matplotlib>=3.9,<4", ROSBAGS]
+CLUSTER = ["ray>=2.50,<3"]
 VIEWER = ["rerun-sdk>=0.40,<0.42"]
 TEST = [
     "beartype>=0.22,<0.24",
@@ -58,9 +59,10 @@ setup(
         "ros": ROS,
         "eval": EVAL,
         "viewer": VIEWER,
+        "cluster": CLUSTER,
         "test": TEST,
         "dev": DEV,
         # what the tests need; ros is apart, as a sourced distribution brings its own
-        "all": [*MODEL, *SIM, *EVAL, *DEV],
+        "all": [*MODEL, *SIM, *EVAL, *CLUSTER, *DEV],
     }
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from syncmv4d_cli.least import check_least
 
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.baselines import TextMean
+    from syncmv4d_model.evaluation.cluster import RayExecutor
     from syncmv4d_model.evaluation.kept_rows import KeptRows
     from syncmv4d_model.evaluation.scenes import Written
 
@@ -98,3 +100,20 @@ def rows_beside(report: Path) -> Path:
 def default_workers(*, model: bool) -> int:
     """All cores where nothing but reading and scoring is to be done; a model on the CPU has them all already."""
     return 1 if model else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def executor_of(cluster: str | None, *, model: bool) -> Iterator[RayExecutor | None]:
+    """A cluster's executor while the block runs; a model takes as many cores a task as torch has here."""
+    if cluster is None:
+        yield None
+        return
+    from syncmv4d_model.evaluation.cluster import RayExecutor
+
+    cores = 1
+    if model:
+        import torch
+
+        cores = torch.get_num_threads()
+    with RayExecutor(cluster, cores=cores) as executor:
+        yield executor

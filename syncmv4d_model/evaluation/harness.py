@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from syncmv4d_model.evaluation.kept_rows import KeptRows, ScoredScene
 from syncmv4d_model.evaluation.parallel import mapped
 from syncmv4d_model.evaluation.predicted import SupportsPrediction, make_case
 from syncmv4d_model.evaluation.reliability import RULE as RELIABILITY_RULE
-from syncmv4d_model.evaluation.scenes import Written, made_cases, scene_seeds, scored_scene, written_chains
+from syncmv4d_model.evaluation.scenes import Generated, Written, chains_of, made_cases, scene_seeds, scored_scene
 from syncmv4d_model.evaluation.scores import RATIOS
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
 
@@ -82,8 +83,9 @@ def evaluate(
     steps: int | None = None,
     samples: int = 1,
     text_mean: TextMean | None = None,
-    predictions: Written | None = None,
+    predictions: Written | Generated | None = None,
     workers: int = 1,
+    executor: Executor | None = None,
     kept: KeptRows | None = None,
     networks: ImageNetworks | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -91,7 +93,7 @@ def evaluate(
     """Score `predictor`, or the `predictions` that a method has written, on the sequences of a split, in name order; None of
     both scores the baselines alone, on all anchors.
 
-    `workers` processes score, and read what is written; a predictor works in this one. What `kept` holds is not scored
+    `workers` processes, or those of an `executor`, score, and make or read `predictions`; a predictor works in this one. What `kept` holds is not scored
     again. `progress(done, total)` is called after each sequence. The scores of `networks` are null where none are given. Raises
     ValueError for a split that is missing or empty, and for sequences whose frame count or size is not the predictor's; as
     WrittenPredictions.case for what was written
@@ -103,8 +105,11 @@ def evaluate(
         raise ValueError(f"split {split!r} of {data_dir} has no sequence")
     known = kept.scenes if kept is not None else {}
     if predictions is not None:
-        chains, method = written_chains(directories, known), replace(predictions, networks=networks)
-        results = itertools.chain.from_iterable(mapped(method.scored, chains, workers=workers))
+        if isinstance(predictions, Written):
+            predictions = replace(predictions, networks=networks)
+        chains = chains_of(directories, known)
+        scored = mapped(predictions.scored, chains, workers=workers, executor=executor)
+        results = itertools.chain.from_iterable(scored)
     else:
 
         def make(sequence: Sequence, index: int) -> Case:
@@ -124,10 +129,16 @@ def evaluate(
         (scenes[directory.name] for directory in directories),
         RATIOS,
         split=split,
-        switches=dict(vars(predictor.config.switches)) if predictor is not None else {},
+        switches=_switches(predictor, predictions),
         settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples}
         | ({"networks": networks.settings()} if networks is not None else {}),
     )
+
+
+def _switches(predictor: SupportsPrediction | None, predictions: Written | Generated | None) -> dict[str, Any]:
+    if predictor is not None:
+        return dict(vars(predictor.config.switches))
+    return predictions.switches if predictions is not None else {}
 
 
 def report_cases(

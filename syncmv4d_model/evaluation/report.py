@@ -92,7 +92,9 @@ def _title(report: Report) -> str:
     """What was scored, on what: `test_1, 64 sequences, nano@0123456789abcdef without aligner`."""
     count = f"{report.sequences} sequence{'s' if report.sequences != 1 else ''}"
     checkpoint, without = report.settings.get("checkpoint"), report.settings.get("without")
-    if not report.switches:  # no model was asked
+    if report.settings.get("predictions") is not None:
+        scored = f"{report.settings['method']} of {report.settings['predictions']}"
+    elif not report.switches:  # no model was asked
         scored = "baselines alone" + (f", text mean of {checkpoint}" if checkpoint else "")
     else:
         scored = " ".join(filter(None, (checkpoint, f"without {' and '.join(without)}" if without else None)))

@@ -17,6 +17,7 @@ from syncmv4d_model.evaluation.baselines import TextMean, static_tracks
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import Motion, ScoredScene
+from syncmv4d_model.evaluation.predicted import SupportsPrediction, make_case
 from syncmv4d_model.evaluation.reliability import reliability_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, score
 from syncmv4d_model.evaluation.written import WrittenPredictions
@@ -78,18 +79,61 @@ class Written:
         return case if self.networks is None else replace(case, networks=self.networks)
 
     def scored(self, chain: Chain) -> list[ScoredScene]:
-        """One after the other, each beside the motion of the one before."""
-        scenes, before = [], None
-        for index, directory in chain.entries:
-            scene = chain.known.get(directory.name)
-            if scene is None:
-                scene = scored_scene(replace(self.case(read_sequence(directory), index), other_scene=before))
-                scenes.append(scene)
-            before = scene.motion or before
-        return scenes
+        """Score the sequences of a chain that are not known."""
+        return scored_chain(self.case, chain)
+
+    @property
+    def switches(self) -> dict[str, Any]:
+        """None: the method's parts are its own affair."""
+        return {}
 
 
-def written_chains(directories: Seq[Path], known: Mapping[str, ScoredScene]) -> list[Chain]:
+@dataclass(frozen=True)
+class Generated:
+    """Scores what a checkpoint generates; everything that another process, of this or another machine, needs to do it."""
+
+    load: Callable[[], SupportsPrediction]
+    name: str  # of what `load` loads: once in each process
+    switches: dict[str, Any]
+    seed: int
+    steps: int | None
+    samples: int
+    text_mean: TextMean | None
+    threads: int  # of torch: another number would round otherwise
+
+    def case(self, sequence: Sequence, index: int) -> Case:
+        """As `predicted.make_case`."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        if self.name not in _LOADED:
+            _LOADED.clear()
+            _LOADED[self.name] = self.load()
+        seeds = scene_seeds(self.seed, index, samples=self.samples)
+        return make_case(_LOADED[self.name], sequence, seeds=seeds, steps=self.steps, text_mean=self.text_mean)
+
+    def scored(self, chain: Chain) -> list[ScoredScene]:
+        """Score the sequences of a chain that are not known."""
+        return scored_chain(self.case, chain)
+
+
+_LOADED: dict[str, SupportsPrediction] = {}
+"""The one predictor of this process, by name."""
+
+
+def scored_chain(make: Make, chain: Chain) -> list[ScoredScene]:
+    """One after the other, each beside the motion of the one before."""
+    scenes, before = [], None
+    for index, directory in chain.entries:
+        scene = chain.known.get(directory.name)
+        if scene is None:
+            scene = scored_scene(replace(make(read_sequence(directory), index), other_scene=before))
+            scenes.append(scene)
+        before = scene.motion or before
+    return scenes
+
+
+def chains_of(directories: Seq[Path], known: Mapping[str, ScoredScene]) -> list[Chain]:
     """The sequences by triplet, without the triplets that are known altogether."""
     entries: dict[str, list[tuple[int, Path]]] = {}
     for index, directory in enumerate(directories):

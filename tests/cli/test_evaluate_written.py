@@ -70,6 +70,32 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(made, tmp_path, caps
     assert {**resumed, "seconds_per_sequence": 0} == {**whole, "seconds_per_sequence": 0}
 
 
+def test_a_cluster_says_the_same_to_the_last_digit(made, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
+    data, checkpoint, written = made
+    asked = ["evaluate", "--data", str(data), "--split", "val"]
+    ways = {"model": ["--checkpoint", str(checkpoint)], "written": ["--predictions", str(written)]}
+    for name, words in ways.items():
+        reports = []
+        for where in ([], ["--cluster", "local"]):
+            path = tmp_path / f"{name}{len(where)}.json"
+            assert main([*asked, *words, *where, "--json", str(path)]) == 0
+            reports.append(json.loads(path.read_text()))
+        for report in reports:
+            for row in (*report["rows"], report["metrics"], report["intervals"]):
+                row["seconds_per_sequence"] = None
+        one, cluster = reports
+        for part in ("rows", "metrics", "intervals", "switches", "settings"):
+            assert cluster[part] == one[part], (name, part)
+
+
+def test_what_fails_on_a_cluster_is_said_as_it_is_here(made, tmp_path, capsys):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
+    asked = ["evaluate", "--data", str(made[0]), "--split", "val", "--predictions", str(tmp_path), "--cluster", "local"]
+    assert main(asked) == 2
+    assert "no prediction of sequence" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("change", ["seed", "data"])
 def test_what_was_kept_for_another_question_is_not_used(made, tmp_path, capsys, change):
     _, checkpoint, _ = made
@@ -93,6 +119,8 @@ def test_what_was_kept_for_another_question_is_not_used(made, tmp_path, capsys, 
         (["--predictions", ".", "--without", "cycle"], "--without is of a model"),
         (["--predictions", ".", "--points", "0"], "points must be at least 1"),
         (["--workers", "0"], "workers must be at least 1"),
+        (["--workers", "2", "--cluster", "local"], "--cluster has workers of its own"),
+        (["--networks", "dino", "--workers", "2"], "--networks are asked in one process"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(made, capsys, words, message):
