@@ -74,6 +74,8 @@ class Trial:
 
 def bench_cell(options: Cell) -> None:
     """Print the table and write the JSON. ValueError for options that make no scene."""
+    from syncmv4d_cli.provenance import provenance
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.atomic import check_writable, write_bytes
     from syncmv4d_sim.dataset import BuildOptions
 
@@ -101,6 +103,7 @@ def bench_cell(options: Cell) -> None:
     if options.save_json is not None:
         content = {"summary": summary(trials), "trials": [vars(trial) for trial in trials]}
         asked = {"split": options.split, "seed": options.seed, "scenes": options.scenes, "first": options.first}
+        asked |= provenance((options.checkpoint or BUNDLED_NANO) if "generated" in options.methods else None)
         write_bytes(options.save_json, json.dumps(asked | content, indent=1, allow_nan=False).encode())
 
 

@@ -77,7 +77,7 @@ def offline(options: Options, out: Path) -> int:
     """The run in this process. ValueError for an engine or split that is not known, OSError for an OUT that cannot be written."""
     from syncmv4d_cli.generate import generate_for_sequence
     from syncmv4d_cli.provenance import load_text_mean, provenance
-    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
+    from syncmv4d_model.checkpoint_index import BUNDLED_NANO, checkpoint_hash
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import write_sequence
     from syncmv4d_model.evaluation.harness import evaluate
@@ -96,7 +96,8 @@ def offline(options: Options, out: Path) -> int:
     predictor = Predictor.load(checkpoint, engine=options.engine)
     loaded = time.perf_counter()
     console.print(f"[bold]{truth.task}[/]")
-    generate_for_sequence(predictor, sequence, out, seed=options.sample_seed, steps=options.steps)
+    record = {"engine": options.engine, "checkpoint_sha256": checkpoint_hash(checkpoint)}
+    generate_for_sequence(predictor, sequence, out, seed=options.sample_seed, steps=options.steps, record=record)
     generated = time.perf_counter()
     report = evaluate(
         predictor,

@@ -81,16 +81,24 @@ def run(options: Options, console: Console) -> list[Path]:
 
 
 def generate_for_sequence(
-    predictor: Predictor, directory: Path, out: Path, *, seed: int = 0, steps: int | None = None
+    predictor: Predictor,
+    directory: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Generate from a data set's sequence folder with a loaded predictor, the truth drawn beside; returns the files."""
+    """Generate from a data set's sequence folder with a loaded predictor, the truth drawn beside; returns the files. `record` adds
+    to prediction.json.
+    """
     from syncmv4d_model.data.sequence import TASK_FILE
 
     task = (directory / TASK_FILE).read_text(encoding="utf-8").strip()
     options = Options(input=directory, task=task, out=out, seed=seed, steps=steps)
     check_options(options)
     console = Console(highlight=False, soft_wrap=True)
-    return _answer(predictor, options, _read(options, predictor.config), console=console, record={})
+    return _answer(predictor, options, _read(options, predictor.config), console=console, record=record or {})
 
 
 def _read(options: Options, config: ModelConfig) -> tuple[Observation, Fit, np.ndarray | None]:

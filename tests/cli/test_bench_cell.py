@@ -20,6 +20,7 @@ def test_the_truth_succeeds_and_standing_still_fails(tmp_path, capsys):
     written = json.loads(out.read_text())
     assert written["summary"]["truth"]["all"] == {"scenes": 3, "successes": 3}
     assert written["summary"]["static"]["all"] == {"scenes": 3, "successes": 0}
+    assert written["checkpoint"] is None and written["versions"]["syncmv4d"]  # none was asked
     verbs = [trial["verb"] for trial in written["trials"] if trial["method"] == "truth"]
     assert verbs == ["cut", "dust", "pour in some"] and set(written["summary"]["truth"]) == {"all", *verbs}
     assert all(trial["outcome"]["path_error_m"] < 0.02 for trial in written["trials"])

@@ -36,6 +36,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(tmp_path, capsy
 def test_the_demos_figures_and_page_name_their_checkpoint(tmp_path):
     pytest.importorskip("mujoco", reason="MuJoCo is not installed here: pip install '.[sim]'")
     assert main(["demo", "--steps", "1", "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "prediction.json").read_text())["checkpoint_sha256"] == checkpoint_hash(BUNDLED_NANO)
     settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
     assert settings["checkpoint"] == f"nano@{checkpoint_hash(BUNDLED_NANO)}"
     assert settings["versions"].keys() >= {"syncmv4d", "torch"}
