@@ -1,6 +1,8 @@
 """`syncmv4d evaluate --predictions` and unfinished reports: real folders, written by the command itself."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +33,19 @@ def made(tmp_path_factory):
         asked += ["--anchors", str(folder / "anchors.npz"), "--seed", str(seeds[1])]
         assert main([*asked, "--out", str(folder / "written" / directory.name)]) == 0
     return data, checkpoint, folder / "written"
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Skips where Ray is missing, or where it can start no cluster of its own (no shared memory, no writable home ...)."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
+    program = "import ray; ray.init(include_dashboard=False, num_cpus=1); print(ray.get(ray.remote(lambda x: -x).remote(-7)))"
+    try:
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("Ray starts no cluster on this machine within two minutes")
+    if run.returncode or "7" not in run.stdout:
+        pytest.skip(f"Ray starts no cluster on this machine: {run.stderr.strip().splitlines()[-1:]}")
 
 
 def test_what_generate_wrote_scores_as_the_checkpoint_does(made, tmp_path):
@@ -70,8 +85,8 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(made, tmp_path, caps
     assert {**resumed, "seconds_per_sequence": 0} == {**whole, "seconds_per_sequence": 0}
 
 
+@pytest.mark.usefixtures("ray")
 def test_a_cluster_says_the_same_to_the_last_digit(made, tmp_path):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
     data, checkpoint, written = made
     asked = ["evaluate", "--data", str(data), "--split", "val"]
     ways = {"model": ["--checkpoint", str(checkpoint)], "written": ["--predictions", str(written)]}
@@ -89,8 +104,8 @@ def test_a_cluster_says_the_same_to_the_last_digit(made, tmp_path):
             assert cluster[part] == one[part], (name, part)
 
 
+@pytest.mark.usefixtures("ray")
 def test_what_fails_on_a_cluster_is_said_as_it_is_here(made, tmp_path, capsys):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
     asked = ["evaluate", "--data", str(made[0]), "--split", "val", "--predictions", str(tmp_path), "--cluster", "local"]
     assert main(asked) == 2
     assert "no prediction of sequence" in capsys.readouterr().err
