@@ -90,13 +90,13 @@ def evaluate(
     networks: ImageNetworks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Score `predictor`, or the `predictions` that a method has written, on the sequences of a split, in name order; None of
-    both scores the baselines alone, on all anchors.
+    """Score `predictor`, or the `predictions` that a method has written or that other processes generate, on the sequences of a
+    split, in name order; None of both scores the baselines alone, on all anchors.
 
-    `workers` processes, or those of an `executor`, score, and make or read `predictions`; a predictor works in this one. What `kept` holds is not scored
-    again. `progress(done, total)` is called after each sequence. The scores of `networks` are null where none are given. Raises
-    ValueError for a split that is missing or empty, and for sequences whose frame count or size is not the predictor's; as
-    WrittenPredictions.case for what was written
+    `workers` processes, or those of an `executor`, score, and make or read `predictions`; a predictor works in this one. What
+    `kept` holds is not scored again. `progress(done, total)` is called after each sequence. The scores of `networks` are null
+    where none are given. Raises ValueError for a split that is missing or empty, and for sequences whose frame count or size
+    is not the predictor's; as WrittenPredictions.case for what was written.
     """
     if samples < 1 or workers < 1:
         raise ValueError(f"samples and workers must be at least 1, got {samples} and {workers}")
@@ -148,7 +148,6 @@ def report_cases(
 
     Raises ValueError when there is no case.
     """
-
     return report_rows(map(scored_scene, cases), RATIOS, split=split, switches=switches, settings=settings)
 
 

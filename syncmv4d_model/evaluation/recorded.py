@@ -21,14 +21,11 @@ from syncmv4d_model.data.rig import Rig
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.case import Case
-from syncmv4d_model.evaluation.harness import (
-    Report,
-    report_rows,
-)
+from syncmv4d_model.evaluation.harness import Report, report_rows
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import ScoredScene
 from syncmv4d_model.evaluation.predicted import SupportsCodec, SupportsPrediction, make_case
-from syncmv4d_model.evaluation.scenes import row_of
+from syncmv4d_model.evaluation.scenes import row_of, scene_seeds
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, SCORES, score
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.types import Observation, Prediction
@@ -149,7 +146,7 @@ def evaluate_scenes(
 
     def rows() -> Iterator[ScoredScene]:
         for index, scene in enumerate(scenes):
-            seeds = np.random.SeedSequence([seed, index]).generate_state(samples + 1).tolist()
+            seeds = scene_seeds(seed, index, samples=samples)
             yield _scored(predictor, scene, seeds=seeds, steps=steps, networks=networks or ImageNetworks({}))
 
     report = report_rows(
