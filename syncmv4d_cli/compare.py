@@ -72,9 +72,11 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def heading(report: Mapping[str, Any]) -> str:
-    """`test_1 without aligner`."""
-    without = report.get("settings", {}).get("without")
-    return str(report.get("split")) + (f" without {' and '.join(without)}" if without else "")
+    """`test_1 without aligner`, `static, test_1`."""
+    settings = report.get("settings", {})
+    without, method = settings.get("without"), settings.get("method")
+    whose = f"{method}, " if method else ""
+    return f"{whose}{report.get('split')}" + (f" without {' and '.join(without)}" if without else "")
 
 
 def all_metrics(reports: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

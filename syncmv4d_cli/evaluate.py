@@ -49,12 +49,14 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def score_split(options: Options, limit: TimeLimit, *, console: Console | None = None) -> None:
-    """Score on --data and --split, show it and write what was asked for; OutOfTime, and nothing is written, when the limit is over."""
+def score_split(options: Options, limit: TimeLimit, *, console: Console | None = None, show: bool = True) -> None:
+    """Score on --data and --split, show it unless that is not wanted, and write what was asked for; OutOfTime, and nothing is
+    written, when the limit is over.
+    """
     assert options.data is not None and options.split is not None
     console = console or Console()
     report, films = _on_data(options.data, options.split, options, limit, console=console)
-    write(report, options, console, films=films)
+    write(report, options, console, films=films, show=show)
 
 
 def load_predictor(folder: Path, without: tuple[str, ...]) -> Predictor:
@@ -69,7 +71,7 @@ def _predictor(folder: Path, options: Options) -> Predictor | None:
 
     if options.checkpoint is not None:
         read_index(folder)  # says what is wrong with it, even where only its text mean is taken
-    if options.baselines_only or options.written.predictions is not None:
+    if options.baselines_only or options.written.given:
         return None
     predictor = load_predictor(folder, options.without)
     if options.sheet is not None and not predictor.config.switches.motion:
@@ -94,7 +96,7 @@ def _on_data(
     whose |= settings_of(options.written) | {"text_mean": source}
     asked = whose | {"data": str(data.resolve()), "split": split, "seed": options.seed, "steps": options.steps}
     read = list_sequences(data, split, limit=options.limit)
-    method = written(options.written, seed=options.seed, text_mean=text_mean) if options.written.predictions else None
+    method = written(options.written, seed=options.seed, text_mean=text_mean) if options.written.given else None
     asked |= {"samples": options.samples, "networks": options.networks}
     kept = kept_rows(options.json, asked, read, options.written)
     if kept is not None and kept.scenes:
@@ -231,12 +233,13 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
     return report
 
 
-def write(report: Report, options: Options, console: Console, *, films: Sequence[Film] = ()) -> None:
+def write(report: Report, options: Options, console: Console, *, films: Sequence[Film] = (), show: bool = True) -> None:
     """Print the table and write what was asked for."""
     from syncmv4d_model.data.atomic import write_bytes
     from syncmv4d_model.evaluation.report import markdown_table, terminal_table, write_html
 
-    console.print(terminal_table(report))
+    if show:
+        console.print(terminal_table(report))
     if options.html is not None:
         write_html(report, options.html, films)
         console.print(f"page: {options.html}")

@@ -1,4 +1,6 @@
-"""`syncmv4d evaluate --predictions`: what a method has written, and what is kept of a report that is not finished."""
+"""`syncmv4d evaluate --predictions | --method`: what a method has written, reference rows as methods, and what is kept of a report
+that is not finished.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from syncmv4d_model.evaluation.kept_rows import KeptRows
     from syncmv4d_model.evaluation.scenes import Written
 
-MethodName = Literal["tracks", "wan2.2", "das", "sv4d2", "svimo", "geo4d", "geometrycrafter"]
+MethodName = Literal["tracks", "wan2.2", "das", "sv4d2", "svimo", "geo4d", "geometrycrafter", "static", "text_mean"]
+REFERENCE_NAMES = ("static", "text_mean")
 
 
 @dataclass(frozen=True)
@@ -27,32 +30,45 @@ class WrittenOptions:
     predictions: Path | None = None
     """Instead of a model: a folder DIR that any method has written, DIR/<sequence>/{<view>.mp4, tracks.npz}; see docs/guides/evaluation.md."""
     method: MethodName = "tracks"
-    """How --predictions are read and aligned: tracks takes metric tracks as they are; a baseline's name brings its own rule."""
+    """How --predictions are read and aligned: tracks takes metric tracks as they are; a baseline's name brings its own rule. static and
+    text_mean need no --predictions: the reference rows, which are given the true frame 0, with every score that a method has."""
     points: int | None = None
-    """Score --predictions at the N anchors a view that a model of so many points is asked for; at all of the truth's when not given."""
+    """Score them at the N anchors a view that a model of so many points is asked for; at all of the truth's when not given."""
+
+    @property
+    def given(self) -> bool:
+        """Whether they are to be scored, instead of a model."""
+        return self.predictions is not None or self.method in REFERENCE_NAMES
 
 
 def check_written(options: WrittenOptions, *, others: Mapping[str, object]) -> None:
     """ValueError for what goes with no predictions, or not with them; FileNotFoundError without their folder."""
     check_least(options, {"points": 1})
-    if options.predictions is None:
+    if not options.given:
         given = [name for name in ("method", "points") if getattr(options, name) != getattr(WrittenOptions(), name)]
         if given:
             raise ValueError(f"--{given[0]} is of --predictions, which are not given")
         return
     refused = [name for name, value in others.items() if value]
     if refused:
-        raise ValueError(f"--{refused[0].replace('_', '-')} is of a model, and --predictions runs none")
+        ours = f"--method {options.method}" if options.predictions is None else "--predictions"
+        raise ValueError(f"--{refused[0].replace('_', '-')} is of a model, and {ours} runs none")
+    if options.predictions is None:
+        return
+    if options.method in REFERENCE_NAMES:
+        raise ValueError(f"--method {options.method} is computed from the data set: leave --predictions out")
     if not options.predictions.is_dir():
         raise FileNotFoundError(f"no folder {options.predictions}: --predictions holds one folder per sequence")
 
 
 def written(options: WrittenOptions, *, seed: int, text_mean: TextMean | None) -> Written:
-    """What scores the predictions."""
+    """What scores the predictions, or the reference."""
+    from syncmv4d_model.evaluation.reference import REFERENCES
     from syncmv4d_model.evaluation.scenes import Written
     from syncmv4d_model.evaluation.written import METHODS, WrittenPredictions
 
-    assert options.predictions is not None
+    if options.predictions is None:
+        return Written(REFERENCES[options.method], seed, options.points, text_mean)
     predictions = WrittenPredictions(options.predictions, METHODS[options.method])
     return Written(predictions, seed, options.points, text_mean)
 
@@ -61,8 +77,10 @@ def settings_of(options: WrittenOptions) -> dict[str, Any]:
     """For the report: whose numbers they are."""
     from syncmv4d_model.evaluation.written import METHODS
 
-    if options.predictions is None:
+    if not options.given:
         return {}
+    if options.predictions is None:
+        return {"method": options.method, "alignment": "none", "points": options.points}
     method = METHODS[options.method]
     return {
         "predictions": str(options.predictions),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,3 +53,12 @@ def num_frames_of(data: Path, split: str) -> int:
     from syncmv4d_model.data.sequence import list_sequences, read_sequence
 
     return read_sequence(list_sequences(data, split, limit=1)[0], with_video=False).positions.shape[1]
+
+
+def is_report_of(report: Path, checkpoint: Path, *, sequences: int) -> bool:
+    """Whether a report is there, of these weights and of so many sequences."""
+    if not report.is_file():
+        return False
+    known = json.loads(report.read_text(encoding="utf-8"))
+    same_weights = known["settings"]["checkpoint"] == provenance(checkpoint)["checkpoint"]
+    return same_weights and known["sequences"] == sequences

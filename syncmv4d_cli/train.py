@@ -1,4 +1,4 @@
-"""`syncmv4d train init | run | nano | curves`: from a data set to a checkpoint, and what the run's log looks like."""
+"""`syncmv4d train init | run | nano | ablation | curves`: from a data set to checkpoints, and what a run's log looks like."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TypeVar
 from rich.console import Console
 
 from syncmv4d_cli.choices import choose
+from syncmv4d_cli.train_ablation import Ablation, ablation
 from syncmv4d_cli.train_curves import Curves, curves
 from syncmv4d_cli.train_nano import Nano, nano
 from syncmv4d_cli.train_run import Init, Run, init, run
 from syncmv4d_model.training.time_limit import OutOfTime, TimeLimit
 
-_Command = TypeVar("_Command", Run, Nano)
+_Command = TypeVar("_Command", Run, Nano, Ablation)
 
 
 def main(args: list[str]) -> int:
@@ -25,6 +26,7 @@ def main(args: list[str]) -> int:
             "init": (Init, init),
             "run": (Run, in_slices(run)),
             "nano": (Nano, in_slices(nano)),
+            "ablation": (Ablation, in_slices(ablation)),
             "curves": (Curves, curves),
         },
     )

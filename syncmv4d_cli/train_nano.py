@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +82,7 @@ def _simulate(data: Path, split: str, count: int, options: Nano, limit: TimeLimi
 def _evaluate(split: str, options: Nano, limit: TimeLimit) -> None:
     """Score the finished checkpoint, unless the report of just that is there; the report is written last."""
     from syncmv4d_cli import evaluate
+    from syncmv4d_cli.provenance import is_report_of
 
     pages = options.work / "evaluation"
     report, checkpoint = pages / f"{split}.json", options.work / "run" / "checkpoint"
@@ -102,14 +102,3 @@ def _evaluate(split: str, options: Nano, limit: TimeLimit) -> None:
         json=report,
     )
     evaluate.score_split(chosen, limit.for_the_whole())
-
-
-def is_report_of(report: Path, checkpoint: Path, *, sequences: int) -> bool:
-    """Whether a report is there, of these weights and of so many sequences."""
-    from syncmv4d_cli.provenance import provenance
-
-    if not report.is_file():
-        return False
-    known = json.loads(report.read_text(encoding="utf-8"))
-    same_weights = known["settings"]["checkpoint"] == provenance(checkpoint)["checkpoint"]
-    return same_weights and known["sequences"] == sequences

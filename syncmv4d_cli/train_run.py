@@ -109,22 +109,21 @@ def init(options: Init, limit: TimeLimit | None = None) -> None:
     Console().print(f"untrained checkpoint: {options.out}")
 
 
-def run(options: Run, limit: TimeLimit) -> None:
+def run(options: Run, limit: TimeLimit, *, plan: TrainingPlan | None = None, latents: Path | None = None) -> None:
     """Train, validate, and write the finished checkpoint; nothing is done again where it is there already.
 
+    A `plan` replaces that of the configuration's preset. Encoded sequences lie in `latents`, which runs whose codec and data
+    are the same may share; OUT/latents when not given.
     ValueError as check_run, and for a folder of another run; OutOfTime when the limit is over, and then the same options go on.
     """
     from syncmv4d_model.checkpoint import load_components
     from syncmv4d_model.data.sequence import list_sequences
-    from syncmv4d_model.training.plan import PLANS
     from syncmv4d_model.training.train import RunOptions, train
 
     console = Console()
     check_run(options)
     components = load_components(options.checkpoint)
-    if components.config.name not in PLANS:
-        raise ValueError(f"no training plan for {components.config.name!r}, only for {', '.join(PLANS)}")
-    plan = PLANS[components.config.name].for_config(components.config)
+    plan = (plan or _plan_of(components.config)).for_config(components.config)
     plan = plan.with_guidance(options.guidance_source).scaled(options.scale)
     sequences = {split: list_sequences(options.data, split) for split in ("train", "val")}
     options.out.mkdir(parents=True, exist_ok=True)
@@ -133,7 +132,8 @@ def run(options: Run, limit: TimeLimit) -> None:
     if (finished / TEXT_MEAN).is_file():
         console.print(f"trained checkpoint: {finished}, which was there already")
         return
-    caches = {split: _encoded(split, paths, components, options.out, limit) for split, paths in sequences.items()}
+    latents = latents or options.out / "latents"
+    caches = {split: _encoded(split, paths, components, latents, limit) for split, paths in sequences.items()}
     machine = RunOptions(
         bf16=options.bf16,
         compile=options.compile,
@@ -151,11 +151,19 @@ def run(options: Run, limit: TimeLimit) -> None:
         )  # fmt: skip
     finally:
         _draw_curves(options.out, console)
-    _write_finished(components, caches["val"], options, machine)
+    _write_finished(components, caches["val"], options, machine, plan)
     console.print(f"trained checkpoint: {finished}")
 
 
-def _encoded(split: str, paths: list[Path], components: Components, out: Path, limit: TimeLimit) -> LatentCache:
+def _plan_of(config: ModelConfig) -> TrainingPlan:
+    from syncmv4d_model.training.plan import PLANS
+
+    if config.name not in PLANS:
+        raise ValueError(f"no training plan for {config.name!r}, only for {', '.join(PLANS)}")
+    return PLANS[config.name]
+
+
+def _encoded(split: str, paths: list[Path], components: Components, latents: Path, limit: TimeLimit) -> LatentCache:
     from syncmv4d_model.data.loader import build_cache
     from syncmv4d_model.data.sequence import read_sequence
 
@@ -166,16 +174,19 @@ def _encoded(split: str, paths: list[Path], components: Components, out: Path, l
             show(f"encode {split}", done, total)
             limit.check(f"{done:,} of {total:,} sequences of {split} encoded")
 
-        return build_cache(paths, read_sequence, components, out / "latents" / split, progress=progress)
+        return build_cache(paths, read_sequence, components, latents / split, progress=progress)
 
 
-def _write_finished(components: Components, cache: LatentCache, options: Run, machine: RunOptions) -> None:
-    """Calibrate the deviations, and write the checkpoint without what only training needs."""
+def _write_finished(
+    components: Components, cache: LatentCache, options: Run, machine: RunOptions, plan: TrainingPlan
+) -> None:
+    """Calibrate the deviations where the plan has trained any, and write the checkpoint without what only training needs."""
     from syncmv4d_model.checkpoint import save_components
     from syncmv4d_model.training.kept_samples import KeptSamples
+    from syncmv4d_model.training.plan import NEED_ALIGNER
     from syncmv4d_model.training.rollouts import stddev_temperature
 
-    if components.point_aligner is not None:
+    if any(stage.stage in NEED_ALIGNER for stage in plan.stages):
         kept = KeptSamples(options.out / "sampled" / "calibration", machine.limit, machine.device)
         count = min(64, len(cache))
         temperature = stddev_temperature(components, cache, count=count, seed=options.seed, kept=kept)

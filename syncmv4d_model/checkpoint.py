@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,8 +166,15 @@ def save_components(
                 shutil.copy2(extra, partial / extra.name)
 
 
-def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelConfig] | None = None) -> Components:
-    """Read a checkpoint folder. `change` may alter the configuration first (an ablation's switches).
+def load_components(
+    directory: Path,
+    *,
+    change: Callable[[ModelConfig], ModelConfig] | None = None,
+    new: Collection[str] = (),
+    seed: int = 0,
+) -> Components:
+    """Read a checkpoint folder. `change` may alter the configuration first (an ablation's switches); parts named `new` are not
+    read but untrained ones of this seed.
 
     Raises FileNotFoundError for a missing folder or file, ValueError for one that is truncated or not ours; both name it.
     """
@@ -176,16 +183,19 @@ def load_components(directory: Path, *, change: Callable[[ModelConfig], ModelCon
     config = change(config) if change is not None else config
     tokenizer = TaskTokenizer.load(directory / "text_encoder")
     for name, layers in _layers(config).items():
-        _check_layers(directory / name, layers)
+        if name not in new:
+            _check_layers(directory / name, layers)
     with torch.device("meta"):  # shapes alone: a foreign configuration may ask for more memory than there is
         parts = build_components(config, seed=0, tokenizer=tokenizer).networks()
     for name, part in parts.items():
-        _check_shapes(part, directory / name)
+        if name not in new:
+            _check_shapes(part, directory / name)
     if change is None:
         _check_all_are_known(directory, set(parts))
-    components = build_components(config, seed=0, tokenizer=tokenizer)
+    components = build_components(config, seed=seed, tokenizer=tokenizer)
     for name, part in components.networks().items():
-        _load_part(part, directory / name)
+        if name not in new:
+            _load_part(part, directory / name)
     if components.preconditioner is not None:
         _check_moments(components.preconditioner, directory / "preconditioner")
     return replace(components, statistics=_statistics(index["statistics"], directory)).eval()

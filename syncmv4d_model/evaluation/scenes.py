@@ -18,6 +18,7 @@ from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import Motion, ScoredScene
 from syncmv4d_model.evaluation.predicted import SupportsPrediction, make_case
+from syncmv4d_model.evaluation.reference import Reference
 from syncmv4d_model.evaluation.reliability import reliability_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, score
 from syncmv4d_model.evaluation.written import WrittenPredictions
@@ -62,9 +63,9 @@ def scored_scene(case: Case) -> ScoredScene:
 
 @dataclass(frozen=True)
 class Written:
-    """Scores what a method has written; everything that another process needs to do it."""
+    """Scores what a method has written, or a reference row; everything that another process needs to do it."""
 
-    predictions: WrittenPredictions
+    predictions: WrittenPredictions | Reference
     seed: int
     points: int | None = None
     text_mean: TextMean | None = None

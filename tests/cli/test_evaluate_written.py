@@ -13,6 +13,7 @@ from syncmv4d_cli.evaluate_written import MethodName, default_workers, rows_besi
 from syncmv4d_cli.main import main
 from syncmv4d_model.data.sequence import list_sequences, read_sequence
 from syncmv4d_model.evaluation.anchors import choose_anchors
+from syncmv4d_model.evaluation.reference import REFERENCES
 from syncmv4d_model.evaluation.scenes import scene_seeds
 from syncmv4d_model.evaluation.written import METHODS
 from syncmv4d_model.training.time_limit import OutOfTime
@@ -39,7 +40,9 @@ def made(tmp_path_factory):
 def ray():
     """Skips where Ray is missing, or where it can start no cluster of its own (no shared memory, no writable home ...)."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
-    program = "import ray; ray.init(include_dashboard=False, num_cpus=1); print(ray.get(ray.remote(lambda x: -x).remote(-7)))"
+    program = (
+        "import ray; ray.init(include_dashboard=False, num_cpus=1); print(ray.get(ray.remote(lambda x: -x).remote(-7)))"
+    )
     try:
         run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
@@ -144,8 +147,25 @@ def test_options_that_contradict_each_other_are_refused(made, capsys, words, mes
 
 
 def test_every_method_can_be_asked_for():
-    assert set(METHODS) == set(MethodName.__args__)
+    assert {*METHODS, *REFERENCES} == set(MethodName.__args__)
 
 
 def test_a_model_is_not_disturbed_by_scorers_unless_they_are_asked_for():
     assert default_workers(model=True) == 1 <= default_workers(model=False)
+
+
+def test_a_reference_row_is_scored_without_predictions(made, tmp_path, capsys):
+    data, checkpoint, written = made
+    asked = ["evaluate", "--data", str(data), "--split", "val", "--checkpoint", str(checkpoint)]
+    for name in REFERENCES:
+        report, page = tmp_path / f"{name}.json", tmp_path / f"{name}.html"
+        assert main([*asked, "--method", name, "--points", "24", "--json", str(report), "--html", str(page)]) == 0
+        settings = json.loads(report.read_text())["settings"]
+        assert settings["method"] == name and settings["points"] == 24 and "predictions" not in settings
+        assert page.is_file()
+    assert main(["compare", *(str(tmp_path / f"{name}.json") for name in REFERENCES)]) == 0
+    assert "| metric | static, val | text_mean, val |" in capsys.readouterr().out
+    assert main([*asked, "--method", "static", "--predictions", str(written)]) == 2
+    assert "--method static is computed from the data set" in capsys.readouterr().err
+    assert main([*asked, "--method", "static", "--steps", "2"]) == 2
+    assert "--steps is of a model, and --method static runs none" in capsys.readouterr().err

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from syncmv4d_cli.main import main
-from syncmv4d_cli.provenance import provenance
-from syncmv4d_cli.train_nano import Nano, is_report_of, nano
+from syncmv4d_cli.provenance import is_report_of, provenance
+from syncmv4d_cli.train_nano import Nano, nano
 from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, PRESETS, MotionPriorConfig
 from syncmv4d_model.training.plan import NANO_PLAN, PLANS, TrainingPlan

@@ -1,0 +1,132 @@
+"""The paper's ablations (Tab. 3 and 4) as a queue of trainings: what variants have in common is trained once.
+
+A variant's parts are learned in three rounds: what is expected of motion and points, the joint denoiser, and what comes with
+the aligner and the cycle. Two variants that differ in a later round only begin it with the same weights; in each round all
+variants take the same number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from syncmv4d_model.config import ModelConfig, SwitchConfig
+from syncmv4d_model.training.plan import NANO_PLAN, StagePlan, TrainingPlan
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of the ablation."""
+
+    name: str
+    title: str
+    switches: SwitchConfig
+    claimed: bool = False  # compared with the full model by a claim about motion: trained with several seeds
+
+    @property
+    def group(self) -> str:
+        """Of the variants whose joint denoiser is the same."""
+        switches = self.switches
+        if not switches.motion:
+            return "video"
+        if not switches.multi_view:
+            return "one_by_one"
+        return "tracking_video" if switches.tracking_video else "multi_view"
+
+
+FULL = Variant("full", "all", SwitchConfig(), claimed=True)
+NO_CYCLE = Variant(
+    "no_cycle", "aligner on detached coarse tracks, no guidance", SwitchConfig(cycle=False), claimed=True
+)
+NO_ALIGNER = Variant("no_aligner", "joint denoiser alone", SwitchConfig(aligner=False, cycle=False), claimed=True)
+VIDEO_ONLY = Variant("video_only", "video only", SwitchConfig(motion=False, aligner=False, cycle=False))
+ONE_BY_ONE = Variant("one_by_one", "views one by one", SwitchConfig(multi_view=False))
+TRACKING_VIDEO = Variant(
+    "tracking_video",
+    "joint denoiser alone, on DaS's tracking video",
+    SwitchConfig(aligner=False, cycle=False, tracking_video=True),
+)
+VARIANTS = {variant.name: variant for variant in (FULL, NO_CYCLE, NO_ALIGNER, ONE_BY_ONE, VIDEO_ONLY, TRACKING_VIDEO)}
+
+ALWAYS_KEPT = frozenset({"codec", "preconditioner"})
+PRIORS = frozenset({"motion_prior", "point_prior"})
+"""Parts of the first round."""
+
+STEPS = {
+    "motion_prior": 1500,
+    "point_prior": 500,
+    "joint_denoiser": 1000,
+    "point_aligner": 400,
+    "closed_loop": 140,
+    "rollouts": 300,
+}
+"""Fewer than the bundled checkpoint's in the first two rounds; heads and refiner, which no claim is about, are left out."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: where it starts, what it keeps of that, and what it trains."""
+
+    name: str
+    start: str | None  # the job whose result it begins with; None: the untrained checkpoint
+    switches: SwitchConfig
+    stages: tuple[StagePlan, ...]
+    seed: int
+    keeps: frozenset[str] | None  # parts taken from the start, the others are new; None: all of them
+    variant: Variant | None = None  # whose last round it is
+
+    @property
+    def plan(self) -> TrainingPlan:
+        return TrainingPlan(self.stages)
+
+    def config(self, base: ModelConfig) -> ModelConfig:
+        """The base with the job's switches, and without what the ablation does not train."""
+        return replace(
+            base,
+            switches=self.switches,
+            codec=replace(base.codec, refiner_width=0),
+            point_aligner=replace(base.point_aligner, uncertainty_width=0),
+        )
+
+
+def queue(variants: Sequence[Variant], *, seeds: int, other_seeds: int = 1, scale: float = 1.0) -> list[Job]:
+    """Every training that the variants need, each after those that it begins with; the first seed of all variants before the
+    next. Steps are multiplied by `scale`. ValueError for no variant or no seed.
+    """
+    if not variants or min(seeds, other_seeds) < 1:
+        raise ValueError(f"an ablation needs variants and seeds, got {len(variants)}, {seeds} and {other_seeds}")
+    jobs: dict[str, Job] = {}
+    for seed in range(max(seeds, other_seeds)):
+        for variant in variants:
+            if seed < (seeds if variant.claimed else other_seeds):
+                for job in rounds(variant, seed, scale=scale):
+                    jobs.setdefault(job.name, job)
+    return list(jobs.values())
+
+
+def rounds(variant: Variant, seed: int, *, scale: float = 1.0) -> Iterable[Job]:
+    """The trainings of one variant and seed. The first round's seed is always 0: it is the same for all."""
+    group, switches = variant.group, variant.switches
+    shared = replace(switches, aligner=True, cycle=True) if group in ("multi_view", "one_by_one") else switches
+    prior = None
+    if switches.motion:
+        prior = f"prior-{group}"
+        names = ("motion_prior", "point_prior") if shared.aligner else ("motion_prior",)
+        yield Job(prior, None, shared, _stages(names, scale), seed=0, keeps=ALWAYS_KEPT)
+    joint = f"joint-{group}-{seed}"
+    yield Job(
+        joint, prior, shared, _stages(("joint_denoiser",), scale), seed=1000 + 10 * seed, keeps=ALWAYS_KEPT | PRIORS
+    )
+    names = ("point_aligner", "closed_loop", "rollouts") if switches.aligner else ("closed_loop",)
+    last = _stages(names, scale)
+    if not switches.aligner:  # the same further steps of the joint denoiser, without an aligner beside it
+        last = tuple(replace(stage, stage="joint_denoiser") for stage in last)
+    yield Job(
+        f"{variant.name}-{seed}", joint, switches, last, seed=2000 + 10 * seed, keeps=None, variant=variant
+    )  # fmt: skip
+
+
+def _stages(names: Iterable[str], scale: float) -> tuple[StagePlan, ...]:
+    known = {stage.stage: stage for stage in NANO_PLAN.stages}
+    stages = tuple(replace(known[name], steps=STEPS[name]) for name in names)
+    return TrainingPlan(stages).scaled(scale).stages
