@@ -90,17 +90,22 @@ def comparison(reports: Sequence[Mapping[str, Any]], names: Sequence[str], metri
     for metric in metrics:
         if not any(metric in report["metrics"] for report in reports):
             raise ValueError(f"no report has a metric {metric!r}")
-    rows = [("metric", *names), ("---",) * (len(names) + 1)]
-    rows += [(metric, *(shown(report, metric) for report in reports)) for metric in metrics]
+    rows = [(metric, *(shown(report, metric) for report in reports)) for metric in metrics]
+    return markdown_table([("metric", *names), *rows])
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """The headings, and below them the other lines."""
+    rows = [lines[0], ("---",) * len(lines[0]), *lines[1:]]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def shown(report: Mapping[str, Any], metric: str) -> str:
-    """A value with its interval, to three digits."""
+def shown(report: Mapping[str, Any], metric: str, *, digits: int = 3) -> str:
+    """A value with its interval."""
     value, interval = report["metrics"].get(metric), report["intervals"].get(metric)
     if value is None:
         return NOT_COMPUTED
-    return f"{value:.3g}" + (f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else "")
+    return f"{value:.{digits}g}" + (f" [{interval[0]:.{digits}g}, {interval[1]:.{digits}g}]" if interval else "")
 
 
 def marked(text: str, name: str) -> tuple[str, str, str]:

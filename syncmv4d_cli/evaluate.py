@@ -190,7 +190,7 @@ def _without(parts: tuple[str, ...]) -> Callable[[ModelConfig], ModelConfig]:
         aligner = config.has_aligner
         present = {
             "aligner": aligner,
-            "cycle": aligner and switches.cycle,
+            "cycle": config.has_cycle,
             "rigid_bodies": aligner and loop.rigid_bodies > 0,
             "refiner": codec.refiner_width > 0,
         }

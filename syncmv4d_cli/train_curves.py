@@ -214,10 +214,15 @@ def _one_scale(panels: list[Axes], *, ylabel: str) -> None:
 def _empty(panel: Axes, *, background: str, first: int, last: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    panel.set_facecolor(background)
+    plain(panel, background=background)
     panel.set_xlim(first, max(last, first + 1))
     panel.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     panel.xaxis.set_major_formatter("{x:,.0f}")
+
+
+def plain(panel: Axes, *, background: str = BACKGROUNDS[0]) -> None:
+    """The look of every panel that we draw: a pale ground, a grid, and no frame."""
+    panel.set_facecolor(background)
     panel.tick_params(labelsize=8)
     panel.grid(alpha=0.3)
     panel.spines[["top", "right", "left"]].set_visible(False)

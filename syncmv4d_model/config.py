@@ -168,6 +168,11 @@ class ModelConfig:
         return self.switches.aligner and self.switches.motion
 
     @property
+    def has_cycle(self) -> bool:
+        """What is fed back is the aligner's answer."""
+        return self.has_aligner and self.switches.cycle
+
+    @property
     def latent_frames(self) -> int:
         return (self.num_frames - 1) // self.codec.temporal_stride + 1
 

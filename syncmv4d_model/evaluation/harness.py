@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from syncmv4d_model.data.atomic import write_bytes
-from syncmv4d_model.data.sequence import Sequence, list_sequences
+from syncmv4d_model.data.sequence import list_sequences
 from syncmv4d_model.evaluation.baselines import TextMean
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.image_networks import NETWORK_RULES, ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import KeptRows, ScoredScene
 from syncmv4d_model.evaluation.parallel import mapped
-from syncmv4d_model.evaluation.predicted import SupportsPrediction, make_case
+from syncmv4d_model.evaluation.predicted import SupportsPrediction
 from syncmv4d_model.evaluation.reliability import RULE as RELIABILITY_RULE
-from syncmv4d_model.evaluation.scenes import Generated, Written, chains_of, made_cases, scene_seeds, scored_scene
+from syncmv4d_model.evaluation.scenes import Generated, Written, chains_of, predicted_cases, scored_scene
 from syncmv4d_model.evaluation.scores import RATIOS
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
 
@@ -111,13 +111,11 @@ def evaluate(
         scored = mapped(predictions.scored, chains, workers=workers, executor=executor)
         results = itertools.chain.from_iterable(scored)
     else:
-
-        def make(sequence: Sequence, index: int) -> Case:
-            seeds = scene_seeds(seed, index, samples=samples)
-            case = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
-            return case if networks is None else replace(case, networks=networks)
-
-        results = mapped(scored_scene, made_cases(make, directories, known), workers=workers)
+        cases = predicted_cases(
+            predictor, directories, seed=seed, steps=steps, samples=samples, text_mean=text_mean, networks=networks,
+            known=known,
+        )  # fmt: skip
+        results = mapped(scored_scene, cases, workers=workers)
     scenes = dict(known)
     for scene in results:
         scenes[scene.row["sequence"]] = scene

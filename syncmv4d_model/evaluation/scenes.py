@@ -54,6 +54,29 @@ def made_cases(make: Make, directories: Seq[Path], known: Mapping[str, ScoredSce
             motions[sequence.triplet] = case.motion_by_label
 
 
+def predicted_cases(
+    predictor: SupportsPrediction | None,
+    directories: Seq[Path],
+    *,
+    seed: int,
+    steps: int | None = None,
+    samples: int = 1,
+    text_mean: TextMean | None = None,
+    networks: ImageNetworks | None = None,
+    known: Mapping[str, ScoredScene] | None = None,
+) -> Iterator[Case]:
+    """`made_cases` of a predictor, one by one as they are asked for. A seed fixes anchors and noise, whoever predicts in however
+    many steps.
+    """
+
+    def make(sequence: Sequence, index: int) -> Case:
+        seeds = scene_seeds(seed, index, samples=samples)
+        case = make_case(predictor, sequence, seeds=seeds, steps=steps, text_mean=text_mean)
+        return case if networks is None else replace(case, networks=networks)
+
+    return made_cases(make, directories, known or {})
+
+
 def scored_scene(case: Case) -> ScoredScene:
     """Score one case."""
     values, reasons = score(case)

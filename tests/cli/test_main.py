@@ -53,7 +53,7 @@ def test_every_command_explains_its_options(command):
 
 
 HELPS = {
-    "bench": ["model  Time the model", "codec  Fit block codecs", "cell   Carry out tracks"],
+    "bench": ["model  Time the model", "steps  Sample quality", "codec  Fit block codecs", "cell   Carry out tracks"],
     "build-dataset": ["sim  Simulate sequences"],
     "build-dataset sim": [
         "test_3 12 other triplets",
