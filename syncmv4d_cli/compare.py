@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ class Options:
 
     syncmv4d compare test_1.json test_3.json
     syncmv4d compare test_1.json test_3.json --into docs/results.md --table bundled
+    syncmv4d compare ours.json --over other.json --metrics displacement_error_cm     # the same sequences, one by one
     """
 
     reports: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -29,6 +31,9 @@ class Options:
     """Headings of the columns (default: each report's split, and what it was made without)."""
     metrics: tuple[str, ...] = ()
     """Rows (default: those of the table that is replaced, else all that any report has)."""
+    over: Path | None = None
+    """Show each report's scores over those of this one, on the sequences that both have: the ratio of the means, with a 95 % interval
+    of bootstrap resamples that draw both together. Of scores that sequences have; not of those that are ratios already."""
     into: Path | None = None
     """Document to put the table into."""
     table: str | None = None
@@ -45,6 +50,9 @@ def main(args: list[str]) -> int:
     if options.names and len(options.names) != len(options.reports):
         raise ValueError(f"{len(options.reports)} reports need as many --names, got {len(options.names)}")
     reports = [read_report(path) for path in options.reports]
+    if options.over is not None:
+        other = read_report(options.over)
+        reports = [over(report, other) for report in reports]
     names = options.names or tuple(map(heading, reports))
     if options.into is None or options.table is None:
         print(comparison(reports, names, options.metrics or all_metrics(reports)), end="")
@@ -69,6 +77,22 @@ def read_report(path: Path) -> dict[str, Any]:
     if not isinstance(report, dict) or not all(isinstance(report.get(key), dict) for key in ("metrics", "intervals")):
         raise ValueError(f"{path} is no report of `syncmv4d evaluate --json`: it needs metrics and intervals")
     return report
+
+
+def over(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A report of the ratios of one report's scores to the other's; those that have none are left out."""
+    from syncmv4d_model.evaluation.paired import compared
+
+    ratios: dict[str, Any] = {}
+    for name in report["metrics"]:
+        with suppress(ValueError):
+            ratios[name] = compared([report], [other], name)
+    if not ratios:
+        raise ValueError("the reports have no sequence in common, or no score of one")
+    return dict(report) | {
+        "metrics": {name: ratio.value for name, ratio in ratios.items()},
+        "intervals": {name: [ratio.low, ratio.high] for name, ratio in ratios.items()},
+    }
 
 
 def heading(report: Mapping[str, Any]) -> str:

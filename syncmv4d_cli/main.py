@@ -28,12 +28,17 @@ COMMANDS = (
     ),
     Command("evaluate", "syncmv4d_cli.evaluate", "score a checkpoint on a split of a data set, or on a recorded bag"),
     Command("compare", "syncmv4d_cli.compare", "reports of evaluate side by side, as a Markdown table"),
-    Command("train", "syncmv4d_cli.train", "train a checkpoint"),
+    Command(
+        "tables",
+        "syncmv4d_cli.tables",
+        "the paper's Tab. 1 to 4 with our numbers, from reports of evaluate and train ablation",
+    ),
+    Command("train", "syncmv4d_cli.train", "train a checkpoint, or every variant of the paper's ablations"),
     Command("build-dataset", "syncmv4d_cli.build_dataset", "simulate a data set"),
     Command(
         "bench",
         "syncmv4d_cli.bench",
-        "measure speed and memory, of the ROS 2 node too, and how often plans work in the simulated cell",
+        "measure speed and memory, of the ROS 2 node too, quality against steps, and how often plans work in the simulated cell",
     ),
     Command(
         "demo",

@@ -1,6 +1,7 @@
 """`syncmv4d compare`: reports side by side."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,16 @@ def test_a_file_that_is_no_report_is_named(tmp_path, capsys, content):
     path.write_text(content)
     assert main(["compare", str(path)]) == 2
     assert str(path) in capsys.readouterr().err
+
+
+def test_scores_over_those_of_another_report_are_paired_by_sequence(reports, tmp_path, capsys):
+    for index, path in enumerate(reports):
+        report = json.loads(Path(path).read_text())
+        rows = [{"sequence": name, "psnr": value * (2 - index)} for name, value in (("a", 1.0), ("b", 9.0))]
+        (tmp_path / f"{index}.json").write_text(json.dumps(report | {"rows": rows, "metrics": {"psnr": 1, "pi": None}}))
+    assert main(["compare", reports[0], "--over", reports[1]]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == ["| psnr | 2 [2, 2] |"]
+    report = json.loads(Path(reports[1]).read_text())
+    (tmp_path / "1.json").write_text(json.dumps(report | {"rows": [{"sequence": "c", "psnr": 1.0}]}))
+    assert main(["compare", reports[0], "--over", reports[1]]) == 2
+    assert "no sequence in common" in capsys.readouterr().err
