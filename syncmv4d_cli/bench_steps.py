@@ -195,12 +195,13 @@ def scored_in_turns(
     always comes first. Before that each predictor does one sequence that does not count.
     """
     from syncmv4d_model.evaluation.harness import report_rows
-    from syncmv4d_model.evaluation.scenes import predicted_cases, scored_scene
+    from syncmv4d_model.evaluation.methods import Predicted
+    from syncmv4d_model.evaluation.scenes import made_cases, scored_scene
     from syncmv4d_model.evaluation.scores import RATIOS
 
     def scored(cycle: bool, steps: int) -> Iterator[ScoredScene]:
-        cases = predicted_cases(predictors[cycle], directories, seed=options.seed, steps=steps, samples=options.samples)
-        return map(scored_scene, cases)
+        method = Predicted(predictors[cycle], options.seed, steps, options.samples)
+        return map(scored_scene, made_cases(method, directories))
 
     for cycle in predictors:
         next(scored(cycle, min(options.steps)))  # a warm-up

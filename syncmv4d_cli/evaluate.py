@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from syncmv4d_model.evaluation.cluster import RayExecutor
     from syncmv4d_model.evaluation.films import Film
     from syncmv4d_model.evaluation.harness import Report
-    from syncmv4d_model.evaluation.predicted import SupportsPrediction
-    from syncmv4d_model.evaluation.scenes import Generated, Written
+    from syncmv4d_model.evaluation.image_networks import ImageNetworks
+    from syncmv4d_model.evaluation.methods import Method
     from syncmv4d_model.predictor import Predictor
 
 
@@ -66,42 +66,29 @@ def load_predictor(folder: Path, without: tuple[str, ...]) -> Predictor:
     return Predictor.load(folder, change=_without(without) if without else None)
 
 
-def _predictor(folder: Path, options: Options) -> Predictor | None:
-    from syncmv4d_model.checkpoint_index import read_index
-
-    if options.checkpoint is not None:
-        read_index(folder)  # says what is wrong with it, even where only its text mean is taken
-    if options.baselines_only or options.written.given:
-        return None
-    predictor = load_predictor(folder, options.without)
-    if options.sheet is not None and not predictor.config.switches.motion:
-        raise ValueError(f"--sheet ranks scenes by their tracks, and {folder} predicts none")
-    return predictor
-
-
 def _on_data(
     data: Path, split: str, options: Options, limit: TimeLimit, *, console: Console
 ) -> tuple[Report, list[Film]]:
     """The scores, and the videos for their page."""
     from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.sequence import list_sequences
-    from syncmv4d_model.evaluation.harness import evaluate
+    from syncmv4d_model.evaluation.harness import evaluate_method
 
     folder = options.checkpoint or BUNDLED_NANO
-    predictor = _predictor(folder, options)
+    config = _config(folder, options)
     text_mean, source = load_text_mean(folder, data, num_frames=num_frames_of(data, split))
     if text_mean is None:
         console.print("no text mean: neither the checkpoint nor the data set's train split has one for these frames")
-    whose = provenance(folder if predictor or options.checkpoint else None, without=options.without)
+    whose = provenance(folder if config or options.checkpoint else None, without=options.without)
     whose |= settings_of(options.written) | {"text_mean": source}
     asked = whose | {"data": str(data.resolve()), "split": split, "seed": options.seed, "steps": options.steps}
-    read = list_sequences(data, split, limit=options.limit)
-    method = written(options.written, seed=options.seed, text_mean=text_mean) if options.written.given else None
     asked |= {"samples": options.samples, "networks": options.networks}
+    method = _method(folder, config, options, text_mean=text_mean, networks=find_networks(options.networks, console))
+    read = list_sequences(data, split, limit=options.limit)
     kept = kept_rows(options.json, asked, read, options.written)
     if kept is not None and kept.scenes:
         console.print(f"{len(kept.scenes)} sequences were scored before")
-    with _progress(console) as bar, executor_of(options.cluster, model=predictor is not None) as executor:
+    with _progress(console) as bar, executor_of(options.cluster, model=config is not None) as executor:
         task = bar.add_task(split, total=None)
 
         def progress(done: int, total: int) -> None:
@@ -109,38 +96,61 @@ def _on_data(
             if done < total:
                 limit.check(f"{done} of {total} sequences of {split} scored")
 
-        far = generated(folder, predictor, options, text_mean) if executor and predictor else None
-        report = evaluate(
-            None if far else predictor,
+        report = evaluate_method(
+            method,
             data,
             split,
             limit=options.limit,
-            seed=options.seed,
-            steps=options.steps,
-            samples=options.samples,
-            text_mean=text_mean,
-            predictions=method or far,
-            workers=_workers(options, executor, model=predictor is not None),
+            workers=_workers(options, executor, model=config is not None),
             executor=executor,
             kept=kept,
-            networks=find_networks(options.networks, console),
             progress=progress,
         )
     report.settings.update(whose)
-    method = method or predictor
-    return report, [] if method is None else _pictures(report, method, read, options, console, text_mean=text_mean)
+    return report, [] if options.baselines_only else _pictures(report, method, read, options, console)
 
 
-def generated(folder: Path, predictor: Predictor, options: Options, text_mean: TextMean | None) -> Generated:
-    """What other machines need to score the same checkpoint as `predictor` holds."""
+def _config(folder: Path, options: Options) -> ModelConfig | None:
+    """Of the model that is to be scored; None where none is. Errors as read_index for a checkpoint that is asked for."""
+    from syncmv4d_model.checkpoint_index import read_index
+    from syncmv4d_model.config import from_dict
+
+    scored = not (options.baselines_only or options.written.given)
+    if not scored and options.checkpoint is None:
+        return None
+    index = read_index(folder)  # says what is wrong with it, even where only its text mean is taken
+    if not scored:
+        return None
+    config = _without(options.without)(from_dict(index["config"]))
+    if options.sheet is not None and not config.switches.motion:
+        raise ValueError(f"--sheet ranks scenes by their tracks, and {folder} predicts none")
+    return config
+
+
+def _method(
+    folder: Path,
+    config: ModelConfig | None,
+    options: Options,
+    *,
+    text_mean: TextMean | None,
+    networks: ImageNetworks | None,
+) -> Method:
+    """What is scored: written files or a reference row, the reference scores alone, or the checkpoint in `folder`."""
+    from syncmv4d_model.evaluation.methods import Generated, Predicted
+
+    if options.written.given:
+        return written(options.written, seed=options.seed, text_mean=text_mean, networks=networks)
+    if config is None:
+        return Predicted(None, options.seed, text_mean=text_mean, networks=networks)
+    if options.cluster is None:
+        predictor = load_predictor(folder, options.without)
+        return Predicted(predictor, options.seed, options.steps, options.samples, text_mean, networks)
     import torch
-
-    from syncmv4d_model.evaluation.scenes import Generated
 
     return Generated(
         load=functools.partial(load_predictor, folder.resolve(), options.without),
         name=str([str(folder.resolve()), options.without]),
-        switches=dict(vars(predictor.config.switches)),
+        switches=dict(vars(config.switches)),
         seed=options.seed,
         steps=options.steps,
         samples=options.samples,
@@ -156,13 +166,7 @@ def _workers(options: Options, executor: RayExecutor | None, *, model: bool) -> 
 
 
 def _pictures(
-    report: Report,
-    method: SupportsPrediction | Written,
-    folders: Sequence[Path],
-    options: Options,
-    console: Console,
-    *,
-    text_mean: TextMean | None,
+    report: Report, method: Method, folders: Sequence[Path], options: Options, console: Console
 ) -> list[Film]:
     """Draw the sheet that is asked for, and the page's videos. What cannot be drawn is said: hours of scoring are worth more."""
     from syncmv4d_cli.page_films import films_of
@@ -176,7 +180,7 @@ def _pictures(
             console.print(f"no sheet: {error}")
     if options.html is not None and options.html_videos:
         try:
-            return films_of(report, method, folders, count=options.html_videos, text_mean=text_mean)
+            return films_of(report, method, folders, count=options.html_videos)
         except ValueError as error:
             console.print(f"no videos on the page: {error}")
     return []

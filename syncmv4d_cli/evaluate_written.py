@@ -16,8 +16,9 @@ from syncmv4d_cli.least import check_least
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.baselines import TextMean
     from syncmv4d_model.evaluation.cluster import RayExecutor
+    from syncmv4d_model.evaluation.image_networks import ImageNetworks
     from syncmv4d_model.evaluation.kept_rows import KeptRows
-    from syncmv4d_model.evaluation.scenes import Written
+    from syncmv4d_model.evaluation.methods import Written
 
 MethodName = Literal["tracks", "wan2.2", "das", "sv4d2", "svimo", "geo4d", "geometrycrafter", "static", "text_mean"]
 REFERENCE_NAMES = ("static", "text_mean")
@@ -61,16 +62,18 @@ def check_written(options: WrittenOptions, *, others: Mapping[str, object]) -> N
         raise FileNotFoundError(f"no folder {options.predictions}: --predictions holds one folder per sequence")
 
 
-def written(options: WrittenOptions, *, seed: int, text_mean: TextMean | None) -> Written:
+def written(
+    options: WrittenOptions, *, seed: int, text_mean: TextMean | None, networks: ImageNetworks | None
+) -> Written:
     """What scores the predictions, or the reference."""
+    from syncmv4d_model.evaluation.methods import Written
     from syncmv4d_model.evaluation.reference import REFERENCES
-    from syncmv4d_model.evaluation.scenes import Written
     from syncmv4d_model.evaluation.written import METHODS, WrittenPredictions
 
     if options.predictions is None:
-        return Written(REFERENCES[options.method], seed, options.points, text_mean)
+        return Written(REFERENCES[options.method], seed, options.points, text_mean, networks)
     predictions = WrittenPredictions(options.predictions, METHODS[options.method])
-    return Written(predictions, seed, options.points, text_mean)
+    return Written(predictions, seed, options.points, text_mean, networks)
 
 
 def settings_of(options: WrittenOptions) -> dict[str, Any]:

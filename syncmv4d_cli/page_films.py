@@ -19,10 +19,8 @@ from syncmv4d_model.evaluation.case import Case, observation_of
 from syncmv4d_model.evaluation.films import Film
 
 if TYPE_CHECKING:
-    from syncmv4d_model.evaluation.baselines import TextMean
     from syncmv4d_model.evaluation.harness import Report
-    from syncmv4d_model.evaluation.predicted import SupportsPrediction
-    from syncmv4d_model.evaluation.scenes import Written
+    from syncmv4d_model.evaluation.methods import Method
 
 TILE_PX, GAP_PX = 192, 4
 MOST_BYTES = 9_000_000  # of all videos; base64 makes them a third larger
@@ -32,18 +30,17 @@ Panel = tuple[str, UInt8[np.ndarray, "V T H W 3"], list[Overlay]]
 
 def films_of(
     report: Report,
-    method: SupportsPrediction | Written,
+    method: Method,
     folders: Sequence[Path],
     *,
     count: int,
-    text_mean: TextMean | None = None,
 ) -> list[Film]:
     """The `count` best and the `count` worst sequences of a report, predicted again and drawn. `folders` are the split's.
     Errors as rank_scenes.
     """
     scenes = rank_scenes(report.rows, 2 * count)
     films = []
-    for scene, case in zip(scenes, predict_again(method, report, folders, scenes, text_mean=text_mean), strict=True):
+    for scene, case in zip(scenes, predict_again(method, folders, scenes), strict=True):
         panels = panels_of(case)
         frames, period_s = draw_panels(panels, case.truth.view_names), case.truth.frame_period_s
         mp4 = encode_within(frames, frame_period_s=period_s, most_bytes=MOST_BYTES // len(scenes))

@@ -21,10 +21,8 @@ from syncmv4d_model.results import LABEL_COLOURS
 from syncmv4d_model.types import LABELS
 
 if TYPE_CHECKING:
-    from syncmv4d_model.evaluation.baselines import TextMean
     from syncmv4d_model.evaluation.harness import Report
-    from syncmv4d_model.evaluation.predicted import SupportsPrediction
-    from syncmv4d_model.evaluation.scenes import Written
+    from syncmv4d_model.evaluation.methods import Method
 
 TILE_PX = 192  # twice the pictures of the nano model
 COLUMNS = (
@@ -73,34 +71,17 @@ def rank_scenes(rows: Sequence[Mapping[str, Any]], count: int) -> list[RankedSce
     ]
 
 
-def predict_again(
-    method: SupportsPrediction | Written,
-    report: Report,
-    folders: Sequence[Path],
-    scenes: Sequence[RankedScene],
-    *,
-    text_mean: TextMean | None = None,
-) -> Iterator[Case]:
+def predict_again(method: Method, folders: Sequence[Path], scenes: Sequence[RankedScene]) -> Iterator[Case]:
     """What was scored of these scenes, from the same noise. `folders` are the split's; one sample of each is enough to draw."""
-    from syncmv4d_model.evaluation.predicted import make_case
-    from syncmv4d_model.evaluation.scenes import Written, scene_seeds
-
-    settings = report.settings
+    method = method.one_sample()
     for scene in scenes:
-        sequence = read_sequence(folders[scene.index])
-        if isinstance(method, Written):
-            yield method.case(sequence, scene.index)
-            continue
-        seeds = scene_seeds(settings["seed"], scene.index, samples=settings["samples"])[:2]
-        yield make_case(method, sequence, seeds=seeds, steps=settings["steps"], text_mean=text_mean)
+        yield method.case(read_sequence(folders[scene.index]), scene.index)
 
 
-def draw_sheet(
-    path: Path, report: Report, method: SupportsPrediction | Written, folders: Sequence[Path], *, count: int
-) -> None:
+def draw_sheet(path: Path, report: Report, method: Method, folders: Sequence[Path], *, count: int) -> None:
     """Predict the best and worst scenes of a report again and draw them, as a PNG. Errors as rank_scenes."""
     chosen = rank_scenes(report.rows, count)
-    cases = list(predict_again(method, report, folders, chosen))
+    cases = list(predict_again(method, folders, chosen))
     ratio = report.metrics["end_point_error_ratio"]
     subtitle = f"{report.settings.get('predictions') or report.settings['checkpoint']}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
     write_sheet(path, draw_scenes(chosen, cases, title=f"{report.split}: predicted best and worst", subtitle=subtitle))

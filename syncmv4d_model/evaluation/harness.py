@@ -6,11 +6,12 @@ means are part of the report.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from syncmv4d_model.evaluation.baselines import TextMean
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.image_networks import NETWORK_RULES, ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import KeptRows, ScoredScene
+from syncmv4d_model.evaluation.methods import Method, Predicted
 from syncmv4d_model.evaluation.parallel import mapped
 from syncmv4d_model.evaluation.predicted import SupportsPrediction
 from syncmv4d_model.evaluation.reliability import RULE as RELIABILITY_RULE
-from syncmv4d_model.evaluation.scenes import Generated, Written, chains_of, predicted_cases, scored_scene
+from syncmv4d_model.evaluation.scenes import chains_of, made_cases, scored_chain, scored_scene
 from syncmv4d_model.evaluation.scores import RATIOS
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES, summarise
 
@@ -83,39 +85,44 @@ def evaluate(
     steps: int | None = None,
     samples: int = 1,
     text_mean: TextMean | None = None,
-    predictions: Written | Generated | None = None,
+    networks: ImageNetworks | None = None,
+    workers: int = 1,
+    kept: KeptRows | None = None,
+) -> Report:
+    """`evaluate_method` of what `predictor` predicts in this process; None scores the reference rows alone, on all anchors."""
+    method = Predicted(predictor, seed, steps, samples, text_mean, networks)
+    return evaluate_method(method, data_dir, split, limit=limit, workers=workers, kept=kept)
+
+
+def evaluate_method(
+    method: Method,
+    data_dir: Path,
+    split: str,
+    *,
+    limit: int | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     kept: KeptRows | None = None,
-    networks: ImageNetworks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Score `predictor`, or the `predictions` that a method has written or that other processes generate, on the sequences of a
-    split, in name order; None of both scores the baselines alone, on all anchors.
+    """Score a method on the sequences of a split, in name order.
 
-    `workers` processes, or those of an `executor`, score, and make or read `predictions`; a predictor works in this one. What
-    `kept` holds is not scored again. `progress(done, total)` is called after each sequence. The scores of `networks` are null
-    where none are given. Raises ValueError for a split that is missing or empty, and for sequences whose frame count or size
-    is not the predictor's; as WrittenPredictions.case for what was written.
+    `workers` processes, or those of an `executor`, score, and make the cases too where the method is portable. What `kept` holds
+    is not scored again. `progress(done, total)` is called after each sequence. Raises ValueError for a split that is missing or
+    empty, and for sequences whose frame count or size is not the method's; as the method's own `case`.
     """
-    if samples < 1 or workers < 1:
-        raise ValueError(f"samples and workers must be at least 1, got {samples} and {workers}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
     directories = list_sequences(data_dir, split, limit=limit)
     if not directories:
         raise ValueError(f"split {split!r} of {data_dir} has no sequence")
     known = kept.scenes if kept is not None else {}
-    if predictions is not None:
-        if isinstance(predictions, Written):
-            predictions = replace(predictions, networks=networks)
+    if method.portable:
         chains = chains_of(directories, known)
-        scored = mapped(predictions.scored, chains, workers=workers, executor=executor)
+        scored = mapped(functools.partial(scored_chain, method), chains, workers=workers, executor=executor)
         results = itertools.chain.from_iterable(scored)
     else:
-        cases = predicted_cases(
-            predictor, directories, seed=seed, steps=steps, samples=samples, text_mean=text_mean, networks=networks,
-            known=known,
-        )  # fmt: skip
-        results = mapped(scored_scene, cases, workers=workers)
+        results = mapped(scored_scene, made_cases(method, directories, known), workers=workers)
     scenes = dict(known)
     for scene in results:
         scenes[scene.row["sequence"]] = scene
@@ -127,16 +134,9 @@ def evaluate(
         (scenes[directory.name] for directory in directories),
         RATIOS,
         split=split,
-        switches=_switches(predictor, predictions),
-        settings={"data": str(data_dir), "limit": limit, "seed": seed, "steps": steps, "samples": samples}
-        | ({"networks": networks.settings()} if networks is not None else {}),
+        switches=method.switches,
+        settings={"data": str(data_dir), "limit": limit} | method.settings,
     )
-
-
-def _switches(predictor: SupportsPrediction | None, predictions: Written | Generated | None) -> dict[str, Any]:
-    if predictor is not None:
-        return dict(vars(predictor.config.switches))
-    return predictions.switches if predictions is not None else {}
 
 
 def report_cases(

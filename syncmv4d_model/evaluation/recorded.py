@@ -24,8 +24,9 @@ from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.harness import Report, report_rows
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import ScoredScene
+from syncmv4d_model.evaluation.methods import scene_seeds
 from syncmv4d_model.evaluation.predicted import SupportsCodec, SupportsPrediction, make_case
-from syncmv4d_model.evaluation.scenes import row_of, scene_seeds
+from syncmv4d_model.evaluation.scenes import row_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, SCORES, score
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.types import Observation, Prediction

@@ -13,8 +13,8 @@ from syncmv4d_cli.evaluate_written import MethodName, default_workers, rows_besi
 from syncmv4d_cli.main import main
 from syncmv4d_model.data.sequence import list_sequences, read_sequence
 from syncmv4d_model.evaluation.anchors import choose_anchors
+from syncmv4d_model.evaluation.methods import scene_seeds
 from syncmv4d_model.evaluation.reference import REFERENCES
-from syncmv4d_model.evaluation.scenes import scene_seeds
 from syncmv4d_model.evaluation.written import METHODS
 from syncmv4d_model.training.time_limit import OutOfTime
 from tests.model.counted_time import CountedTime

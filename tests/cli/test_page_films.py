@@ -11,14 +11,11 @@ from syncmv4d_cli.main import main
 from syncmv4d_cli.page_films import GAP_PX, QUALITIES, TILE_PX, draw_panels, encode_within, films_of, panels_of
 from syncmv4d_cli.preview import HOLD_FRAMES
 from syncmv4d_cli.scene_sheet import rank_scenes
-from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.evaluation.case import Case
-from syncmv4d_model.evaluation.harness import evaluate
 from syncmv4d_model.evaluation.report import html_page
-from tests.model.known_error import KnownError, shifted
+from tests.model.known_error import scored_split
 from tests.model.scene_folders import perfect_prediction, small_sequence
-from tests.model.sliding_points import sliding_sequence
 from tests.model.tiny_model import tiny_checkpoint
 
 STEP = TILE_PX + GAP_PX
@@ -50,15 +47,10 @@ def test_the_text_mean_is_shown_instead_of_standing_still_where_there_is_one():
 
 
 def test_films_are_of_the_scored_noise_best_first_and_named_in_the_page(tmp_path):
-    for name in "abcd":
-        write_sequence(tmp_path / "test_1" / name, sliding_sequence(name))
-    folders = list_sequences(tmp_path, "test_1")
-    method = KnownError([read_sequence(folder) for folder in folders], shifted)
-    report = evaluate(method, tmp_path, "test_1", seed=3, samples=2)
-    scored, method.seeds = method.seeds[::2], []
+    report, predictor, method, folders, scored = scored_split(tmp_path, seed=3)
     films = films_of(report, method, folders, count=1)
     ranked = rank_scenes(report.rows, 2)
-    assert method.seeds == [scored[scene.index] for scene in ranked]
+    assert predictor.seeds == [scored[scene.index] for scene in ranked]
     assert [(film.index, film.best) for film in films] == [(scene.index, scene.best) for scene in ranked]
     page = html_page(report, films)
     assert page.count("data:video/mp4;base64,") == 2

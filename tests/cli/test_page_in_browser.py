@@ -8,7 +8,8 @@ import pytest
 
 from syncmv4d_cli.page_films import films_of
 from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
-from syncmv4d_model.evaluation.harness import evaluate
+from syncmv4d_model.evaluation.harness import evaluate_method
+from syncmv4d_model.evaluation.methods import Predicted
 from syncmv4d_model.evaluation.report import write_html
 from tests.model.known_error import KnownError
 from tests.model.sliding_points import sliding_sequence
@@ -40,8 +41,8 @@ def write_page(folder):
         sequence = sliding_sequence(name, triplet=f"({task.split()[0]}, brush, box)")
         write_sequence(folder / "test_1" / name, replace(sequence, task=task))
     folders = list_sequences(folder, "test_1")
-    method = KnownError([read_sequence(scene) for scene in folders], off)
-    report = evaluate(method, folder, "test_1")
+    method = Predicted(KnownError([read_sequence(scene) for scene in folders], off))
+    report = evaluate_method(method, folder, "test_1")
     write_html(report, folder / "page.html", films_of(report, method, folders, count=1))
 
 

@@ -9,12 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 from syncmv4d_cli.contact_sheet import wrapped
 from syncmv4d_cli.main import main
 from syncmv4d_cli.scene_sheet import draw_scenes, draw_sheet, rank_scenes
-from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
+from syncmv4d_model.data.sequence import write_sequence
 from syncmv4d_model.evaluation.case import Case
-from syncmv4d_model.evaluation.harness import evaluate
-from tests.model.known_error import KnownError, shifted
+from tests.model.known_error import scored_split
 from tests.model.scene_folders import perfect_prediction, small_sequence
-from tests.model.sliding_points import sliding_sequence
 from tests.model.tiny_model import tiny_checkpoint, tiny_sequence
 
 
@@ -61,15 +59,10 @@ def test_a_perfect_prediction_is_drawn_as_the_truth_and_a_wrong_one_is_not():
 
 
 def test_what_is_drawn_is_predicted_from_the_noise_that_was_scored(tmp_path):
-    for name in "abcd":
-        write_sequence(tmp_path / "test_1" / name, sliding_sequence(name))
-    folders = list_sequences(tmp_path, "test_1")
-    method = KnownError([read_sequence(folder) for folder in folders], shifted)
-    report = evaluate(method, tmp_path, "test_1", seed=3, samples=2)
-    scored, method.seeds = method.seeds[::2], []
+    report, predictor, method, folders, scored = scored_split(tmp_path, seed=3)
     report.settings["checkpoint"] = "known error"
     draw_sheet(tmp_path / "sheet.png", report, method, folders, count=3)
-    assert method.seeds == [scored[scene.index] for scene in rank_scenes(report.rows, 3)]
+    assert predictor.seeds == [scored[scene.index] for scene in rank_scenes(report.rows, 3)]
 
 
 def test_a_caption_is_wrapped_at_its_room_and_keeps_its_words():

@@ -1,15 +1,18 @@
 """A method whose errors are known: the truth, changed."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
 from syncmv4d_model.config import ModelConfig
-from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence, write_sequence
 from syncmv4d_model.evaluation.baselines import static_tracks, static_video
 from syncmv4d_model.evaluation.case import at_anchors
+from syncmv4d_model.evaluation.harness import Report, evaluate_method
+from syncmv4d_model.evaluation.methods import Method, Predicted
 from syncmv4d_model.types import Prediction
-from tests.model.sliding_points import SIZE, T, V
+from tests.model.sliding_points import SIZE, T, V, sliding_sequence
 
 CONFIG = dataclasses.replace(ModelConfig(), num_frames=T, height=SIZE, width=SIZE, num_points=24)
 
@@ -63,3 +66,15 @@ def frozen(truth: Sequence, seed: int) -> dict:
 
 def shifted(truth: Sequence, seed: int) -> dict:
     return {"tracks": truth.positions + np.float32([0, 0.02 if seed % 2 else -0.02, 0])}
+
+
+def scored_split(folder: Path, *, seed: int) -> tuple[Report, KnownError, Method, list[Path], list[int]]:
+    """Four scenes, a method with two samples of each that is off, its report, and the seed of each scene's first sample."""
+    for name in "abcd":
+        write_sequence(folder / "test_1" / name, sliding_sequence(name))
+    folders = list_sequences(folder, "test_1")
+    predictor = KnownError([read_sequence(scene) for scene in folders], shifted)
+    method = Predicted(predictor, seed, samples=2)
+    report = evaluate_method(method, folder, "test_1")
+    seeds, predictor.seeds = predictor.seeds[::2], []
+    return report, predictor, method, folders, seeds

@@ -4,9 +4,9 @@ import pytest
 
 from syncmv4d_model.data.sequence import read_sequence
 from syncmv4d_model.evaluation.baselines import TextMean
-from syncmv4d_model.evaluation.harness import evaluate
+from syncmv4d_model.evaluation.harness import evaluate_method
+from syncmv4d_model.evaluation.methods import Written
 from syncmv4d_model.evaluation.reference import REFERENCES
-from syncmv4d_model.evaluation.scenes import Written
 from tests.model.tiny_model import tiny_data
 
 
@@ -18,7 +18,7 @@ def data(tmp_path_factory):
 def scored(data, name):
     sequences = [read_sequence(path) for path in sorted((data / "train").iterdir())]
     method = Written(REFERENCES[name], 0, None, TextMean.fit(sequences))
-    return evaluate(None, data, "val", predictions=method)
+    return evaluate_method(method, data, "val")
 
 
 def test_the_static_method_has_the_scores_of_the_static_row(data):
@@ -52,4 +52,4 @@ def test_what_a_reference_does_not_say_is_not_made_up(data, name):
 
 def test_the_text_mean_without_one_is_refused(data):
     with pytest.raises(ValueError, match="needs a text mean"):
-        evaluate(None, data, "val", predictions=Written(REFERENCES["text_mean"], 0))
+        evaluate_method(Written(REFERENCES["text_mean"]), data, "val")

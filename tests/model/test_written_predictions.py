@@ -12,9 +12,9 @@ from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.evaluation.case import in_cameras
-from syncmv4d_model.evaluation.harness import evaluate
+from syncmv4d_model.evaluation.harness import evaluate, evaluate_method
 from syncmv4d_model.evaluation.kept_rows import KeptRows
-from syncmv4d_model.evaluation.scenes import Written
+from syncmv4d_model.evaluation.methods import Written
 from syncmv4d_model.evaluation.scores import NEED_NO_IDENTITIES, SCORES
 from syncmv4d_model.evaluation.written import METHODS, PAIRING_PX, WrittenPredictions
 from tests.model.known_error import KnownError, shifted
@@ -45,7 +45,7 @@ def write(folder: Path, sequences: list[Sequence], *, method: str = "tracks", vi
 
 
 def scored(data, predictions: Written, **options):
-    return evaluate(None, data[0], "test_1", predictions=predictions, **options)
+    return evaluate_method(predictions, data[0], "test_1", **options)
 
 
 def test_a_perfect_method_errs_nowhere(data, tmp_path):
