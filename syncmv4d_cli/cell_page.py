@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from syncmv4d_cli.cell_pictures import COLUMNS, verdict
-from syncmv4d_model.evaluation.page import film, page, paragraph, picture, table
+from syncmv4d_model.evaluation.pages.page import film, page, paragraph, picture, table
 
 if TYPE_CHECKING:
     from syncmv4d_ros.cell_run import CellRun

@@ -81,7 +81,7 @@ def offline(options: Options, out: Path) -> int:
     from syncmv4d_model.data.atomic import check_writable
     from syncmv4d_model.data.sequence import write_sequence
     from syncmv4d_model.evaluation.harness import evaluate
-    from syncmv4d_model.evaluation.report import terminal_table, write_html
+    from syncmv4d_model.evaluation.pages.report import terminal_table, write_html
     from syncmv4d_model.predictor import Predictor
     from syncmv4d_sim.dataset import BuildOptions, make_sequence
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from syncmv4d_model.config import ModelConfig
     from syncmv4d_model.evaluation.baselines import TextMean
     from syncmv4d_model.evaluation.cluster import RayExecutor
-    from syncmv4d_model.evaluation.films import Film
     from syncmv4d_model.evaluation.harness import Report
     from syncmv4d_model.evaluation.image_networks import ImageNetworks
     from syncmv4d_model.evaluation.methods import Method
+    from syncmv4d_model.evaluation.pages.films import Film
     from syncmv4d_model.predictor import Predictor
 
 
@@ -240,7 +240,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
 def write(report: Report, options: Options, console: Console, *, films: Sequence[Film] = (), show: bool = True) -> None:
     """Print the table and write what was asked for."""
     from syncmv4d_model.data.atomic import write_bytes
-    from syncmv4d_model.evaluation.report import markdown_table, terminal_table, write_html
+    from syncmv4d_model.evaluation.pages.report import markdown_table, terminal_table, write_html
 
     if show:
         console.print(terminal_table(report))

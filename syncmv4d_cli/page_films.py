@@ -16,7 +16,7 @@ from syncmv4d_cli.scene_sheet import overlays_at, predict_again, rank_scenes
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.evaluation.baselines import static_tracks, static_video
 from syncmv4d_model.evaluation.case import Case, observation_of
-from syncmv4d_model.evaluation.films import Film
+from syncmv4d_model.evaluation.pages.films import Film
 
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.harness import Report

@@ -13,7 +13,7 @@ from syncmv4d_cli.preview import HOLD_FRAMES
 from syncmv4d_cli.scene_sheet import rank_scenes
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.evaluation.case import Case
-from syncmv4d_model.evaluation.report import html_page
+from syncmv4d_model.evaluation.pages.report import html_page
 from tests.model.known_error import scored_split
 from tests.model.scene_folders import perfect_prediction, small_sequence
 from tests.model.tiny_model import tiny_checkpoint

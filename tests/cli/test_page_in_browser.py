@@ -10,7 +10,7 @@ from syncmv4d_cli.page_films import films_of
 from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
 from syncmv4d_model.evaluation.harness import evaluate_method
 from syncmv4d_model.evaluation.methods import Predicted
-from syncmv4d_model.evaluation.report import write_html
+from syncmv4d_model.evaluation.pages.report import write_html
 from tests.model.known_error import KnownError
 from tests.model.sliding_points import sliding_sequence
 

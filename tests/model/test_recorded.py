@@ -8,8 +8,8 @@ import pytest
 from syncmv4d_model.config import ModelConfig
 from syncmv4d_model.data.rig import Rig
 from syncmv4d_model.evaluation import metrics
+from syncmv4d_model.evaluation.pages.report import html_page
 from syncmv4d_model.evaluation.recorded import Scene, consistency, evaluate_scenes, make_scene, with_truth
-from syncmv4d_model.evaluation.report import html_page
 from syncmv4d_model.evaluation.scores import SCORES
 from syncmv4d_model.geometry import inverse, unproject
 from syncmv4d_model.types import Prediction

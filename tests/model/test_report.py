@@ -7,10 +7,10 @@ import re
 import pytest
 
 from syncmv4d_model.evaluation.harness import Report, evaluate
-from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
-from syncmv4d_model.evaluation.plots import mean_over_time
+from syncmv4d_model.evaluation.pages.meanings import BETTER, HEADLINES
+from syncmv4d_model.evaluation.pages.plots import mean_over_time
+from syncmv4d_model.evaluation.pages.report import html_page, markdown_table, terminal_table
 from syncmv4d_model.evaluation.recorded import CONSISTENCY_RATIOS, CONSISTENCY_RULES
-from syncmv4d_model.evaluation.report import html_page, markdown_table, terminal_table
 from syncmv4d_model.evaluation.scores import RATIOS, SCORES
 from syncmv4d_model.evaluation.statistics import summarise
 from tests.model.known_error import KnownError, frozen, same, shifted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES, HIGHER, LOWER
+from syncmv4d_model.evaluation.pages.meanings import BETTER, HEADLINES, HIGHER, LOWER
 
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.harness import Report

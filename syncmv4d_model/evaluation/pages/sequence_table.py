@@ -6,8 +6,8 @@ import html
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from syncmv4d_model.evaluation.meanings import HEADLINES
-from syncmv4d_model.evaluation.page import film_anchor, row_anchor
+from syncmv4d_model.evaluation.pages.meanings import HEADLINES
+from syncmv4d_model.evaluation.pages.page import film_anchor, row_anchor
 from syncmv4d_model.evaluation.scores import RATIOS
 
 IMPORTANT = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from syncmv4d_model.evaluation.page import film, film_anchor, row_anchor
+from syncmv4d_model.evaluation.pages.page import film, film_anchor, row_anchor
 from syncmv4d_model.types import LABELS
 
 READING = (

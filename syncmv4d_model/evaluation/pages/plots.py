@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from syncmv4d_model.evaluation.baselines import verb_of
-from syncmv4d_model.evaluation.chart import Axis, Chart
-from syncmv4d_model.evaluation.page import figure, row_anchor
+from syncmv4d_model.evaluation.pages.chart import Axis, Chart
+from syncmv4d_model.evaluation.pages.page import figure, row_anchor
 from syncmv4d_model.evaluation.reliability import LEVELS, pooled
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from syncmv4d_model.data.atomic import write_bytes
-from syncmv4d_model.evaluation.films import Film, films_html
-from syncmv4d_model.evaluation.headlines import cards, lead
-from syncmv4d_model.evaluation.meanings import BETTER, HEADLINES
-from syncmv4d_model.evaluation.page import contents, page, sections, table
-from syncmv4d_model.evaluation.plots import plots
-from syncmv4d_model.evaluation.sequence_table import sequence_table
+from syncmv4d_model.evaluation.pages.films import Film, films_html
+from syncmv4d_model.evaluation.pages.headlines import cards, lead
+from syncmv4d_model.evaluation.pages.meanings import BETTER, HEADLINES
+from syncmv4d_model.evaluation.pages.page import contents, page, sections, table
+from syncmv4d_model.evaluation.pages.plots import plots
+from syncmv4d_model.evaluation.pages.sequence_table import sequence_table
 
 if TYPE_CHECKING:
     from syncmv4d_model.evaluation.harness import Report
