@@ -104,6 +104,20 @@ class Case:
                 pairs.append((i, j, first, second))
         return pairs
 
+    @cached_property
+    def shared_points(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """(predicted [2 T N 3], true [2 T N 3], visible [2 T N], camera_from_world [2 4 4]) of each of `paired_views`, in the two views'
+        own camera frames, without the frames where they see no common point; and `predicted`'s errors.
+        """
+        shared, arrays = [], (self.predicted_in_cameras, self.true_in_cameras, self.truth.visible)
+        for i, j, first, second in self.paired_views:
+            predicted, true, visible = (np.stack([array[i][:, first], array[j][:, second]]) for array in arrays)
+            seen = (visible[0] & visible[1]).any(1)
+            if seen.any():
+                cameras = self.truth.camera_from_world[[i, j]]
+                shared.append((predicted[:, seen], true[:, seen], visible[:, seen], cameras))
+        return shared
+
 
 def at_anchors(sequence: Sequence, chosen: Int[np.ndarray, "V K"]) -> Sequence:
     """The same sequence with the chosen points of each view only."""

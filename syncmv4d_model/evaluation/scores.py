@@ -127,14 +127,7 @@ def _over_view_pairs(case: Case, metric: Callable[..., float], reading: str) -> 
     Frames where the two views share no visible point are left out, and pairs of views with fewer than `MINIMUM_PAIRS`
     points; ValueError when no pair of views is left.
     """
-    truth, values = case.truth, []
-    arrays = case.predicted_in_cameras, case.true_in_cameras, truth.visible
-    for i, j, first, second in case.paired_views:
-        stack = [np.stack([a[i][:, first], a[j][:, second]]) for a in arrays]
-        seen = (stack[2][0] & stack[2][1]).any(1)
-        if seen.any():
-            both = [array[:, seen] for array in stack]
-            values.append(metric(*both, truth.camera_from_world[[i, j]], reading))
+    values = [metric(*points, reading) for points in case.shared_points]
     if not values:
         raise ValueError(f"no two views share {MINIMUM_PAIRS} points within 5 mm")
     return float(np.mean(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -63,17 +64,23 @@ def _windowed(pictures: Float[np.ndarray, "N 3 H W"]) -> Float[np.ndarray, "N 3 
 
 def _windowed_rows(pictures: Float[np.ndarray, "N 3 H W"]) -> Float[np.ndarray, "N 3 h W"]:
     """The means along columns, as products with a matrix that holds the window once a row, which is faster than a filter."""
-    window = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
-    matrix = np.zeros((ROWS_AT_ONCE, ROWS_AT_ONCE + 2 * SSIM_RADIUS))
-    for row in range(ROWS_AT_ONCE):
-        matrix[row, row : row + len(window)] = window / window.sum()
     height = pictures.shape[-2] - 2 * SSIM_RADIUS
     means = np.empty((*pictures.shape[:-2], height, pictures.shape[-1]))
     for top in range(0, height, ROWS_AT_ONCE):
         rows = min(ROWS_AT_ONCE, height - top)
         reach = rows + 2 * SSIM_RADIUS
-        np.matmul(matrix[:rows, :reach], pictures[..., top : top + reach, :], out=means[..., top : top + rows, :])
+        np.matmul(_windows()[:rows, :reach], pictures[..., top : top + reach, :], out=means[..., top : top + rows, :])
     return means
+
+
+@cache
+def _windows() -> Float[np.ndarray, "R W"]:
+    """The Gaussian window once a row, each one further to the right."""
+    window = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
+    matrix = np.zeros((ROWS_AT_ONCE, ROWS_AT_ONCE + 2 * SSIM_RADIUS))
+    for row in range(ROWS_AT_ONCE):
+        matrix[row, row : row + len(window)] = window / window.sum()
+    return matrix
 
 
 def gradient_energy(video: UInt8[np.ndarray, "V T H W 3"]) -> float:
