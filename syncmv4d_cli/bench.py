@@ -1,5 +1,5 @@
 """`syncmv4d bench`: model, how long steps, the closed loop and a request take; steps, what more of them bring; codec, its
-bound; cell, tasks done; ros, the generator node on real topics.
+bound; cell, tasks done; ros, the generator node on real topics; scoring, how long a sequence is scored.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rich.table import Table
 from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
 from syncmv4d_cli.bench_ros import Ros, bench_ros
+from syncmv4d_cli.bench_scoring import Scoring, bench_scoring
 from syncmv4d_cli.bench_steps import Steps, bench_steps
 from syncmv4d_cli.choices import Choices, choose
 from syncmv4d_cli.least import check_least
@@ -56,6 +57,7 @@ def main(args: list[str]) -> int:
         "codec": (Codec, bench_codec),
         "cell": (Cell, bench_cell),
         "ros": (Ros, bench_ros),
+        "scoring": (Scoring, bench_scoring),
     }
     return choose(args, "syncmv4d bench", benchmarks)
 

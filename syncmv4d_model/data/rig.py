@@ -59,8 +59,7 @@ def read_rig(path: Path) -> Rig:
     if not path.is_file():
         raise FileNotFoundError(f"no rig file {path}: it lists each view's name, image, size, intrinsics and pose")
     try:
-        text = path.read_text(encoding="utf-8")
-        content, as_written = yaml.safe_load(text), yaml.load(text, Loader=yaml.BaseLoader)
+        content, as_written = _parsed(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     views = content.get("views") if isinstance(content, dict) else None
@@ -118,6 +117,18 @@ def write_rig(path: Path, rig: Rig) -> None:
         views.append({key: value for key, value in view.items() if value is not None})
     text = yaml.safe_dump({"views": views}, sort_keys=False, default_flow_style=None, width=200)
     write_bytes(path, text.encode())
+
+
+def _parsed(text: str) -> tuple[Any, Any]:
+    """The content, and the same with every word and number as it is written; parsing, which is slow, is done once for both."""
+    import yaml
+    from yaml.constructor import BaseConstructor, SafeConstructor
+
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is None:
+        return None, None
+    as_written = BaseConstructor().construct_document(node)  # first: the other merges keys in the node itself
+    return SafeConstructor().construct_document(node), as_written
 
 
 def _view_fields(view: Any, index: int) -> dict[str, Any]:

@@ -61,16 +61,17 @@ def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray
     """
     import av
     from av.error import FFmpegError
+    from av.video.reformatter import VideoReformatter
 
     if not path.is_file():
         raise FileNotFoundError(f"no video {path}")
-    frames = []
+    frames, to_rgb = [], VideoReformatter()  # a frame alone would make one for itself
     try:
         with av.open(str(path)) as container:
             # by default FFmpeg paints over what it cannot decode
             container.streams.video[0].codec_context.options = {"err_detect": "explode"}
             for frame in container.decode(video=0):
-                frames.append(frame.to_ndarray(format="rgb24"))
+                frames.append(to_rgb.reformat(frame, format="rgb24").to_ndarray())
                 if len(frames) == max_frames:
                     break
     except (FFmpegError, IndexError) as error:

@@ -6,14 +6,18 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import label_motion
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
+from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
 from syncmv4d_model.types import Observation, Prediction
 
 IDENTITIES = "identities"
@@ -22,7 +26,10 @@ IDENTITIES = "identities"
 
 @dataclass(frozen=True)
 class Case:
-    """Input of every entry in `scores.SCORES`; what is None was not made, and the scores that need it are null."""
+    """Input of every entry in `scores.SCORES`; what is None was not made, and the scores that need it are null.
+
+    What several scores ask for is computed once and kept.
+    """
 
     truth: Sequence  # at the chosen anchors only
     text_mean_tracks: Float[np.ndarray, "V T K 3"] | None = None
@@ -62,8 +69,54 @@ class Case:
 
     @cached_property
     def motion_by_label(self) -> dict[int, Float[np.ndarray, "T 3"]]:
-        """baselines.label_motion of `predicted`, and its errors; several scores and the next scene of the triplet ask for it."""
+        """baselines.label_motion of `predicted`, and its errors; the next scene of the triplet asks for it too."""
         return label_motion(self.predicted, self.truth.label)
+
+    @cached_property
+    def predicted_in_cameras(self) -> Float[np.ndarray, "V T K 3"]:
+        """`predicted` in each view's own camera frame, and its errors."""
+        return in_cameras(self.truth, self.predicted)
+
+    @cached_property
+    def true_in_cameras(self) -> Float[np.ndarray, "V T K 3"]:
+        """The truth in each view's own camera frame."""
+        return in_cameras(self.truth, self.truth.positions.astype(np.float64))
+
+    @cached_property
+    def true_pixels(self) -> Float[np.ndarray, "V T K 2"]:
+        """Where each view's own camera sees the true points."""
+        return geometry.project(self.truth.intrinsics[:, None], self.true_in_cameras)
+
+    @cached_property
+    def true_trees(self) -> tuple[KDTree, ...]:
+        """metrics.search_trees of the truth, all views' points of a frame together."""
+        return metrics.search_trees(by_frame(self.truth.positions))
+
+    @cached_property
+    def paired_views(self) -> list[tuple[int, int, Int[np.ndarray, "N"], Int[np.ndarray, "N"]]]:
+        """(view i, view j, indices of i's points, of j's) of views that share at least MINIMUM_PAIRS pieces of surface."""
+        first_frame, label, pairs = self.truth.positions[:, 0], self.truth.label, []
+        for i, j in combinations(range(len(label)), 2):
+            first, second = metrics.corresponding_points(
+                first_frame[i], first_frame[j], first_label=label[i], second_label=label[j]
+            )
+            if len(first) >= MINIMUM_PAIRS:
+                pairs.append((i, j, first, second))
+        return pairs
+
+    @cached_property
+    def shared_points(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """(predicted [2 T N 3], true [2 T N 3], visible [2 T N], camera_from_world [2 4 4]) of each of `paired_views`, in the two views'
+        own camera frames, without the frames where they see no common point; and `predicted`'s errors.
+        """
+        shared, arrays = [], (self.predicted_in_cameras, self.true_in_cameras, self.truth.visible)
+        for i, j, first, second in self.paired_views:
+            predicted, true, visible = (np.stack([array[i][:, first], array[j][:, second]]) for array in arrays)
+            seen = (visible[0] & visible[1]).any(1)
+            if seen.any():
+                cameras = self.truth.camera_from_world[[i, j]]
+                shared.append((predicted[:, seen], true[:, seen], visible[:, seen], cameras))
+        return shared
 
 
 def at_anchors(sequence: Sequence, chosen: Int[np.ndarray, "V K"]) -> Sequence:
@@ -87,6 +140,11 @@ def observation_of(sequence: Sequence) -> Observation:
         task=sequence.task,
         view_names=sequence.view_names,
     )
+
+
+def by_frame(tracks: Float[np.ndarray, "V T K 3"]) -> Float[np.ndarray, "T N 3"]:
+    """All views' points of a frame together."""
+    return np.swapaxes(tracks, 0, 1).reshape(tracks.shape[1], -1, 3)
 
 
 def in_cameras(sequence: Sequence, tracks: Float[np.ndarray, "V T K 3"]) -> Float[np.ndarray, "V T K 3"]:

@@ -6,16 +6,17 @@ Lengths are centimetres and time is seconds, as the names say. A score that refu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import combinations
+from collections.abc import Sequence as Seq
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks
-from syncmv4d_model.evaluation.case import IDENTITIES, Case, in_cameras
+from syncmv4d_model.evaluation.case import IDENTITIES, Case, by_frame
+from syncmv4d_model.evaluation.metrics.lengths import lengths
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
 from syncmv4d_model.evaluation.video_scores import VIDEO_SCORES, Score
-from syncmv4d_model.geometry import project
 from syncmv4d_model.types import LABELS
 
 CM_PER_M = 100.0
@@ -25,14 +26,21 @@ def score(case: Case) -> tuple[dict[str, float | None], dict[str, str]]:
     """All scores of one case, null where not computed, and why for those."""
     values: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
-    for name, function in SCORES.items():
-        try:
-            if name not in NEED_NO_IDENTITIES and IDENTITIES in case.absent:
-                raise ValueError(case.absent[IDENTITIES])
-            values[name] = function(case)
-        except ValueError as error:
-            values[name], reasons[name] = None, str(error)
+    for name in SCORES:
+        values[name], reason = score_of(case, name)
+        if reason:
+            reasons[name] = reason
     return values, reasons
+
+
+def score_of(case: Case, name: str) -> tuple[float | None, str]:
+    """One score of a case, or None and why."""
+    try:
+        if name not in NEED_NO_IDENTITIES and IDENTITIES in case.absent:
+            raise ValueError(case.absent[IDENTITIES])
+        return SCORES[name](case), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def _end_point_cm(case: Case, tracks: np.ndarray | None) -> float:
@@ -99,21 +107,15 @@ def _shift_cm(case: Case, label: str, tracks: np.ndarray) -> float:
     return CM_PER_M * _rigid_motion(case, label, tracks)[1]
 
 
-def _chamfer_cm(case: Case, tracks: np.ndarray) -> float:
-    frames = zip(_by_frame(tracks), _by_frame(case.truth.positions), strict=True)
-    return CM_PER_M * float(np.mean([metrics.chamfer_distance(p, g) for p, g in frames]))
-
-
-def _by_frame(tracks: np.ndarray) -> np.ndarray:
-    """[V T K 3] -> [T V*K 3]: all views' points of a frame together."""
-    return np.swapaxes(tracks, 0, 1).reshape(tracks.shape[1], -1, 3)
+def _chamfer_cm(case: Case, trees: Seq[KDTree]) -> float:
+    frames = zip(trees, case.true_trees, strict=True)
+    return CM_PER_M * float(np.mean([metrics.chamfer_of_trees(p, g) for p, g in frames]))
 
 
 def _over_views(case: Case, metric: Callable[..., float]) -> float:
     """Mean over views of a camera-frame metric; frames where a view sees no point of its own are left out."""
-    predicted, target = in_cameras(case.truth, case.predicted), in_cameras(case.truth, case.truth.positions)
     values = []
-    for p, g, visible in zip(predicted, target, case.truth.visible, strict=True):
+    for p, g, visible in zip(case.predicted_in_cameras, case.true_in_cameras, case.truth.visible, strict=True):
         seen = visible.any(1)
         values.append(metric(p[seen], g[seen], visible[seen]))
     return float(np.mean(values))
@@ -125,36 +127,16 @@ def _over_view_pairs(case: Case, metric: Callable[..., float], reading: str) -> 
     Frames where the two views share no visible point are left out, and pairs of views with fewer than `MINIMUM_PAIRS`
     points; ValueError when no pair of views is left.
     """
-    truth = case.truth
-    predicted, target = in_cameras(truth, case.predicted), in_cameras(truth, truth.positions)
-    values = []
-    for i, j, first, second in _paired_views(case):
-        stack = [np.stack([a[i][:, first], a[j][:, second]]) for a in (predicted, target, truth.visible)]
-        seen = (stack[2][0] & stack[2][1]).any(1)
-        if seen.any():
-            both = [array[:, seen] for array in stack]
-            values.append(metric(*both, truth.camera_from_world[[i, j]], reading))
+    values = [metric(*points, reading) for points in case.shared_points]
     if not values:
         raise ValueError(f"no two views share {MINIMUM_PAIRS} points within 5 mm")
     return float(np.mean(values))
 
 
-def _paired_views(case: Case) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
-    first_frame, label, pairs = case.truth.positions[:, 0], case.truth.label, []
-    for i, j in combinations(range(len(label)), 2):
-        first, second = metrics.corresponding_points(
-            first_frame[i], first_frame[j], first_label=label[i], second_label=label[j]
-        )
-        if len(first) >= MINIMUM_PAIRS:
-            pairs.append((i, j, first, second))
-    return pairs
-
-
 def _cross_view_colours(case: Case, video: np.ndarray) -> float:
     """Mean over pairs of views of the colour error at true points that the harness could pair."""
-    truth = case.truth
-    pixels, values = project(truth.intrinsics[:, None], in_cameras(truth, truth.positions.astype(np.float64))), []
-    for i, j, first, second in _paired_views(case):
+    truth, pixels, values = case.truth, case.true_pixels, []
+    for i, j, first, second in case.paired_views:
         seen = truth.visible[i][:, first] & truth.visible[j][:, second]
         if seen[1:].any():
             where = pixels[i][:, first], pixels[j][:, second]
@@ -171,11 +153,11 @@ def _over_moving(case: Case, metric: Callable[..., float]) -> float:
 
 
 def _smoothness_cm(tracks: np.ndarray) -> float:
-    return CM_PER_M * metrics.motion_smoothness(_by_frame(tracks))
+    return CM_PER_M * metrics.motion_smoothness(by_frame(tracks))
 
 
 def _distance(case: Case) -> np.ndarray:
-    return np.linalg.norm(case.predicted.astype(np.float64) - case.truth.positions, axis=-1)
+    return lengths(case.predicted.astype(np.float64) - case.truth.positions)
 
 
 def _coverage(case: Case, sigmas: float) -> float:
@@ -262,15 +244,15 @@ SCORES: dict[str, Score] = {
     "static_tool_translation_error_cm": lambda case: _shift_cm(case, "tool", static_tracks(case.truth)),
     "target_rotation_error_deg": lambda case: _turn_deg(case, "target", case.predicted),
     "target_translation_error_cm": lambda case: _shift_cm(case, "target", case.predicted),
-    "chamfer_cm": lambda case: _chamfer_cm(case, case.predicted),
-    "static_chamfer_cm": lambda case: _chamfer_cm(case, static_tracks(case.truth)),
+    "chamfer_cm": lambda case: _chamfer_cm(case, metrics.search_trees(by_frame(case.predicted))),
+    "static_chamfer_cm": lambda case: _chamfer_cm(case, case.true_trees[:1] * len(case.true_trees)),
     "rpe": lambda case: _over_views(case, metrics.relative_point_error),
     "pi": lambda case: _over_views(case, metrics.percentage_of_inliers),
     "multi_view_rpe_a": lambda case: _over_view_pairs(case, metrics.multi_view_relative_point_error, "a"),
     "multi_view_rpe_b": lambda case: _over_view_pairs(case, metrics.multi_view_relative_point_error, "b"),
     "multi_view_pi_a": lambda case: _over_view_pairs(case, metrics.multi_view_percentage_of_inliers, "a"),
     "multi_view_pi_b": lambda case: _over_view_pairs(case, metrics.multi_view_percentage_of_inliers, "b"),
-    "multi_view_point_pairs": lambda case: float(sum(len(first) for _, _, first, _ in _paired_views(case))),
+    "multi_view_point_pairs": lambda case: float(sum(len(first) for _, _, first, _ in case.paired_views)),
     "depth_scale_error_cm": _depth_scale_cm,
     **VIDEO_SCORES,
     "cross_view_colour_error": lambda case: _cross_view_colours(case, case.given("video")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -10,10 +11,8 @@ from scipy.spatial import KDTree
 
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_some
 
-MANY = 16384
-"""Points that are worth sorting before they are looked up."""
-
-CELLS_A_SIDE = 32
+POINTS_A_LEAF = 24
+"""Of search trees: looking at a few more points is faster than finding out which need not be looked at."""
 
 
 def chamfer_distance(
@@ -32,19 +31,40 @@ def chamfer_distance(
     require_finite(points_a=points_a, points_b=points_b)
     if backend == "pytorch3d":
         return _pytorch3d(points_a, points_b, squared=squared)
-    a_to_b, b_to_a = _nearest(points_a, points_b), _nearest(points_b, points_a)
-    power = 2 if squared else 1
-    return float((a_to_b**power).mean() + (b_to_a**power).mean())
+    (tree_a,), (tree_b,) = search_trees([points_a]), search_trees([points_b])
+    return chamfer_of_trees(tree_a, tree_b, squared=squared)
 
 
-def _nearest(points: Float[np.ndarray, "P 3"], others: Float[np.ndarray, "Q 3"]) -> Float[np.ndarray, "P"]:
-    if len(points) >= MANY:  # neighbours one after the other find the same branches in the cache
-        size = np.ptp(points, axis=0).max() / CELLS_A_SIDE or 1.0
-        points = points[np.lexsort(np.floor(points / size).T)]
-    tree = KDTree(
-        others, balanced_tree=False, compact_nodes=False
-    )  # tracked points lie in heaps, which medians cut badly
-    return np.asarray(tree.query(points)[0])
+def chamfer_of_trees(tree_a: KDTree, tree_b: KDTree, squared: bool = False) -> float:
+    """`chamfer_distance` of sets whose trees are there already."""
+    moved = (tree_a.data != tree_b.data).any(1) if tree_a.n == tree_b.n else slice(None)  # the others are 0 apart
+    total = 0.0
+    for tree, other in ((tree_b, tree_a), (tree_a, tree_b)):
+        distance = np.asarray(tree.query(other.data[moved])[0])
+        total += (distance**2 if squared else distance).sum() / other.n
+    return float(total)
+
+
+def search_trees(frames: Iterable[Float[np.ndarray, "P 3"]]) -> tuple[KDTree, ...]:
+    """A tree of each frame of the same points, for `chamfer_of_trees`; its `data` are the points in another order.
+
+    The order is that of the first frame's leaves, for all frames: neighbours in space, which stay near one another, are then
+    neighbours in memory, and so are those who look for them. ValueError for an empty set or values that are not finite.
+    """
+    trees: list[KDTree] = []
+    order: np.ndarray | slice = slice(None)
+    for points in frames:
+        require_some(len(points), "points")
+        require_finite(points=points)
+        if not trees:
+            order = _tree(points).indices
+        trees.append(_tree(points[order]))
+    return tuple(trees)
+
+
+def _tree(points: np.ndarray) -> KDTree:
+    # tracked points lie in heaps, which medians cut badly
+    return KDTree(points, leafsize=POINTS_A_LEAF, balanced_tree=False, compact_nodes=False)
 
 
 def _pytorch3d(points_a: np.ndarray, points_b: np.ndarray, *, squared: bool) -> float:

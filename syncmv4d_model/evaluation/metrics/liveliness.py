@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from syncmv4d_model.evaluation.metrics.lengths import lengths
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
 
@@ -17,7 +18,7 @@ def motion_smoothness(tracks: Float[np.ndarray, "T K 3"]) -> float:
     require_some(tracks.shape[1], "points")
     require_finite(tracks=tracks)
     x = tracks.astype(np.float64)
-    return float(np.linalg.norm(x[2:] - 2 * x[1:-1] + x[:-2], axis=-1).mean())
+    return float(lengths(x[2:] - 2 * x[1:-1] + x[:-2]).mean())
 
 
 def path_length_ratio(predicted: Float[np.ndarray, "T K 3"], target: Float[np.ndarray, "T K 3"]) -> float:
@@ -36,4 +37,4 @@ def path_length_ratio(predicted: Float[np.ndarray, "T K 3"], target: Float[np.nd
 
 
 def _path_length(tracks: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(np.diff(tracks.astype(np.float64), axis=0), axis=-1).sum(0)
+    return lengths(np.diff(tracks.astype(np.float64), axis=0)).sum(0)

@@ -79,7 +79,10 @@ def nearest_neighbours(
     points: Float[np.ndarray, "P 3"], queries: Float[np.ndarray, "Q 3"]
 ) -> tuple[Float[np.ndarray, "Q"], Int[np.ndarray, "Q"]]:
     """For each query the distance to the nearest of `points`, and which one it is."""
-    distance, index = KDTree(points).query(queries)
+    tree = KDTree(
+        points
+    )  # as it is: another tree finds another one of points that coincide, and so other anchors are chosen
+    distance, index = tree.query(queries)
     return np.asarray(distance), np.asarray(index, dtype=np.int64)
 
 

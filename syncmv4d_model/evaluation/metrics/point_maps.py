@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from syncmv4d_model.evaluation.metrics.lengths import lengths
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
 NEAREST_M = 0.01
@@ -16,9 +17,7 @@ def relative_errors(
 ) -> Float[np.ndarray, "*points"]:
     """|predicted - target| / max(|target|, 0.01 m) of each camera-frame point."""
     difference = predicted.astype(np.float64) - target
-    return np.linalg.norm(difference, axis=-1) / np.maximum(
-        np.linalg.norm(target.astype(np.float64), axis=-1), NEAREST_M
-    )
+    return lengths(difference) / np.maximum(lengths(target.astype(np.float64)), NEAREST_M)
 
 
 def relative_point_error(
@@ -70,8 +69,9 @@ def least_squares_scale(
 
 def _checked_errors(predicted: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
     require_same_shape(predicted=predicted, target=target)
-    require_finite(predicted=predicted[mask], target=target[mask])
-    return relative_errors(np.where(mask[..., None], predicted, 0), np.where(mask[..., None], target, 0))
+    predicted, target = (np.where(mask[..., None], points, 0) for points in (predicted, target))
+    require_finite(predicted=predicted, target=target)
+    return relative_errors(predicted, target)
 
 
 def _mean_over_frames(values: np.ndarray, mask: np.ndarray) -> float:

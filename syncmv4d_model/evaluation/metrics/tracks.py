@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from syncmv4d_model.evaluation.metrics.lengths import lengths
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
 MOVING_M = 0.02
@@ -18,7 +19,7 @@ MOVING_M = 0.02
 def moving_points(target: Float[np.ndarray, "V T K 3"], threshold_m: float = MOVING_M) -> Bool[np.ndarray, "V K"]:
     """Points whose largest distance from their own frame 0 exceeds `threshold_m`."""
     require_finite(target=target)
-    return np.linalg.norm(target - target[:, :1], axis=-1).max(1) > threshold_m
+    return lengths(target - target[:, :1]).max(1) > threshold_m
 
 
 def scored_points(
@@ -66,7 +67,7 @@ def still_point_path(predicted: Float[np.ndarray, "V T K 3"], target: Float[np.n
     require_some(int(still.sum()), "points that move at most 2 cm")
     paths = np.moveaxis(predicted, 2, 1)[still].astype(np.float64)
     require_finite(predicted=paths)
-    return float(np.linalg.norm(np.diff(paths, axis=1), axis=-1).sum(1).mean())
+    return float(lengths(np.diff(paths, axis=1)).sum(1).mean())
 
 
 def end_point_error(
@@ -96,7 +97,7 @@ def error_over_time(
 ) -> list[float | None]:
     """The end-point error (metres) of each frame n >= 1; None at a frame without a scored point."""
     scored = scored_points(target, visible)
-    distance = np.linalg.norm(predicted.astype(np.float64) - target, axis=-1)
+    distance = lengths(predicted.astype(np.float64) - target)
     frames = range(1, target.shape[1])
     return [float(distance[:, n][scored[:, n]].mean()) if scored[:, n].any() else None for n in frames]
 
@@ -113,18 +114,22 @@ def filled_in_time(
     point that was never decoded stands at `first_frame`, its true frame-0 position.
     """
     filled = np.array(tracks, dtype=np.float64)
-    frames = np.arange(tracks.shape[1])
-    for v, k in np.argwhere(~decoded.all(1)):
-        known = decoded[v, :, k]
-        if not known.any():
-            filled[v, :, k] = first_frame[v, k]
-            continue
-        for axis in range(3):
-            filled[v, :, k, axis] = np.interp(frames, frames[known], tracks[v, known, k, axis])
+    never = ~decoded.any(1)
+    v, k = np.nonzero(never)
+    filled[v, :, k] = first_frame[v, k][:, None]
+    v, k = np.nonzero(~decoded.all(1) & ~never)
+    known, frames = decoded[v, :, k], np.arange(tracks.shape[1])  # one row a point with gaps
+    before = np.maximum.accumulate(np.where(known, frames, -1), axis=1)
+    after = np.minimum.accumulate(np.where(known, frames, len(frames))[:, ::-1], axis=1)[:, ::-1]
+    before, after = np.where(before < 0, after, before), np.where(after == len(frames), before, after)
+    share = ((frames - before) / np.maximum(after - before, 1))[..., None]
+    one, other = filled[v[:, None], before, k[:, None]], filled[v[:, None], after, k[:, None]]
+    filled[v, :, k] = one + share * (other - one)
     return filled
 
 
 def _mean_distance(predicted: np.ndarray, target: np.ndarray, where: np.ndarray) -> float:
     require_same_shape(predicted=predicted, target=target)
-    require_finite(predicted=predicted[where], target=target[where])
-    return float(np.linalg.norm(predicted[where].astype(np.float64) - target[where], axis=-1).mean())
+    predicted, target = predicted[where], target[where]
+    require_finite(predicted=predicted, target=target)
+    return float(lengths(predicted.astype(np.float64) - target).mean())

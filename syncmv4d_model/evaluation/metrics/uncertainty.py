@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
 
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
@@ -34,7 +34,7 @@ def coverage_curve(
     """
     if not all(0 < level < 1 for level in levels):
         raise ValueError(f"levels are probabilities between 0 and 1, got {list(levels)}")
-    return np.array([stddev_coverage(error, stddev, float(norm.ppf((1 + level) / 2))) for level in levels])
+    return np.array([stddev_coverage(error, stddev, float(ndtri((1 + level) / 2))) for level in levels])
 
 
 def reliability_curve(
@@ -76,7 +76,8 @@ def stddev_spearman(
     when none is left.
     """
     require_same_shape(distance=distance, stddev=stddev, visible=visible)
-    values = [spearman(distance[g], stddev[g]) for g in _groups(visible, label) if _has_ranks(distance[g], stddev[g])]
+    pairs = ((distance[:, n][own], stddev[:, n][own]) for n, own in _groups(visible, label))
+    values = [spearman(*pair) for pair in pairs if _has_ranks(*pair)]
     require_some(len(values), "groups of one frame and label with ranks")
     return float(np.mean(values))
 
@@ -96,8 +97,8 @@ def stddev_spearman_trivial(
 ) -> float:
     """The pooled correlation of a ranker that knows frame index and label only: each group's median stddev."""
     flat = np.array(stddev, dtype=np.float64)
-    for group in _groups(visible, label):
-        flat[group] = np.median(stddev[group])
+    for n, own in _groups(visible, label):
+        flat[:, n][own] = np.median(stddev[:, n][own])
     return spearman(distance[visible], flat[visible])
 
 
@@ -105,21 +106,25 @@ def spearman(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
     """Rank correlation with ties averaged; ValueError where either has no ranks (fewer than 2 values, or all equal)."""
     require_some(len(a), "values", at_least=2)
     require_finite(a=a, b=b)
-    rank_a, rank_b = rankdata(a), rankdata(b)
+    rank_a, rank_b = _ranks(a), _ranks(b)
     if np.ptp(rank_a) == 0 or np.ptp(rank_b) == 0:
         raise ValueError("all values are equal: there are no ranks to correlate")
     return float(np.corrcoef(rank_a, rank_b)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """1 for the smallest; equal values share the mean of their places."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def _has_ranks(distance: np.ndarray, stddev: np.ndarray) -> bool:
     return bool(len(distance) >= SMALLEST_GROUP and np.ptp(distance) > 0 and np.ptp(stddev) > 0)
 
 
-def _groups(visible: np.ndarray, label: np.ndarray) -> Iterator[np.ndarray]:
-    """Boolean masks [V T K], one per frame and label with at least one visible point."""
+def _groups(visible: np.ndarray, label: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(frame, which of its points [V K]), one per frame and label with at least one visible point."""
     for value in np.unique(label):
         of_label = visible & (label == value)[:, None]
         for n in np.flatnonzero(of_label.any((0, 2))):
-            mask = np.zeros_like(visible)
-            mask[:, n] = of_label[:, n]
-            yield mask
+            yield int(n), of_label[:, n]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from scipy.ndimage import gaussian_filter1d
 
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
+ROWS_AT_ONCE = 16
+"""Of `_windowed`'s products: more rows would multiply more zeros, fewer make more calls."""
 
 
 def video_mean_squared_error(
@@ -45,20 +47,40 @@ def ssim(predicted: UInt8[np.ndarray, "V T H W 3"], target: UInt8[np.ndarray, "V
     for frames in zip(
         predicted[:, 1:].reshape(-1, *target.shape[2:]), target[:, 1:].reshape(-1, *target.shape[2:]), strict=True
     ):
-        x, y = (frame.astype(np.float64) for frame in frames)
-        mean_x, mean_y, square_x, square_y, product = _windowed(np.stack([x, y, x * x, y * y, x * y]))
-        variances, covariance = square_x + square_y - mean_x**2 - mean_y**2, product - mean_x * mean_y
+        x, y = (np.moveaxis(frame, -1, 0).astype(np.float64, order="C") for frame in frames)
+        mean_x, mean_y, squares, product = _windowed(np.stack([x, y, x * x + y * y, x * y]))
+        mean_product, mean_squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
         c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-        similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-        similarities.append((similarity / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))).mean())
+        similarity = (2 * mean_product + c1) * (2 * (product - mean_product) + c2)
+        similarities.append((similarity / ((mean_squares + c1) * (squares - mean_squares + c2))).mean())
     return float(np.mean(similarities))
 
 
-def _windowed(pictures: Float[np.ndarray, "N H W 3"]) -> Float[np.ndarray, "N h w 3"]:
-    """Gaussian means about every pixel whose window lies inside."""
-    inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
-    down = gaussian_filter1d(pictures, SSIM_SIGMA, axis=1, radius=SSIM_RADIUS)[:, inner]
-    return gaussian_filter1d(down, SSIM_SIGMA, axis=2, radius=SSIM_RADIUS)[:, :, inner]
+def _windowed(pictures: Float[np.ndarray, "N 3 H W"]) -> Float[np.ndarray, "N 3 w h"]:
+    """Gaussian means about every pixel whose window lies inside; pictures come out with rows and columns exchanged."""
+    down = _windowed_rows(pictures)
+    return _windowed_rows(np.ascontiguousarray(np.swapaxes(down, -1, -2)))
+
+
+def _windowed_rows(pictures: Float[np.ndarray, "N 3 H W"]) -> Float[np.ndarray, "N 3 h W"]:
+    """The means along columns, as products with a matrix that holds the window once a row, which is faster than a filter."""
+    height = pictures.shape[-2] - 2 * SSIM_RADIUS
+    means = np.empty((*pictures.shape[:-2], height, pictures.shape[-1]))
+    for top in range(0, height, ROWS_AT_ONCE):
+        rows = min(ROWS_AT_ONCE, height - top)
+        reach = rows + 2 * SSIM_RADIUS
+        np.matmul(_windows()[:rows, :reach], pictures[..., top : top + reach, :], out=means[..., top : top + rows, :])
+    return means
+
+
+@cache
+def _windows() -> Float[np.ndarray, "R W"]:
+    """The Gaussian window once a row, each one further to the right."""
+    window = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
+    matrix = np.zeros((ROWS_AT_ONCE, ROWS_AT_ONCE + 2 * SSIM_RADIUS))
+    for row in range(ROWS_AT_ONCE):
+        matrix[row, row : row + len(window)] = window / window.sum()
+    return matrix
 
 
 def gradient_energy(video: UInt8[np.ndarray, "V T H W 3"]) -> float:
