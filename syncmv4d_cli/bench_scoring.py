@@ -78,7 +78,8 @@ def bench_scoring(options: Scoring) -> None:
 def sequence_seconds(options: Scoring) -> dict[str, list[float]]:
     """Processor seconds of every sequence, by score and step, each as `syncmv4d evaluate --predictions` does it."""
     from syncmv4d_model.data.sequence import read_sequence, write_sequence
-    from syncmv4d_model.evaluation.scenes import Written, row_of
+    from syncmv4d_model.evaluation.methods import Written
+    from syncmv4d_model.evaluation.scenes import row_of
     from syncmv4d_model.evaluation.scores import SCORES, score_of
     from syncmv4d_model.evaluation.written import METHODS, WrittenPredictions
 
