@@ -143,7 +143,10 @@ def bench_steps(options: Steps) -> None:
         parts = [f"{markdown_table(lines)}\n{note}\n" for lines, note in tables]
         write_bytes(options.markdown, "\n".join([f"**{title}**\n", *parts]).encode())
     if options.plot is not None:
-        write_plot(options.plot, rows, title=title)
+        try:
+            write_plot(options.plot, rows, title=title)
+        except ValueError as error:  # what took minutes to measure is not lost for a picture
+            console.print(f"no plot: {error}")
     if options.save_json is not None:  # last: who finds it finds the others
         content = {"settings": settings, "rows": [row.to_json() for row in rows]}
         content |= {"cycle_ratios": [vars(pair) for pair in pairs]}

@@ -32,8 +32,9 @@ class Options:
     metrics: tuple[str, ...] = ()
     """Rows (default: those of the table that is replaced, else all that any report has)."""
     over: Path | None = None
-    """Show each report's scores over those of this one, on the sequences that both have: the ratio of the means, with a 95 % interval
-    of bootstrap resamples that draw both together. Of scores that sequences have; not of those that are ratios already."""
+    """Show each report's scores over those of this one, which is of the same split, sequence by sequence: the ratio of the means (of
+    PSNR and rank correlations the difference), with a 95 % interval of bootstrap resamples that draw both together. Of scores that
+    sequences have; not of those that are ratios already."""
     into: Path | None = None
     """Document to put the table into."""
     table: str | None = None
@@ -52,8 +53,10 @@ def main(args: list[str]) -> int:
     reports = [read_report(path) for path in options.reports]
     if options.over is not None:
         other = read_report(options.over)
+        names = options.names or tuple(f"{heading(report)} over {heading(other)}" for report in reports)
         reports = [over(report, other) for report in reports]
-    names = options.names or tuple(map(heading, reports))
+    else:
+        names = options.names or tuple(map(heading, reports))
     if options.into is None or options.table is None:
         print(comparison(reports, names, options.metrics or all_metrics(reports)), end="")
         return 0
@@ -76,13 +79,24 @@ def read_report(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(report, dict) or not all(isinstance(report.get(key), dict) for key in ("metrics", "intervals")):
         raise ValueError(f"{path} is no report of `syncmv4d evaluate --json`: it needs metrics and intervals")
+    rows = report.setdefault("rows", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "sequence" in row for row in rows):
+        raise ValueError(f"{path} is no report of `syncmv4d evaluate --json`: its rows must each name a sequence")
     return report
 
 
 def over(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of the ratios of one report's scores to the other's; those that have none are left out."""
+    """A report of the ratios of one report's scores to the other's; those that have none are left out. ValueError for reports of
+    different sequences.
+    """
     from syncmv4d_model.evaluation.paired import compared
 
+    for name, ours, theirs in (
+        ("split", report.get("split"), other.get("split")),
+        ("data", *(Path(part.get("settings", {}).get("data", "")).name for part in (report, other))),
+    ):
+        if ours != theirs:
+            raise ValueError(f"sequences are compared one by one: the reports are of {name} {ours} and {theirs}")
     ratios: dict[str, Any] = {}
     for name in report["metrics"]:
         with suppress(ValueError):
@@ -91,7 +105,7 @@ def over(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("the reports have no sequence in common, or no score of one")
     return dict(report) | {
         "metrics": {name: ratio.value for name, ratio in ratios.items()},
-        "intervals": {name: [ratio.low, ratio.high] for name, ratio in ratios.items()},
+        "intervals": {name: ratio.interval for name, ratio in ratios.items()},
     }
 
 

@@ -83,7 +83,8 @@ def draw_sheet(path: Path, report: Report, method: Method, folders: Sequence[Pat
     chosen = rank_scenes(report.rows, count)
     cases = list(predict_again(method, folders, chosen))
     ratio = report.metrics["end_point_error_ratio"]
-    subtitle = f"{report.settings.get('predictions') or report.settings['checkpoint']}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
+    whose = next(filter(None, map(report.settings.get, ("predictions", "method", "checkpoint"))))
+    subtitle = f"{whose}   ·   {report.sequences} scenes, together {ratio:.2f} of standing still"
     write_sheet(path, draw_scenes(chosen, cases, title=f"{report.split}: predicted best and worst", subtitle=subtitle))
 
 
@@ -123,17 +124,17 @@ def overlays_at(truth: Truth, positions: Float[np.ndarray, "V T K 3"]) -> list[O
 
 
 def _tiles(case: Case) -> list[Image.Image]:
-    truth, prediction = case.truth, case.prediction
+    truth, video = case.truth, case.given("video")
     seen_moving = moving_points(truth.positions)[:, None] & truth.visible
     view, last = int(seen_moving.sum((1, 2)).argmax()), truth.positions.shape[1] - 1
     true_paths = overlays_at(truth, truth.positions)[view]
-    paths = prediction_overlays(prediction, observation_of(truth))[view]
+    paths = prediction_overlays(case.prediction, observation_of(truth))[view]
     first = truth.video[view, 0]
     return [
         draw_tracks(first, true_paths, last, long_side_px=TILE_PX, trail=last),
         draw_tracks(first, paths, last, long_side_px=TILE_PX, trail=last),
         fit_tile(truth.video[view, last], TILE_PX),
-        fit_tile(prediction.video[view, last], TILE_PX),
+        fit_tile(video[view, last], TILE_PX),
     ]
 
 

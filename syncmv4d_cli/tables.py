@@ -117,6 +117,8 @@ def methods_table(reports: Reports, columns: Sequence[Column], paper: Mapping[st
             cells = [_cell(named[name], column) for column in columns] if name in named else []
             if any(cell != NOT_COMPUTED for cell in cells):
                 ours.append([split, words, *cells])
+        if not any(row[0] == split for row in ours):
+            continue
         true = [_true_cell(named, column) for column in columns]
         if any(cell != NO_NUMBER for cell in true):
             ours.append([split, "the truth itself", *true])
@@ -125,12 +127,14 @@ def methods_table(reports: Reports, columns: Sequence[Column], paper: Mapping[st
 
 
 def _cell(report: Mapping[str, Any], column: Column) -> str:
-    """Value and interval, to three digits; percentages and dB to one decimal."""
     value, interval = report["metrics"].get(column.metric), report["intervals"].get(column.metric)
-    if value is None:
-        return NOT_COMPUTED
-    numbers = [column.scale * number for number in (value, *(interval or ()))]
-    return f"{numbers[0]:.3g}" + (f" [{numbers[1]:.3g}, {numbers[2]:.3g}]" if interval else "")
+    return NOT_COMPUTED if value is None else _shown(value, interval, scale=column.scale)
+
+
+def _shown(value: float, interval: Sequence[float] | None, *, scale: float = 1.0, sign: str = "") -> str:
+    """Value and interval, to three digits."""
+    number, *bounds = (f"{scale * part:{sign}.3g}" for part in (value, *(interval or ())))
+    return number + (f" [{', '.join(bounds)}]" if bounds else "")
 
 
 def _true_cell(named: Mapping[str, Mapping[str, Any]], column: Column) -> str:
@@ -164,7 +168,7 @@ def ablation_table(trainings: Trainings, *, seed: int) -> str:
             if name in variants:
                 reports = list(variants[name].values())
                 cells = [_mean_cell(reports, column, seed) for column in ABLATION_COLUMNS]
-                paper = [f"{pixels:g}", NO_NUMBER if error is None else f"{error:g}"]
+                paper = [NO_NUMBER if number is None else f"{number:g}" for number in (pixels, error)]
                 rows.append([split, VARIANTS[name].title, str(len(reports)), *cells, *paper])
     headings = ["data", "variant", "trainings", *(column.heading for column in ABLATION_COLUMNS)]
     headings += ["paper: Mat. Pix. ↑", "paper: MV RPE, % ↓"]
@@ -178,7 +182,7 @@ def _mean_cell(reports: Sequence[Mapping[str, Any]], column: Column, seed: int) 
         mean = averaged(reports, column.metric, seed=seed)
     except ValueError:
         return NO_NUMBER
-    return "{:.3g} [{:.3g}, {:.3g}]".format(*(column.scale * number for number in (mean.value, mean.low, mean.high)))
+    return _shown(mean.value, mean.interval, scale=column.scale)
 
 
 def claims_table(trainings: Trainings, *, seed: int) -> str:
@@ -194,25 +198,25 @@ def claims_table(trainings: Trainings, *, seed: int) -> str:
 
 
 def _verdict(variants: Mapping[str, Mapping[int, Mapping[str, Any]]], claim: Claim, column: Column, seed: int) -> str:
-    """Ratio, or difference of PSNR, with its interval, whether it bears the claim out, and on how many trainings."""
+    """Ratio or difference with its interval, and whether it bears the claim out: one training each bears out nothing, for another
+    might have come out otherwise.
+    """
     from syncmv4d_model.evaluation.paired import compared
 
     ours, against = variants.get(claim.ours.name, {}), variants.get(claim.against.name, {})
     seeds = sorted(set(ours) & set(against))
-    difference = column.metric == "psnr"
     try:
         found = compared(
-            [ours[number] for number in seeds],
-            [against[number] for number in seeds],
-            column.metric,
-            by="difference" if difference else "ratio",
-            seed=seed,
+            [ours[number] for number in seeds], [against[number] for number in seeds], column.metric, seed=seed
         )
     except ValueError:
         return NO_NUMBER
+    difference = found.by == "difference"
+    number = _shown(found.value, found.interval, sign="+" if difference else "")
+    if found.trainings == 1 or found.interval is None:
+        return f"{number}, one training each" if found.trainings == 1 else f"{number}, one sequence"
     same = 0.0 if difference else 1.0
-    above, below = found.low > same, found.high < same
+    below, above = found.interval[1] < same, found.interval[0] > same
     good, bad = (above, below) if column.better == "up" else (below, above)
     said = "**yes**" if good else "**no**" if bad else "not shown"
-    number = f"{found.value:+.3g} dB [{found.low:+.3g}, {found.high:+.3g}]" if difference else str(found)
-    return f"{said}: {number}, {found.trainings} training{'s' if found.trainings > 1 else ''}"
+    return f"{said}: {number}, {found.trainings} trainings each"

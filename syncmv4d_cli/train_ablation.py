@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -22,10 +23,11 @@ LEFT_OF_A_RUN = ("state.pt", "start.pt", "untrained")
 
 @dataclass(frozen=True)
 class Ablation:
-    """Train every variant of the paper's Tab. 3 and 4 with equal steps and score them. Resumes by itself.
+    """Train every variant of the paper's Tab. 3 and 4 and score it. Resumes by itself.
 
     What variants have in common is trained once: the networks that expect motion and points, then the joint denoiser, then what
-    comes with aligner and cycle. `syncmv4d tables` makes tables of the reports in OUT/reports.
+    comes with aligner and cycle; in each of these rounds every variant takes as many steps. `syncmv4d tables` makes tables of the
+    reports in OUT/reports. OUT grows by the encoded sequences, 1.2 MB each, and once more for tracking_video.
     """
 
     data: Path
@@ -36,7 +38,7 @@ class Ablation:
     """Untrained checkpoint, as `train init` writes it, whose codec, tokenizer and statistics all variants take (default: one is
     fitted to DATA)."""
     variants: tuple[str, ...] = tuple(VARIANTS)
-    """Which of full, no_cycle, no_aligner, one_by_one, video_only, tracking_video."""
+    """Which of full, no_cycle, no_aligner, one_by_one, no_prior, video_only, tracking_video."""
     seeds: int = 3
     """Trainings of full, no_cycle and no_aligner, each from the joint denoiser on."""
     other_seeds: int = 1
@@ -97,16 +99,26 @@ def checked_queue(options: Ablation) -> list[Job]:
     return queue(chosen, seeds=options.seeds, other_seeds=options.other_seeds, scale=options.scale)
 
 
+def plan_of(scale: float) -> dict[str, Any]:
+    """Every stage that any variant trains, whichever are asked for now."""
+    jobs = queue(list(VARIANTS.values()), seeds=1, scale=scale)
+    return {f"{job.name}: {stage.stage}": asdict(stage) for job in jobs for stage in job.stages}
+
+
 def claim(options: Ablation) -> None:
     """Note in a new folder what every training in it has in common; ValueError if an older one holds something else. Variants,
     seeds and splits may be added later.
     """
     from syncmv4d_model.checkpoint_index import checkpoint_hash
     from syncmv4d_model.data.atomic import write_bytes
+    from syncmv4d_model.data.sequence import list_sequences
 
     path = options.out / CLAIM
     ours = {
         "data": str(options.data.resolve()),
+        "sequences": {split: len(list_sequences(options.data, split)) for split in ("train", "val")},
+        "plan": plan_of(options.scale),
+        "bf16": options.bf16,
         "start": None if options.start is None else checkpoint_hash(options.start),
         "scale": options.scale,
         "seed": options.seed,
@@ -114,19 +126,28 @@ def claim(options: Ablation) -> None:
     if not path.exists():
         write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())
         return
-    theirs = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in ours.items():
-        if theirs.get(name) != value:
-            raise ValueError(
-                f"{options.out} holds an ablation with {name} {theirs.get(name)}, asked for {value}: choose another --out"
-            )
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    for name, value in json.loads(json.dumps(ours)).items():
+        known = theirs.get(name) if isinstance(theirs, dict) else None
+        if known != value:
+            what = "another plan" if name == "plan" else f"{name} {known}, asked for {value}"
+            raise ValueError(f"{options.out} holds an ablation with {what}: choose another --out")
 
 
 def train_job(job: Job, options: Ablation, start: Path, limit: TimeLimit) -> None:
     """Train one job of the queue, unless its checkpoint is there."""
     folder = folder_of(job.name, options)
-    if (folder / "checkpoint" / TEXT_MEAN).is_file():
-        return
+    if not (folder / "checkpoint" / TEXT_MEAN).is_file():
+        _train(job, options, start, folder, limit)
+    for name in LEFT_OF_A_RUN:
+        left = folder / name
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _train(job: Job, options: Ablation, start: Path, folder: Path, limit: TimeLimit) -> None:
     begun = folder / "untrained"
     if not (begun / TEXT_MEAN).is_file():
         write_start(job, start if job.start is None else folder_of(job.start, options) / "checkpoint", begun)
@@ -141,9 +162,6 @@ def train_job(job: Job, options: Ablation, start: Path, limit: TimeLimit) -> Non
     )
     latents = options.out / ("latents-tracking_video" if job.switches.tracking_video else "latents")
     run(settings, limit, plan=job.plan, latents=latents)
-    for name in LEFT_OF_A_RUN:
-        left = folder / name
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def write_start(job: Job, source: Path, folder: Path) -> None:

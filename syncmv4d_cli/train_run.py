@@ -209,8 +209,8 @@ def check_machine(options: Run) -> None:
     """What can be found out before there is any data: numbers that make no sense, a device that is not there. ValueError."""
     import torch
 
-    if not options.scale > 0:
-        raise ValueError(f"--scale must be positive, got {options.scale:g}")
+    if not 0 < options.scale < math.inf:
+        raise ValueError(f"--scale must be positive and finite, got {options.scale:g}")
     check_least(options, {"minutes": 0, "seed": 0, "save_every": 1})
     try:
         torch.empty(0, device=options.device)

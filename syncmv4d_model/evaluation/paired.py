@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import stdtrit
 
 from syncmv4d_model.evaluation.statistics import CONFIDENCE, RESAMPLES
 
@@ -15,18 +16,19 @@ Report = Mapping[str, Any]
 """JSON of `syncmv4d evaluate`: its `rows` have `sequence` and the scores."""
 
 
+DIFFERENCES = ("psnr", "spearman")
+"""Scores whose names hold one of these words have no meaningful ratio: they are compared by their difference."""
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval."""
+    """A number with its 95 % interval, none where one sequence alone has the score."""
 
     value: float
-    low: float
-    high: float
+    interval: tuple[float, float] | None
     sequences: int
     trainings: int
-
-    def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+    by: Literal["mean", "ratio", "difference"]
 
 
 def scores_of(reports: Sequence[Report], metric: str) -> tuple[list[str], Float[np.ndarray, "trainings sequences"]]:
@@ -46,19 +48,14 @@ def scores_of(reports: Sequence[Report], metric: str) -> tuple[list[str], Float[
     return names, np.array([[np.nan if value is None else value for value in row] for row in scores], dtype=np.float64)
 
 
-def compared(
-    ours: Sequence[Report],
-    others: Sequence[Report],
-    metric: str,
-    *,
-    by: Literal["ratio", "difference"] = "ratio",
-    seed: int = 0,
-) -> Estimate:
-    """Mean score of `ours` over, or minus, that of `others`, on the sequences that all have, with a 95 % bootstrap interval.
+def compared(ours: Sequence[Report], others: Sequence[Report], metric: str, *, seed: int = 0) -> Estimate:
+    """Mean score of `ours` over that of `others` (minus it, for DIFFERENCES), on the sequences that all have.
 
-    The i-th reports of both belong together (trainings from the same seed): a resample draws trainings and sequences, each
-    with its partner. With one training the interval says nothing of what another would have given. ValueError as scores_of,
-    for numbers of trainings that differ, and where no sequence has both scores or the others' mean is 0.
+    The i-th reports of both belong together (trainings from the same seed). The interval is that of bootstrap resamples which draw
+    trainings and sequences, each with its partner; and of several trainings at least Student's t of their own ratios' logarithms
+    (or differences), for three trainings resampled say little of a fourth. Of one training it says nothing of what another would have
+    given. ValueError as scores_of, for numbers of trainings that differ, and where no sequence has both scores or the others'
+    mean is 0.
     """
     if len(ours) != len(others):
         raise ValueError(f"trainings are compared one to one, got {len(ours)} and {len(others)}")
@@ -71,17 +68,29 @@ def compared(
     known = np.isfinite(first) & np.isfinite(second)
     if not known.any():
         raise ValueError(f"no sequence has a {metric} of both")
-    sums = [np.where(known, scores, 0.0) for scores in (first, second)]
+    parts = [np.where(known, scores, 0.0) for scores in (first, second)]
     weights = resampled(*known.shape, seed=seed)
-    above, below, count = (_weighted(part, weights) for part in (*sums, known.astype(np.float64)))
-    total = [float(part.sum()) for part in sums]
-    if by == "difference":
-        value, drawn = (total[0] - total[1]) / known.sum(), (above - below)[count > 0] / count[count > 0]
-    else:
-        if total[1] == 0:
-            raise ValueError(f"the others' mean {metric} is 0: there is no ratio")
-        value, drawn = total[0] / total[1], above[below != 0] / below[below != 0]
-    return _estimate(value, drawn, known)
+    above, below, count = (_weighted(part, weights) for part in (*parts, known.astype(np.float64)))
+    if any(word in metric for word in DIFFERENCES):
+        value, drawn = (parts[0] - parts[1]).sum() / known.sum(), (above - below)[count > 0] / count[count > 0]
+        each = (parts[0] - parts[1]).sum(1)[known.any(1)] / known.sum(1)[known.any(1)]
+        return _estimate(value, drawn, known, by="difference", trained=_student(each))
+    if parts[1].sum() == 0:
+        raise ValueError(f"the others' mean {metric} is 0: there is no ratio")
+    value, drawn = parts[0].sum() / parts[1].sum(), above[below != 0] / below[below != 0]
+    trained, sums = None, (parts[0].sum(1), parts[1].sum(1))
+    if all((part > 0).all() for part in sums):
+        bounds = _student(np.log(sums[0] / sums[1]))
+        trained = bounds and (float(np.exp(bounds[0])), float(np.exp(bounds[1])))
+    return _estimate(value, drawn, known, by="ratio", trained=trained)
+
+
+def _student(values: np.ndarray) -> tuple[float, float] | None:
+    """Student's interval of the mean of a few values; None for one."""
+    if len(values) < 2:
+        return None
+    half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def averaged(reports: Sequence[Report], metric: str, *, seed: int = 0) -> Estimate:
@@ -94,7 +103,8 @@ def averaged(reports: Sequence[Report], metric: str, *, seed: int = 0) -> Estima
     sums = np.where(known, scores, 0.0)
     count = _weighted(known.astype(np.float64), weights)
     drawn = _weighted(sums, weights)[count > 0] / count[count > 0]
-    return _estimate(float(sums.sum() / known.sum()), drawn, known)
+    each = sums.sum(1)[known.any(1)] / known.sum(1)[known.any(1)]
+    return _estimate(sums.sum() / known.sum(), drawn, known, by="mean", trained=_student(each))
 
 
 def resampled(trainings: int, sequences: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +120,18 @@ def _weighted(scores: np.ndarray, weights: tuple[np.ndarray, np.ndarray]) -> Flo
     return np.einsum("rt,ts,rs->r", weights[0], scores, weights[1])
 
 
-def _estimate(value: float, drawn: np.ndarray, known: np.ndarray) -> Estimate:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (float(bound) for bound in np.quantile(drawn, [tail, 1 - tail]))
-    return Estimate(float(value), low, high, sequences=int(known.any(0).sum()), trainings=len(known))
+def _estimate(
+    value: float,
+    drawn: np.ndarray,
+    known: np.ndarray,
+    *,
+    by: Literal["mean", "ratio", "difference"],
+    trained: tuple[float, float] | None,
+) -> Estimate:
+    """With the wider of both intervals on either side; with none where one sequence alone is known."""
+    sequences, interval = int(known.any(0).sum()), None
+    if sequences > 1:
+        tail = (1 - CONFIDENCE) / 2
+        low, high = (float(bound) for bound in np.quantile(drawn, [tail, 1 - tail]))
+        interval = (low, high) if trained is None else (min(low, trained[0]), max(high, trained[1]))
+    return Estimate(float(value), interval, sequences, trainings=len(known), by=by)

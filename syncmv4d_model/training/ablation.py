@@ -1,8 +1,8 @@
 """The paper's ablations (Tab. 3 and 4) as a queue of trainings: what variants have in common is trained once.
 
 A variant's parts are learned in three rounds: what is expected of motion and points, the joint denoiser, and what comes with
-the aligner and the cycle. Two variants that differ in a later round only begin it with the same weights; in each round all
-variants take the same number of steps.
+the aligner and the cycle. Two variants that differ in a later round only begin it with the same weights; all that have a round
+take the same number of steps in it. What a claim compares has the same rounds before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Variant:
     name: str
     title: str
     switches: SwitchConfig
-    claimed: bool = False  # compared with the full model by a claim about motion: trained with several seeds
+    repeated: bool = False  # trained with several seeds
+    motion_prior: bool = True  # an addition to the paper, which a video-only model cannot have
 
     @property
     def group(self) -> str:
@@ -29,24 +30,26 @@ class Variant:
         switches = self.switches
         if not switches.motion:
             return "video"
+        if not self.motion_prior:
+            return "no_prior"
         if not switches.multi_view:
             return "one_by_one"
         return "tracking_video" if switches.tracking_video else "multi_view"
 
 
-FULL = Variant("full", "all", SwitchConfig(), claimed=True)
-NO_CYCLE = Variant(
-    "no_cycle", "aligner on detached coarse tracks, no guidance", SwitchConfig(cycle=False), claimed=True
-)
-NO_ALIGNER = Variant("no_aligner", "joint denoiser alone", SwitchConfig(aligner=False, cycle=False), claimed=True)
-VIDEO_ONLY = Variant("video_only", "video only", SwitchConfig(motion=False, aligner=False, cycle=False))
+_ALONE = SwitchConfig(aligner=False, cycle=False)
+FULL = Variant("full", "all", SwitchConfig(), repeated=True)
+NO_CYCLE = Variant("no_cycle", "aligner, no guidance", SwitchConfig(cycle=False), repeated=True)
+NO_ALIGNER = Variant("no_aligner", "joint denoiser alone", _ALONE, repeated=True)
+NO_PRIOR = Variant("no_prior", "joint denoiser alone, without motion prior", _ALONE, motion_prior=False)
 ONE_BY_ONE = Variant("one_by_one", "views one by one", SwitchConfig(multi_view=False))
+VIDEO_ONLY = Variant("video_only", "video only", replace(_ALONE, motion=False), motion_prior=False)
 TRACKING_VIDEO = Variant(
-    "tracking_video",
-    "joint denoiser alone, on DaS's tracking video",
-    SwitchConfig(aligner=False, cycle=False, tracking_video=True),
+    "tracking_video", "joint denoiser alone, on DaS's tracking video", replace(_ALONE, tracking_video=True)
 )
-VARIANTS = {variant.name: variant for variant in (FULL, NO_CYCLE, NO_ALIGNER, ONE_BY_ONE, VIDEO_ONLY, TRACKING_VIDEO)}
+VARIANTS = {
+    variant.name: variant for variant in (FULL, NO_CYCLE, NO_ALIGNER, ONE_BY_ONE, NO_PRIOR, VIDEO_ONLY, TRACKING_VIDEO)
+}
 
 ALWAYS_KEPT = frozenset({"codec", "preconditioner"})
 PRIORS = frozenset({"motion_prior", "point_prior"})
@@ -73,6 +76,7 @@ class Job:
     stages: tuple[StagePlan, ...]
     seed: int
     keeps: frozenset[str] | None  # parts taken from the start, the others are new; None: all of them
+    motion_prior: bool = True
     variant: Variant | None = None  # whose last round it is
 
     @property
@@ -80,10 +84,16 @@ class Job:
         return TrainingPlan(self.stages)
 
     def config(self, base: ModelConfig) -> ModelConfig:
-        """The base with the job's switches, and without what the ablation does not train."""
+        """The base with the job's switches, without what the ablation does not train, and without rigid bodies: the paper has none,
+        and they would help the aligner's variants alone.
+        """
         return replace(
             base,
             switches=self.switches,
+            motion_prior=base.motion_prior
+            if self.motion_prior
+            else replace(base.motion_prior, conv_width=0, point_width=0),
+            loop=replace(base.loop, rigid_bodies=0.0),
             codec=replace(base.codec, refiner_width=0),
             point_aligner=replace(base.point_aligner, uncertainty_width=0),
         )
@@ -98,7 +108,7 @@ def queue(variants: Sequence[Variant], *, seeds: int, other_seeds: int = 1, scal
     jobs: dict[str, Job] = {}
     for seed in range(max(seeds, other_seeds)):
         for variant in variants:
-            if seed < (seeds if variant.claimed else other_seeds):
+            if seed < (seeds if variant.repeated else other_seeds):
                 for job in rounds(variant, seed, scale=scale):
                     jobs.setdefault(job.name, job)
     return list(jobs.values())
@@ -106,24 +116,22 @@ def queue(variants: Sequence[Variant], *, seeds: int, other_seeds: int = 1, scal
 
 def rounds(variant: Variant, seed: int, *, scale: float = 1.0) -> Iterable[Job]:
     """The trainings of one variant and seed. The first round's seed is always 0: it is the same for all."""
-    group, switches = variant.group, variant.switches
+    group, switches, has_prior = variant.group, variant.switches, variant.motion_prior
     shared = replace(switches, aligner=True, cycle=True) if group in ("multi_view", "one_by_one") else switches
     prior = None
-    if switches.motion:
+    if has_prior:
         prior = f"prior-{group}"
         names = ("motion_prior", "point_prior") if shared.aligner else ("motion_prior",)
         yield Job(prior, None, shared, _stages(names, scale), seed=0, keeps=ALWAYS_KEPT)
     joint = f"joint-{group}-{seed}"
-    yield Job(
-        joint, prior, shared, _stages(("joint_denoiser",), scale), seed=1000 + 10 * seed, keeps=ALWAYS_KEPT | PRIORS
-    )
+    stages, kept = _stages(("joint_denoiser",), scale), ALWAYS_KEPT | PRIORS
+    yield Job(joint, prior, shared, stages, seed=1000 + 10 * seed, keeps=kept, motion_prior=has_prior)
     names = ("point_aligner", "closed_loop", "rollouts") if switches.aligner else ("closed_loop",)
     last = _stages(names, scale)
     if not switches.aligner:  # the same further steps of the joint denoiser, without an aligner beside it
-        last = tuple(replace(stage, stage="joint_denoiser") for stage in last)
-    yield Job(
-        f"{variant.name}-{seed}", joint, switches, last, seed=2000 + 10 * seed, keeps=None, variant=variant
-    )  # fmt: skip
+        last = tuple(replace(stage, stage="joint_denoiser", measure_motion=False) for stage in last)
+    name, own = f"{variant.name}-{seed}", 2000 + 10 * seed
+    yield Job(name, joint, switches, last, seed=own, keeps=None, motion_prior=has_prior, variant=variant)
 
 
 def _stages(names: Iterable[str], scale: float) -> tuple[StagePlan, ...]:

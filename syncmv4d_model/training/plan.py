@@ -45,6 +45,7 @@ class StagePlan:
     guidance_source: GuidanceSource = "clean"
     guidance_share: float = 0.5  # of closed-loop steps that feed guidance when its source is `clean`
     attribute_weight: float = 0.0  # of visibility and label while the aligner learns; 0 = the paper's loss
+    measure_motion: bool = True  # joint denoiser: first tell it how far the motion lies from what the prior expects
     sampled_sequences: int = 256  # rollouts, heads, refiner: how many training sequences the sampler is run on
 
 

@@ -74,7 +74,7 @@ def make_stage(
         [components.text_encoder] if components.config.text.kind == "scratch" else []
     )  # a pretrained one stays as it is
     if plan.stage == "joint_denoiser":
-        fit_motion_moments(components, cache, seed=seed)
+        fit_motion_moments(components, cache, plan, seed=seed)
         return Stage(plan, [denoiser, *text], batches, losses.joint_losses)
     assert aligner is not None
     if plan.stage == "point_aligner":
@@ -182,9 +182,9 @@ class StageLosses:
 
 
 @torch.no_grad()
-def fit_motion_moments(components: Components, cache: LatentCache, *, seed: int) -> None:
-    """Tell the preconditioner how far the motion lies from what the motion prior expects of it."""
-    if components.motion_prior is None or components.preconditioner is None:
+def fit_motion_moments(components: Components, cache: LatentCache, plan: StagePlan, *, seed: int) -> None:
+    """Tell the preconditioner how far the motion lies from what the motion prior expects of it, unless the plan says that it knows."""
+    if components.motion_prior is None or components.preconditioner is None or not plan.measure_motion:
         return
     residuals = []
     batches = cache.batches(batch_size=1, num_points=1, seed=seed + 2, first_step=0, augment=False)

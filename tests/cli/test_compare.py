@@ -79,8 +79,16 @@ def test_scores_over_those_of_another_report_are_paired_by_sequence(reports, tmp
         rows = [{"sequence": name, "psnr": value * (2 - index)} for name, value in (("a", 1.0), ("b", 9.0))]
         (tmp_path / f"{index}.json").write_text(json.dumps(report | {"rows": rows, "metrics": {"psnr": 1, "pi": None}}))
     assert main(["compare", reports[0], "--over", reports[1]]) == 0
-    assert capsys.readouterr().out.splitlines()[2:] == ["| psnr | 2 [2, 2] |"]
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "| metric | test_1 over test_1 without cycle |"
+    assert said[2:] == ["| psnr | 5 [1, 9] |"]  # a difference, as decibels are compared
     report = json.loads(Path(reports[1]).read_text())
     (tmp_path / "1.json").write_text(json.dumps(report | {"rows": [{"sequence": "c", "psnr": 1.0}]}))
     assert main(["compare", reports[0], "--over", reports[1]]) == 2
     assert "no sequence in common" in capsys.readouterr().err
+    (tmp_path / "1.json").write_text(json.dumps(report | {"split": "test_3"}))
+    assert main(["compare", reports[0], "--over", reports[1]]) == 2
+    assert "the reports are of split test_1 and test_3" in capsys.readouterr().err
+    (tmp_path / "1.json").write_text(json.dumps(report | {"rows": [{"psnr": 1.0}]}))
+    assert main(["compare", reports[0], "--over", reports[1]]) == 2
+    assert "its rows must each name a sequence" in capsys.readouterr().err

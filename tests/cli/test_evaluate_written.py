@@ -169,3 +169,25 @@ def test_a_reference_row_is_scored_without_predictions(made, tmp_path, capsys):
     assert "--method static is computed from the data set" in capsys.readouterr().err
     assert main([*asked, "--method", "static", "--steps", "2"]) == 2
     assert "--steps is of a model, and --method static runs none" in capsys.readouterr().err
+
+
+def test_a_picture_of_what_has_no_video_is_refused_and_the_report_is_written_all_the_same(made, tmp_path, capsys):
+    data, checkpoint, _ = made
+    asked = [
+        "evaluate",
+        "--data",
+        str(data),
+        "--split",
+        "val",
+        "--checkpoint",
+        str(checkpoint),
+        "--method",
+        "text_mean",
+    ]
+    sheet, report = tmp_path / "sheet.png", tmp_path / "report.json"
+    assert main([*asked, "--sheet", str(sheet), "--json", str(report)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no sheet: the text mean moves points and draws no video" in said and "val, 2 sequences, text_mean" in said
+    assert report.is_file() and not sheet.exists()
+    assert main([*asked[:-1], "static", "--sheet", str(sheet)]) == 0
+    assert sheet.is_file()

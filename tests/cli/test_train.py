@@ -31,7 +31,7 @@ def test_a_run_out_of_time_keeps_what_it_has_and_says_how_to_go_on(prepared, tmp
 
 
 MISASKED = {
-    "no steps": (("--scale", "0"), "--scale must be positive, got 0"),
+    "no steps": (("--scale", "0"), "--scale must be positive and finite, got 0"),
     "no time": (("--minutes", "nan"), "--minutes must be at least 0, got nan"),
     "no such seed": (("--seed", "-1"), "--seed must be at least 0, got -1"),
     "nothing saved": (("--save-every", "0"), "--save-every must be at least 1, got 0"),

@@ -88,7 +88,7 @@ def test_a_slice_without_time_does_nothing_and_says_how_to_go_on(tmp_path, capsy
         (("--sequences", "0"), "--sequences must be at least 1, got 0"),
         (("--evaluate", "-1"), "--evaluate must be at least 0, got -1"),
         (("--minutes", "nan"), "--minutes must be at least 0, got nan"),
-        (("--scale", "0"), "--scale must be positive, got 0"),
+        (("--scale", "0"), "--scale must be positive and finite, got 0"),
         (("--device", "toaster"), "--device toaster cannot be used"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

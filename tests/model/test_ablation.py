@@ -30,6 +30,7 @@ def test_the_variants_are_the_rows_of_the_papers_ablation():
         "one_by_one": SwitchConfig(multi_view=False),
         "video_only": SwitchConfig(motion=False, aligner=False, cycle=False),
         "no_aligner": SwitchConfig(aligner=False, cycle=False),
+        "no_prior": SwitchConfig(aligner=False, cycle=False),
         "no_cycle": SwitchConfig(cycle=False),
         "tracking_video": SwitchConfig(aligner=False, cycle=False, tracking_video=True),
     }
@@ -45,7 +46,7 @@ def test_every_job_comes_after_the_one_that_it_begins_with():
 def test_three_seeds_train_the_claimed_variants_three_times_and_the_others_once():
     trained = Counter(job.variant.name for job in queue(ALL, seeds=3) if job.variant is not None)
     assert trained == {
-        "full": 3, "no_cycle": 3, "no_aligner": 3, "one_by_one": 1, "video_only": 1, "tracking_video": 1,
+        "full": 3, "no_cycle": 3, "no_aligner": 3, "one_by_one": 1, "no_prior": 1, "video_only": 1, "tracking_video": 1,
     }  # fmt: skip
     everywhere = Counter(job.variant.name for job in queue(ALL, seeds=3, other_seeds=3) if job.variant is not None)
     assert set(everywhere.values()) == {3}
@@ -53,13 +54,52 @@ def test_three_seeds_train_the_claimed_variants_three_times_and_the_others_once(
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variants_joint_denoiser_takes_as_many_steps(name):
-    stages = [stage for job in chain(queue(ALL, seeds=1), f"{name}-0") for stage in job.stages]
+    jobs = chain(queue(ALL, seeds=1), f"{name}-0")
+    stages = [stage for job in jobs for stage in job.plan.for_config(job.config(NANO)).stages]  # as they are trained
     taught = sum(stage.steps for stage in stages if stage.stage in ("joint_denoiser", "closed_loop"))
     assert taught == STEPS["joint_denoiser"] + STEPS["closed_loop"]
     rates = {stage.learning_rate for stage in stages if stage.steps == STEPS["closed_loop"]}
     assert len(rates) == 1
     expecting = [stage.steps for stage in stages if stage.stage == "motion_prior"]
-    assert expecting == ([STEPS["motion_prior"]] if VARIANTS[name].switches.motion else [])
+    assert expecting == ([] if name in ("no_prior", "video_only") else [STEPS["motion_prior"]])
+    aligning = sum(stage.steps for stage in stages if stage.stage in ("point_aligner", "rollouts"))
+    assert aligning == (STEPS["point_aligner"] + STEPS["rollouts"] if VARIANTS[name].switches.aligner else 0)
+    measured = [stage.measure_motion for stage in stages if stage.stage == "joint_denoiser"]
+    assert measured == ([True] if VARIANTS[name].switches.aligner else [True, False])
+
+
+def test_no_variant_begins_with_what_it_may_not_see():
+    jobs = queue(ALL, seeds=1)
+    starts = {name: [job.name for job in chain(jobs, f"{name}-0")][:-1] for name in VARIANTS}
+    together = ["prior-multi_view", "joint-multi_view-0"]
+    assert starts == {
+        "full": together,
+        "no_cycle": together,
+        "no_aligner": together,
+        "one_by_one": ["prior-one_by_one", "joint-one_by_one-0"],
+        "tracking_video": ["prior-tracking_video", "joint-tracking_video-0"],
+        "no_prior": ["joint-no_prior-0"],
+        "video_only": ["joint-video-0"],
+    }
+    for name in VARIANTS:
+        for job in chain(jobs, f"{name}-0"):
+            switches, own = job.config(NANO).switches, VARIANTS[name].switches
+            assert (switches.multi_view, switches.tracking_video) == (own.multi_view, own.tracking_video)
+            assert switches.motion == own.motion and job.config(NANO).loop.rigid_bodies == 0
+
+
+def test_a_shared_job_is_the_same_whichever_variant_asks_for_it():
+    for first in ALL:
+        for second in ALL:
+            own, other = ({job.name: job for job in queue((variant,), seeds=2)} for variant in (first, second))
+            assert all(own[name] == other[name] for name in own.keys() & other.keys())
+
+
+def test_the_last_round_keeps_everything_that_was_trained_before():
+    for job in queue(ALL, seeds=1):
+        assert (job.keeps is None) == (job.variant is not None)
+        if job.variant is None:
+            assert not job.keeps & {"joint_denoiser", "text_encoder", "point_aligner"}
 
 
 def test_variants_that_differ_in_the_aligner_or_the_cycle_share_their_joint_denoiser_and_its_seed():
@@ -80,6 +120,7 @@ def test_a_jobs_configuration_is_the_base_with_its_switches_and_without_what_no_
     assert config == replace(
         NANO,
         switches=config.switches,
+        loop=replace(NANO.loop, rigid_bodies=0.0),
         codec=replace(NANO.codec, refiner_width=0),
         point_aligner=replace(NANO.point_aligner, uncertainty_width=0),
     )
@@ -94,7 +135,7 @@ def test_scale_shortens_every_stage():
 def test_without_variants_or_seeds_there_is_no_ablation():
     with pytest.raises(ValueError, match="needs variants and seeds, got 0"):
         queue((), seeds=1)
-    with pytest.raises(ValueError, match="got 6, 0 and 1"):
+    with pytest.raises(ValueError, match="got 7, 0 and 1"):
         queue(ALL, seeds=0)
 
 

@@ -92,8 +92,9 @@ def _title(report: Report) -> str:
     """What was scored, on what: `test_1, 64 sequences, nano@0123456789abcdef without aligner`."""
     count = f"{report.sequences} sequence{'s' if report.sequences != 1 else ''}"
     checkpoint, without = report.settings.get("checkpoint"), report.settings.get("without")
-    if report.settings.get("predictions") is not None:
-        scored = f"{report.settings['method']} of {report.settings['predictions']}"
+    method, predictions = report.settings.get("method"), report.settings.get("predictions")
+    if method is not None:
+        scored = f"{method} of {predictions}" if predictions is not None else method
     elif not report.switches:  # no model was asked
         scored = "baselines alone" + (f", text mean of {checkpoint}" if checkpoint else "")
     else:
