@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from syncmv4d_cli.folder_claim import differing_claim
 from syncmv4d_cli.least import check_least
 from syncmv4d_cli.train_run import TEXT_MEAN, Init, Run, check_machine, init, run
 from syncmv4d_model.training.ablation import VARIANTS, Job, Variant, queue
@@ -110,31 +110,23 @@ def claim(options: Ablation) -> None:
     seeds and splits may be added later.
     """
     from syncmv4d_model.checkpoint_index import checkpoint_hash
-    from syncmv4d_model.data.atomic import write_bytes
     from syncmv4d_model.data.sequence import list_sequences
 
-    path = options.out / CLAIM
-    ours = {
-        "data": str(options.data.resolve()),
-        "sequences": {split: len(list_sequences(options.data, split)) for split in ("train", "val")},
-        "plan": plan_of(options.scale),
-        "bf16": options.bf16,
-        "start": None if options.start is None else checkpoint_hash(options.start),
-        "scale": options.scale,
-        "seed": options.seed,
-    }
-    if not path.exists():
-        write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())
-        return
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    for name, value in json.loads(json.dumps(ours)).items():
-        known = theirs.get(name) if isinstance(theirs, dict) else None
-        if known != value:
-            what = "another plan" if name == "plan" else f"{name} {known}, asked for {value}"
-            raise ValueError(f"{options.out} holds an ablation with {what}: choose another --out")
+    differing = differing_claim(
+        options.out / CLAIM,
+        {
+            "data": str(options.data.resolve()),
+            "sequences": {split: len(list_sequences(options.data, split)) for split in ("train", "val")},
+            "plan": plan_of(options.scale),
+            "bf16": options.bf16,
+            "start": None if options.start is None else checkpoint_hash(options.start),
+            "scale": options.scale,
+            "seed": options.seed,
+        },
+    )
+    for name, (theirs, ours) in differing.items():
+        what = "another plan" if name == "plan" else f"{name} {theirs}, asked for {ours}"
+        raise ValueError(f"{options.out} holds an ablation with {what}: choose another --out")
 
 
 def train_job(job: Job, options: Ablation, start: Path, limit: TimeLimit) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.folder_claim import differing_claim
 from syncmv4d_cli.least import check_least
 from syncmv4d_cli.train_curves import CURVES, LOG, write_curves
 from syncmv4d_model.config import ModelConfig, SwitchConfig
@@ -224,37 +224,25 @@ def claim_folder(
     """Note in a new run folder what its latents, samples and state belong to: which sequences a step draws depends on their number; ValueError if an older one belongs to something else."""
     from syncmv4d_model.checkpoint_index import checkpoint_hash
     from syncmv4d_model.config import to_dict
-    from syncmv4d_model.data.atomic import write_bytes
 
     path = options.out / "run.json"
-    ours = json.loads(
-        json.dumps(
-            {
-                "data": str(options.data.resolve()),
-                "checkpoint": checkpoint_hash(options.checkpoint),
-                "sequences": ", ".join(f"{len(paths)} of {split}" for split, paths in sequences.items()),
-                "seed": options.seed,
-                "config": to_dict(config),
-                "plan": asdict(plan),
-            }
-        )
-    )
     if not path.exists():
         left = [name for name in ("state.pt", "start.pt", "latents", "sampled") if (options.out / name).exists()]
         if left:
             raise ValueError(f"{options.out} holds {left[0]} of a run but no run.json: choose another --out")
-        write_bytes(path, (json.dumps(ours, indent=1) + "\n").encode())
-        return
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    differing = [name for name in ours if theirs.get(name) != ours[name]]
-    if differing:
-        name = differing[0]
-        what = f"{name} {theirs.get(name)}, asked for {ours[name]}"
-        if isinstance(ours[name], dict):
-            what = f"another {name} (see {path})"
+    differing = differing_claim(
+        path,
+        {
+            "data": str(options.data.resolve()),
+            "checkpoint": checkpoint_hash(options.checkpoint),
+            "sequences": ", ".join(f"{len(paths)} of {split}" for split, paths in sequences.items()),
+            "seed": options.seed,
+            "config": to_dict(config),
+            "plan": asdict(plan),
+        },
+    )
+    for name, (theirs, ours) in differing.items():
+        what = f"another {name} (see {path})" if isinstance(ours, dict) else f"{name} {theirs}, asked for {ours}"
         raise ValueError(f"{options.out} holds a run with {what}: choose another --out")
 
 
