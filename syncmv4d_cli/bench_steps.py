@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,7 @@ def bench_steps(options: Steps) -> None:
     console = Console()
     predictors = {True: load_predictor(folder, ()), False: load_predictor(folder, ("cycle",))}
     rows = scored_in_turns(predictors, directories, options, console=console)
-    pairs = compared(rows, seed=options.seed)
+    pairs = cycle_changes(rows, seed=options.seed)
     settings = provenance(folder) | {"data": str(options.data.resolve()), "split": options.split}
     settings |= {name: getattr(options, name) for name in ("limit", "steps", "samples", "seed")}
     settings |= {"threads": torch.get_num_threads()}
@@ -229,22 +230,23 @@ def scored_in_turns(
     ]
 
 
-def compared(rows: Sequence[Row], *, seed: int) -> list[Pair]:
+def cycle_changes(rows: Sequence[Row], *, seed: int) -> list[Pair]:
     """What the cycle changes at every number of steps; `rows` hold each with the cycle, then without."""
-    from syncmv4d_model.evaluation.statistics import summarise
+    from syncmv4d_model.evaluation.paired import compared
 
     pairs = []
     for closed, opened in zip(rows[::2], rows[1::2], strict=True):
         assert (closed.steps, closed.cycle, opened.cycle) == (opened.steps, True, False)
-        both = [
-            {f"{name} {cycle}": row[name] for name in PAIRED for cycle, row in (("with", one), ("without", other))}
-            for one, other in zip(closed.report.rows, opened.report.rows, strict=True)
-        ]
-        ratios = {name.removesuffix("_cm"): (f"{name} with", f"{name} without") for name in PAIRED}
-        means, intervals = summarise(both, ratios, seed=seed)
+        ratios: dict[str, float | None] = {}
+        intervals: dict[str, list[float] | None] = {}
+        for name in PAIRED:
+            ratios[name.removesuffix("_cm")] = intervals[name.removesuffix("_cm")] = None
+            with suppress(ValueError):  # an error that no sequence has
+                ratio = compared([vars(closed.report)], [vars(opened.report)], name, seed=seed)
+                ratios[name.removesuffix("_cm")] = ratio.value
+                intervals[name.removesuffix("_cm")] = list(ratio.interval) if ratio.interval else None
         seconds = statistics.median(a / b for a, b in zip(closed.seconds, opened.seconds, strict=True))
-        changed = {name: means[name] for name in ratios}
-        pairs.append(Pair(closed.steps, changed, {name: intervals[name] for name in ratios}, seconds))
+        pairs.append(Pair(closed.steps, ratios, intervals, seconds))
     return pairs
 
 

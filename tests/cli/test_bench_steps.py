@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from syncmv4d_cli.bench_steps import SCORED, SECONDS, Steps, compared, scored_in_turns
+from syncmv4d_cli.bench_steps import SCORED, SECONDS, Steps, cycle_changes, scored_in_turns
 from syncmv4d_cli.evaluate import load_predictor
 from syncmv4d_cli.main import main
 from syncmv4d_cli.provenance import name_and_digest
@@ -115,7 +115,7 @@ def test_sequences_take_turns_from_the_same_noise_and_progress_is_shown(tmp_path
     assert len({(name, seed) for _, name, seed in done}) == 3
     assert [(row.steps, row.cycle) for row in rows] == [(2, True), (2, False), (3, True), (3, False)]
     assert "predictions" in screen.getvalue() and "100%" in screen.getvalue()
-    for pair in compared(rows, seed=0):  # nothing is off where the cycle is, two centimetres where it is not
+    for pair in cycle_changes(rows, seed=0):  # nothing is off where the cycle is, two centimetres where it is not
         assert pair.metrics["end_point_error"] == pytest.approx(0, abs=1e-5)
         assert pair.metrics["video_mse"] is None  # no error is no measure
     assert rows[1].report.metrics["end_point_error_cm"] == pytest.approx(2, rel=1e-4)
