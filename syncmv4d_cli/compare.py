@@ -141,9 +141,15 @@ def markdown_table(lines: Sequence[Sequence[str]]) -> str:
 def shown(report: Mapping[str, Any], metric: str, *, digits: int = 3) -> str:
     """A value with its interval."""
     value, interval = report["metrics"].get(metric), report["intervals"].get(metric)
-    if value is None:
-        return NOT_COMPUTED
-    return f"{value:.{digits}g}" + (f" [{interval[0]:.{digits}g}, {interval[1]:.{digits}g}]" if interval else "")
+    return NOT_COMPUTED if value is None else with_interval(value, interval, digits=digits)
+
+
+def with_interval(
+    value: float, interval: Sequence[float] | None, *, scale: float = 1.0, sign: str = "", digits: int = 3
+) -> str:
+    """A number and its interval, `scale` times as large."""
+    number, *bounds = (f"{scale * part:{sign}.{digits}g}" for part in (value, *(interval or ())))
+    return number + (f" [{', '.join(bounds)}]" if bounds else "")
 
 
 def marked(text: str, name: str) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from syncmv4d_cli.compare import NOT_COMPUTED, markdown_table, marked, read_report
+from syncmv4d_cli.compare import NOT_COMPUTED, markdown_table, marked, read_report, with_interval
 from syncmv4d_cli.paper_numbers import (
     ABLATION_COLUMNS,
     ABLATION_ROWS,
@@ -128,13 +128,7 @@ def methods_table(reports: Reports, columns: Sequence[Column], paper: Mapping[st
 
 def _cell(report: Mapping[str, Any], column: Column) -> str:
     value, interval = report["metrics"].get(column.metric), report["intervals"].get(column.metric)
-    return NOT_COMPUTED if value is None else _shown(value, interval, scale=column.scale)
-
-
-def _shown(value: float, interval: Sequence[float] | None, *, scale: float = 1.0, sign: str = "") -> str:
-    """Value and interval, to three digits."""
-    number, *bounds = (f"{scale * part:{sign}.3g}" for part in (value, *(interval or ())))
-    return number + (f" [{', '.join(bounds)}]" if bounds else "")
+    return NOT_COMPUTED if value is None else with_interval(value, interval, scale=column.scale)
 
 
 def _true_cell(named: Mapping[str, Mapping[str, Any]], column: Column) -> str:
@@ -182,7 +176,7 @@ def _mean_cell(reports: Sequence[Mapping[str, Any]], column: Column, seed: int) 
         mean = averaged(reports, column.metric, seed=seed)
     except ValueError:
         return NO_NUMBER
-    return _shown(mean.value, mean.interval, scale=column.scale)
+    return with_interval(mean.value, mean.interval, scale=column.scale)
 
 
 def claims_table(trainings: Trainings, *, seed: int) -> str:
@@ -212,7 +206,7 @@ def _verdict(variants: Mapping[str, Mapping[int, Mapping[str, Any]]], claim: Cla
     except ValueError:
         return NO_NUMBER
     difference = found.by == "difference"
-    number = _shown(found.value, found.interval, sign="+" if difference else "")
+    number = with_interval(found.value, found.interval, sign="+" if difference else "")
     if found.trainings == 1 or found.interval is None:
         return f"{number}, one training each" if found.trainings == 1 else f"{number}, one sequence"
     same = 0.0 if difference else 1.0
