@@ -20,6 +20,7 @@ from rich.table import Table
 
 from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
+from syncmv4d_cli.bench_rig import arc_rig
 from syncmv4d_cli.bench_ros import Ros, bench_ros
 from syncmv4d_cli.bench_scoring import Scoring, bench_scoring
 from syncmv4d_cli.bench_steps import Steps, bench_steps
@@ -120,18 +121,15 @@ def joint_only(loop, state, times) -> None:
 
 
 def random_observation(views: int, height: int, width: int):
-    """Random images seen by a plausible rig: cameras on an arc that look at the origin."""
-    from syncmv4d_model.geometry import look_at
+    """Random images seen by the made-up rig."""
     from syncmv4d_model.types import Observation
 
     rng = np.random.default_rng(0)
-    azimuths = np.linspace(-0.9, 0.9, views) if views > 1 else np.zeros(1)
-    eyes = [np.array([0.8 * np.sin(a), -0.8 * np.cos(a), 0.5]) for a in azimuths]
-    intrinsics = np.array([[1.3 * width, 0, (width - 1) / 2], [0, 1.3 * width, (height - 1) / 2], [0, 0, 1.0]])
+    intrinsics, camera_from_world = arc_rig(views, height=height, width=width)
     return Observation(
         images=rng.integers(0, 256, (views, height, width, 3), dtype=np.uint8),
-        intrinsics=np.stack([intrinsics] * views),
-        camera_from_world=np.stack([look_at(eye, np.zeros(3), np.array([0, 0, 1.0])) for eye in eyes]),
+        intrinsics=intrinsics,
+        camera_from_world=camera_from_world,
         task="use a spatula to stir in a pan",
         view_names=tuple(f"view{i}" for i in range(views)),
     )

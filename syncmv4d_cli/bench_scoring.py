@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from syncmv4d_cli.bench_rig import arc_rig
 from syncmv4d_cli.least import check_least
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def many_points_seconds(count: int, *, runs: int = 3) -> dict[str, float]:
 def made_up_sequence(options: Scoring, *, seed: int) -> Sequence:
     """Three bodies with points all over, seen by cameras on an arc: a hand and a tool that move, a target that stands still."""
     from syncmv4d_model.data.sequence import Sequence
-    from syncmv4d_model.geometry import look_at, project, transform
+    from syncmv4d_model.geometry import project, transform
 
     rng = np.random.default_rng(seed)
     views, frames, points = options.views, options.frames, options.points
@@ -134,11 +135,7 @@ def made_up_sequence(options: Scoring, *, seed: int) -> Sequence:
     path[:, 3] = 0
     start = rng.uniform(-0.1, 0.1, (4, 3))
     positions = on_ball[:, None] + np.swapaxes((start + path)[:, label], 0, 1)
-    azimuths = np.linspace(-0.9, 0.9, views) if views > 1 else np.zeros(1)
-    eyes = [np.array([0.8 * np.sin(a), -0.8 * np.cos(a), 0.5]) for a in azimuths]
-    cameras = np.stack([look_at(eye, np.zeros(3), np.array([0, 0, 1.0])) for eye in eyes])
-    middle = (options.size - 1) / 2
-    intrinsics = np.array([[1.3 * options.size, 0, middle], [0, 1.3 * options.size, middle], [0, 0, 1.0]])
+    intrinsics, cameras = arc_rig(views, height=options.size, width=options.size)
     tiles = rng.integers(0, 256, (views, options.size // 8 + 1, options.size // 8 + 1, 3), dtype=np.uint8)
     still = tiles.repeat(8, axis=1).repeat(8, axis=2)[
         :, : options.size, : options.size
@@ -150,7 +147,7 @@ def made_up_sequence(options: Scoring, *, seed: int) -> Sequence:
         triplet="(stir, spatula, pan)",
         view_names=tuple(f"view{view}" for view in range(views)),
         video=video,
-        intrinsics=np.stack([intrinsics] * views),
+        intrinsics=intrinsics,
         camera_from_world=cameras,
         positions=positions.astype(np.float32),
         visible=rng.random((views, frames, points)) < 0.8,
