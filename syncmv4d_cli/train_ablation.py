@@ -160,18 +160,9 @@ def write_start(job: Job, source: Path, folder: Path) -> None:
     """The job's own untrained checkpoint: what it keeps of the source, and new networks for the rest."""
     import torch
 
-    from syncmv4d_model.checkpoint import build_components, load_components, save_components
-    from syncmv4d_model.checkpoint_index import read_index
-    from syncmv4d_model.config import from_dict
-    from syncmv4d_model.networks.text import TaskTokenizer
+    from syncmv4d_model.checkpoint import load_components, save_components
 
-    new: set[str] = set()
-    if job.keeps is not None:
-        config = job.config(from_dict(read_index(source)["config"]))
-        with torch.device("meta"):  # their names alone
-            parts = build_components(config, seed=0, tokenizer=TaskTokenizer.load(source / "text_encoder")).networks()
-        new = set(parts) - job.keeps
-    components = load_components(source, change=job.config, new=new, seed=job.seed)
+    components = load_components(source, change=job.config, keep=job.keeps, seed=job.seed)
     save_components(folder, components, dtype=torch.float32, beside=[source / TEXT_MEAN])
 
 

@@ -170,11 +170,11 @@ def load_components(
     directory: Path,
     *,
     change: Callable[[ModelConfig], ModelConfig] | None = None,
-    new: Collection[str] = (),
+    keep: Collection[str] | None = None,
     seed: int = 0,
 ) -> Components:
-    """Read a checkpoint folder. `change` may alter the configuration first (an ablation's switches); parts named `new` are not
-    read but untrained ones of this seed.
+    """Read a checkpoint folder. `change` may alter the configuration first (an ablation's switches); parts that are not in `keep`
+    (None: all are) are not read but untrained ones of this seed.
 
     Raises FileNotFoundError for a missing folder or file, ValueError for one that is truncated or not ours; both name it.
     """
@@ -183,19 +183,18 @@ def load_components(
     config = change(config) if change is not None else config
     tokenizer = TaskTokenizer.load(directory / "text_encoder")
     for name, layers in _layers(config).items():
-        if name not in new:
+        if keep is None or name in keep:
             _check_layers(directory / name, layers)
     with torch.device("meta"):  # shapes alone: a foreign configuration may ask for more memory than there is
         parts = build_components(config, seed=0, tokenizer=tokenizer).networks()
-    for name, part in parts.items():
-        if name not in new:
-            _check_shapes(part, directory / name)
+    kept = set(parts) if keep is None else set(parts) & set(keep)
+    for name in sorted(kept):
+        _check_shapes(parts[name], directory / name)
     if change is None:
         _check_all_are_known(directory, set(parts))
     components = build_components(config, seed=seed, tokenizer=tokenizer)
-    for name, part in components.networks().items():
-        if name not in new:
-            _load_part(part, directory / name)
+    for name in sorted(kept):
+        _load_part(components.networks()[name], directory / name)
     if components.preconditioner is not None:
         _check_moments(components.preconditioner, directory / "preconditioner")
     return replace(components, statistics=_statistics(index["statistics"], directory)).eval()

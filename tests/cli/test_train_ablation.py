@@ -11,7 +11,7 @@ from torch import Tensor
 from syncmv4d_cli.main import main
 from syncmv4d_cli.train_ablation import Ablation, ablation, checked_queue
 from syncmv4d_model.checkpoint import load_components
-from syncmv4d_model.training.ablation import VARIANTS
+from syncmv4d_model.training.ablation import ALWAYS_KEPT, VARIANTS
 from syncmv4d_model.training.plan import NANO_PLAN, TrainingPlan
 from syncmv4d_model.training.time_limit import OutOfTime
 from tests.model.counted_time import CountedTime
@@ -68,15 +68,15 @@ def test_slices_train_and_score_every_variant(finished):
 def test_the_last_round_goes_on_from_the_joint_denoiser_that_was_trained_before(finished):
     options, _ = finished
 
-    def weights(job: str, **new) -> Tensor:
+    def weights(job: str, **kept) -> Tensor:
         folder = options.out / "trainings" / job / "checkpoint"
-        return load_components(folder, change=lambda config: config, **new).joint_denoiser.patch_embedding.weight
+        return load_components(folder, change=lambda config: config, **kept).joint_denoiser.patch_embedding.weight
 
     for name, start in (("full", "multi_view"), ("no_aligner", "multi_view"), ("one_by_one", "one_by_one")):
         begun, ended = weights(f"joint-{start}-0"), weights(f"{name}-0")
         assert not ended.equal(begun)  # it took a step
         torch.testing.assert_close(ended, begun, rtol=0, atol=2e-3)  # and no more than that
-    fresh = weights("full-0", new={"joint_denoiser"}, seed=2000)
+    fresh = weights("full-0", keep=ALWAYS_KEPT, seed=2000)
     assert (fresh - weights("full-0")).abs().mean() > 0.01
 
 

@@ -8,7 +8,7 @@ import torch
 
 from syncmv4d_model.checkpoint import load_components, save_components
 from syncmv4d_model.config import NANO, SwitchConfig
-from syncmv4d_model.training.ablation import STEPS, VARIANTS, Job, queue
+from syncmv4d_model.training.ablation import ALWAYS_KEPT, PRIORS, STEPS, VARIANTS, Job, queue
 from tests.model.tiny_model import TINY, shaken, tiny_checkpoint
 
 ALL = tuple(VARIANTS.values())
@@ -139,11 +139,11 @@ def test_without_variants_or_seeds_there_is_no_ablation():
         queue(ALL, seeds=0)
 
 
-def test_parts_that_are_new_are_untrained_ones_of_the_seed_and_the_others_are_read(tmp_path):
+def test_parts_that_are_not_kept_are_untrained_ones_of_the_seed_and_the_others_are_read(tmp_path):
     _, folder, components = tiny_checkpoint(tmp_path)
     save_components(folder, shaken(components))
-    new = {"joint_denoiser", "text_encoder", "point_aligner"}
-    first, again, other = (load_components(folder, change=lambda c: c, new=new, seed=seed) for seed in (1, 1, 2))
+    keep = set(components.networks()) - {"joint_denoiser", "text_encoder", "point_aligner"}
+    first, again, other = (load_components(folder, change=lambda c: c, keep=keep, seed=seed) for seed in (1, 1, 2))
     for name, part in first.networks().items():
         for key, value in part.state_dict().items():
             assert torch.equal(value, again.networks()[name].state_dict()[key])
@@ -162,7 +162,7 @@ def test_a_video_only_model_takes_the_codec_of_a_start_whose_denoiser_has_anothe
     loaded = load_components(
         folder,
         change=lambda config: replace(config, switches=switches),
-        new={"joint_denoiser", "text_encoder", "video_refiner"},
+        keep=ALWAYS_KEPT | PRIORS,
         seed=3,
     )
     assert loaded.config == replace(TINY, switches=switches)
