@@ -25,6 +25,7 @@ from syncmv4d_cli.bench_ros import Ros, bench_ros
 from syncmv4d_cli.bench_scoring import Scoring, bench_scoring
 from syncmv4d_cli.bench_steps import Steps, bench_steps
 from syncmv4d_cli.choices import Choices, choose
+from syncmv4d_cli.device import CPU, check_device
 from syncmv4d_cli.least import check_least
 
 
@@ -42,7 +43,7 @@ class Model:
     """Cameras of the random rig, 1 to the checkpoint's max_views."""
     steps: int | None = None
     """Denoising steps (default: the checkpoint's)."""
-    device: str = "cpu"
+    device: str = CPU
     """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     threads: int = 0
     """CPU threads (0: torch's default)."""
@@ -74,6 +75,7 @@ def bench_model(options: Model) -> None:
     from syncmv4d_model.predictor import Predictor
 
     check_least(options, {"steps": 1, "runs": 1, "threads": 0})
+    check_device(options.device)
     if options.save_json is not None:
         check_writable(options.save_json)
     if options.threads:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from syncmv4d_cli.device import CPU, check_device
 from syncmv4d_cli.least import check_least
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Cell:
     """Seed of the generation."""
     steps: int | None = None
     """Denoising steps (default: the checkpoint's)."""
-    device: str = "cpu"
+    device: str = CPU
     """Where `generated` is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     save_json: Path | None = None
     """Also write every outcome here."""
@@ -82,6 +83,7 @@ def bench_cell(options: Cell) -> None:
     if options.save_json is not None:
         check_writable(options.save_json)
     check_least(options, {"scenes": 1, "first": 0, "seed": 0})
+    check_device(options.device)
     if not options.methods:
         raise ValueError("--methods names none of truth, static, generated")
     built, sources = BuildOptions(split=options.split, seed=options.seed), dict(_still_sources(options.methods))

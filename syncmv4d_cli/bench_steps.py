@@ -16,6 +16,7 @@ from rich.progress import track
 from rich.table import Table
 
 from syncmv4d_cli.compare import markdown_table, shown
+from syncmv4d_cli.device import CPU, check_device
 from syncmv4d_cli.least import check_least
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Steps:
     """Predictions per sequence: the first is scored; from 2 on, the error of their mean stands beside it."""
     seed: int = 0
     """Seed of noise, anchors and intervals."""
+    device: str = CPU
+    """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     save_json: Path | None = None
     """Also write all of it here: settings, rows, ratios, and each sequence's scores."""
     markdown: Path | None = None
@@ -128,11 +131,11 @@ def bench_steps(options: Steps) -> None:
     folder = options.checkpoint or BUNDLED_NANO
     directories = checked(options, folder)
     console = Console()
-    predictors = {True: load_predictor(folder, ()), False: load_predictor(folder, ("cycle",))}
+    predictors = {cycle: load_predictor(folder, () if cycle else ("cycle",), options.device) for cycle in (True, False)}
     rows = scored_in_turns(predictors, directories, options, console=console)
     pairs = cycle_changes(rows, seed=options.seed)
     settings = provenance(folder) | {"data": str(options.data.resolve()), "split": options.split}
-    settings |= {name: getattr(options, name) for name in ("limit", "steps", "samples", "seed")}
+    settings |= {name: getattr(options, name) for name in ("limit", "steps", "samples", "seed", "device")}
     settings |= {"threads": torch.get_num_threads()}
     sequences = f"{len(directories)} sequence{'s' if len(directories) != 1 else ''}"
     title = f"{settings['checkpoint']}, {options.split}, {sequences}"
@@ -168,6 +171,7 @@ def checked(options: Steps, checkpoint: Path) -> list[Path]:
             check_writable(path)
     check_least(options, {"limit": 1, "samples": 1, "seed": 0})
     check_steps(options.steps)
+    check_device(options.device)
     if options.plot is not None:
         if options.plot.suffix.lower() != ".png":
             raise ValueError(f"--plot must end in .png, got {options.plot}")

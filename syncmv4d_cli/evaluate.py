@@ -59,11 +59,11 @@ def score_split(options: Options, limit: TimeLimit, *, console: Console | None =
     write(report, options, console, films=films, show=show)
 
 
-def load_predictor(folder: Path, without: tuple[str, ...]) -> Predictor:
+def load_predictor(folder: Path, without: tuple[str, ...], device: str) -> Predictor:
     """The checkpoint with these parts left out."""
     from syncmv4d_model.predictor import Predictor
 
-    return Predictor.load(folder, change=_without(without) if without else None)
+    return Predictor.load(folder, change=_without(without) if without else None, device=device)
 
 
 def _on_data(
@@ -82,7 +82,7 @@ def _on_data(
     whose = provenance(folder if config or options.checkpoint else None, without=options.without)
     whose |= settings_of(options.written) | {"text_mean": source}
     asked = whose | {"data": str(data.resolve()), "split": split, "seed": options.seed, "steps": options.steps}
-    asked |= {"samples": options.samples, "networks": options.networks}
+    asked |= {"samples": options.samples, "networks": options.networks, "device": options.device}
     method = _method(folder, config, options, text_mean=text_mean, networks=find_networks(options.networks, console))
     read = list_sequences(data, split, limit=options.limit)
     kept = kept_rows(options.json, asked, read, options.written)
@@ -143,12 +143,12 @@ def _method(
     if config is None:
         return Predicted(None, options.seed, text_mean=text_mean, networks=networks)
     if options.cluster is None:
-        predictor = load_predictor(folder, options.without)
+        predictor = load_predictor(folder, options.without, options.device)
         return Predicted(predictor, options.seed, options.steps, options.samples, text_mean, networks)
     import torch
 
     return Generated(
-        load=functools.partial(load_predictor, folder.resolve(), options.without),
+        load=functools.partial(load_predictor, folder.resolve(), options.without, options.device),
         name=str([str(folder.resolve()), options.without]),
         switches=dict(vars(config.switches)),
         seed=options.seed,
@@ -226,6 +226,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
             bag,
             options.reading,
             checkpoint=folder,
+            device=options.device,
             limit=options.limit,
             seed=options.seed,
             steps=options.steps,

@@ -23,6 +23,7 @@ def evaluate_bag(
     reading: BagOptions,
     *,
     checkpoint: Path,
+    device: str,
     limit: int | None,
     seed: int,
     steps: int | None,
@@ -44,7 +45,7 @@ def evaluate_bag(
         from syncmv4d_model.evaluation.recorded import evaluate_scenes
         from syncmv4d_model.predictor import Predictor
 
-        predictor = Predictor.load(checkpoint)
+        predictor = Predictor.load(checkpoint, device=device)
         report = evaluate_scenes(
             predictor,
             (scene for part in (first, scenes) for scene in part),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from syncmv4d_cli.device import CPU, check_device
 from syncmv4d_cli.evaluate_options import Options
 from syncmv4d_cli.evaluate_written import check_written
 from syncmv4d_cli.least import check_least
@@ -26,15 +27,17 @@ def check_options(options: Options) -> None:
     parse_networks(options.networks)
     check_processes(options)
     of_model = {name: getattr(options, name) for name in ("bag", "baselines_only", "without", "steps")}
-    check_written(options.written, others=of_model | {"samples": options.samples != 1})
+    on_device = options.device != CPU
+    check_written(options.written, others=of_model | {"samples": options.samples != 1, "device": on_device})
+    check_device(options.device)
     if options.bag is not None:
         refused = ("data", "split", "baselines_only", "without", "sheet", "workers", "cluster")
         refused = [name for name in refused if getattr(options, name)]
         if refused:
             raise ValueError(f"--{refused[0].replace('_', '-')} is of a data set, not of --bag {options.bag}")
         return
-    if options.baselines_only and (options.steps is not None or options.samples != 1 or options.without):
-        raise ValueError("--steps, --samples and --without are of a model, and --baselines-only runs none")
+    if options.baselines_only and (options.steps is not None or options.samples != 1 or options.without or on_device):
+        raise ValueError("--steps, --samples, --without and --device are of a model, and --baselines-only runs none")
     if options.data is not None and options.split is None:
         splits = list_splits(options.data)
         raise ValueError(f"give --split beside --data; {options.data} has {', '.join(splits) or 'none'}")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from syncmv4d_cli.device import CPU
 from syncmv4d_cli.evaluate_written import WrittenOptions
 from syncmv4d_ros.recording import BagOptions
 
@@ -49,6 +50,8 @@ class Options:
     """Predictions per sequence: the first is scored, mean and best of all are reported beside it."""
     seed: int = 0
     """Seed of noise, anchors and intervals."""
+    device: str = CPU
+    """Where the model computes: cpu, or cuda, cuda:1 ... (NVIDIA GPUs); the noise is the same on all."""
     networks: tuple[str, ...] = ()
     """Also score the videos with published networks, which is slow: any of dino, raft, clip, matcher, or all; NAME=SOURCE takes
     its weights from a local folder, file or cached hub id. Nothing is downloaded: the report says what is missing."""

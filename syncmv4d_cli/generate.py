@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from syncmv4d_cli.device import CPU, check_device
+
 if TYPE_CHECKING:  # the command's help needs none of these
     import numpy as np
 
@@ -48,6 +50,8 @@ class Options:
     """Denoising steps: more is slower and usually better; the checkpoint's own default when not given."""
     seed: int = 0
     """The same seed on the same machine gives the same files; another seed, another possible future."""
+    device: str = CPU
+    """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     engine: Literal["eager", "compile"] = "eager"
     """How the network runs: compile spends about a minute first and pays for large models."""
     anchors: Path | None = None
@@ -75,8 +79,8 @@ def run(options: Options, console: Console) -> list[Path]:
 
     from syncmv4d_model.predictor import Predictor
 
-    predictor = Predictor.load(folder, engine=options.engine)
-    record = {"engine": options.engine, "checkpoint_sha256": checkpoint_hash(folder)}
+    predictor = Predictor.load(folder, engine=options.engine, device=options.device)
+    record = {"engine": options.engine, "device": options.device, "checkpoint_sha256": checkpoint_hash(folder)}
     return _answer(predictor, options, views, console=console, record=record)
 
 
@@ -171,6 +175,7 @@ def check_options(options: Options) -> None:
     if not options.task.strip():
         raise ValueError("--task is empty: say what is to happen, naming tool and target")
     check_writable(options.out, directory=True)
+    check_device(options.device)
     if options.rerun:
         import rerun  # noqa: F401  (asked for: its absence is said before the work, not after)
 

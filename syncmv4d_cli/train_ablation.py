@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from syncmv4d_cli.device import CPU
 from syncmv4d_cli.folder_claim import differing_claim
 from syncmv4d_cli.least import check_least
 from syncmv4d_cli.train_run import TEXT_MEAN, Init, Run, check_machine, init, run
@@ -53,7 +54,7 @@ class Ablation:
     """Stop after this long; the same command continues."""
     seed: int = 0
     """Of the untrained checkpoint and of the evaluations."""
-    device: str = "cpu"
+    device: str = CPU
     """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     bf16: bool = True
     """Autocast to bfloat16."""
@@ -179,7 +180,13 @@ def score_job(job: Job, variant: Variant, split: str, options: Ablation, limit: 
         return
     report.parent.mkdir(parents=True, exist_ok=True)
     chosen = evaluate.Options(
-        data=options.data, split=split, limit=options.limit, checkpoint=checkpoint, seed=options.seed, json=report
+        data=options.data,
+        split=split,
+        limit=options.limit,
+        checkpoint=checkpoint,
+        seed=options.seed,
+        device=options.device,
+        json=report,
     )
     evaluate.score_split(chosen, limit, show=False)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from syncmv4d_cli.device import CPU
 from syncmv4d_cli.least import check_least
 from syncmv4d_cli.train_run import TEXT_MEAN, Init, Run, check_machine, init, run
 from syncmv4d_model.training.time_limit import TimeLimit
@@ -31,7 +32,7 @@ class Nano:
     """Multiplies the plan's steps."""
     minutes: float = math.inf
     """Stop after this long, whatever is being done; the same command continues."""
-    device: str = "cpu"
+    device: str = CPU
     """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     bf16: bool = True
     """Autocast to bfloat16."""
@@ -96,6 +97,7 @@ def _evaluate(split: str, options: Nano, limit: TimeLimit) -> None:
         limit=options.evaluate,
         checkpoint=checkpoint,
         seed=options.seed,
+        device=options.device,
         html=report.with_suffix(".html"),
         markdown=report.with_suffix(".md"),
         sheet=report.with_suffix(".png"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.device import CPU, check_device
 from syncmv4d_cli.folder_claim import differing_claim
 from syncmv4d_cli.least import check_least
 from syncmv4d_cli.train_curves import CURVES, LOG, write_curves
@@ -67,7 +68,7 @@ class Run:
     """Stop after this long; the same command continues."""
     seed: int = 0
     """Of the order of sequences, noise and times: the same seed on the same machine gives the same bits."""
-    device: str = "cpu"
+    device: str = CPU
     """Where it is computed: cpu, or cuda, cuda:1 ... (NVIDIA GPUs)."""
     bf16: bool = False
     """Autocast to bfloat16."""
@@ -207,15 +208,10 @@ def check_run(options: Run) -> None:
 
 def check_machine(options: Run) -> None:
     """What can be found out before there is any data: numbers that make no sense, a device that is not there. ValueError."""
-    import torch
-
     if not 0 < options.scale < math.inf:
         raise ValueError(f"--scale must be positive and finite, got {options.scale:g}")
     check_least(options, {"minutes": 0, "seed": 0, "save_every": 1})
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from error
+    check_device(options.device)
 
 
 def claim_folder(

@@ -72,7 +72,7 @@ def test_the_file_says_whose_numbers_they_are_and_holds_every_sequence(benched, 
 
 def test_a_row_is_what_evaluate_says_of_those_steps_with_or_without_the_cycle(benched, tiny):
     for row in benched[0]["rows"][2:]:
-        predictor = load_predictor(tiny[1], () if row["cycle"] else ("cycle",))
+        predictor = load_predictor(tiny[1], () if row["cycle"] else ("cycle",), "cpu")
         report = evaluate(predictor, tiny[0], "val", steps=2, samples=2)
         assert {name: report.metrics[name] for name in row["metrics"]} == row["metrics"]
         assert {name: report.intervals[name] for name in row["intervals"]} == row["intervals"]

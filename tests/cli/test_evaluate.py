@@ -123,10 +123,13 @@ def test_a_number_that_makes_no_sense_is_refused_before_any_work(data, capsys, o
     assert f"--{option} must be at least {least}, got {value}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--steps", "2"], ["--samples", "3"], ["--without", "cycle"]])
+@pytest.mark.parametrize("option", [["--steps", "2"], ["--samples", "3"], ["--without", "cycle"], ["--device", "meta"]])
 def test_what_only_a_model_could_do_is_refused_where_none_is_run(data, capsys, option):
     assert main(["evaluate", "--data", str(data), "--split", "test_1", "--baselines-only", *option]) == 2
-    assert "--steps, --samples and --without are of a model, and --baselines-only runs none" in capsys.readouterr().err
+    assert (
+        "--steps, --samples, --without and --device are of a model, and --baselines-only runs none"
+        in capsys.readouterr().err
+    )
 
 
 def test_parts_of_a_checkpoint_can_be_left_out_and_the_report_says_so(tmp_path):
