@@ -56,14 +56,16 @@ PRIORS = frozenset({"motion_prior", "point_prior"})
 """Parts of the first round."""
 
 STEPS = {
-    "motion_prior": 1500,
-    "point_prior": 500,
-    "joint_denoiser": 1000,
-    "point_aligner": 400,
-    "closed_loop": 140,
-    "rollouts": 300,
+    "motion_prior": 1000,
+    "point_prior": 300,
+    "joint_denoiser": 600,
+    "point_aligner": 300,
+    "closed_loop": 100,
+    "rollouts": 200,
 }
-"""Fewer than the bundled checkpoint's in the first two rounds; heads and refiner, which no claim is about, are left out."""
+"""Fewer than the bundled checkpoint's; heads and refiner, which no claim is about, are left out."""
+SAMPLED_SEQUENCES = 96
+"""That `rollouts` learns from, half of the bundled checkpoint's."""
 
 
 @dataclass(frozen=True)
@@ -136,5 +138,5 @@ def rounds(variant: Variant, seed: int, *, scale: float = 1.0) -> Iterable[Job]:
 
 def _stages(names: Iterable[str], scale: float) -> tuple[StagePlan, ...]:
     known = {stage.stage: stage for stage in NANO_PLAN.stages}
-    stages = tuple(replace(known[name], steps=STEPS[name]) for name in names)
+    stages = tuple(replace(known[name], steps=STEPS[name], sampled_sequences=SAMPLED_SEQUENCES) for name in names)
     return TrainingPlan(stages).scaled(scale).stages
