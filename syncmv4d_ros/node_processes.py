@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 LAST_LINES = 12
 ENDING_S = 10.0
@@ -58,12 +61,12 @@ class NodeProcesses:
     def start(self, command: NodeCommand) -> None:
         """Start a node. OSError if its log cannot be written."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        with self._log(command.name).open("wb") as log:
+        with self._log(command.name).open("wb") as log, signals_held():
             process = subprocess.Popen(
                 command.words(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, **self.environment, "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
-        self._running.append((command, process))
+            self._running.append((command, process))
 
     def check(self) -> None:
         """ChildProcessError, with its last lines, if a node has ended that should not have."""
@@ -84,20 +87,43 @@ class NodeProcesses:
 
     def stop(self) -> None:
         """SIGTERM for those that run, and SIGKILL for those that run ENDING_S later."""
-        for _, process in self._running:
-            if process.poll() is None:
-                process.terminate()
-        end = time.monotonic() + ENDING_S
-        for _, process in self._running:
-            try:
-                process.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        self._running = []
+        with signals_held():
+            for _, process in self._running:
+                if process.poll() is None:
+                    process.terminate()
+            end = time.monotonic() + ENDING_S
+            for _, process in self._running:
+                try:
+                    process.wait(max(0.0, end - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            self._running = []
 
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """SIGINT and SIGTERM that come in the block take effect at its end: no process is begun that nobody knows of, and no second
+    Ctrl-C leaves one behind.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
+        yield
+        return
+    met: list[int] = []
+    before: dict[int, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not None:  # else it is not Python's to hold
+                before[number] = signal.signal(number, lambda number, _: met.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in met:
+            signal.raise_signal(number)
 
 
 def _yaml(value: object) -> str:
