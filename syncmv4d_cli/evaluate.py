@@ -106,7 +106,7 @@ def _on_data(
             kept=kept,
             progress=progress,
         )
-    report.settings.update(whose)
+    report.settings.update(whose | {"device": options.device})
     return report, [] if options.baselines_only else _pictures(report, method, read, options, console)
 
 
@@ -234,7 +234,7 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
             networks=find_networks(options.networks, console),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    report.settings.update(provenance(folder))
+    report.settings.update(provenance(folder) | {"device": options.device})
     return report
 
 

@@ -50,6 +50,7 @@ def test_baselines_are_scored_without_a_model_and_written(data, tmp_path, capsys
     assert report["settings"]["checkpoint"] is None
     assert report["settings"]["text_mean"] == f"{data.name}/train"
     assert report["settings"]["versions"]["syncmv4d"] == importlib.metadata.version("syncmv4d")
+    assert report["settings"]["device"] == "cpu"
     assert report["settings"]["versions"]["torch"] == importlib.metadata.version("torch")
     shown = capsys.readouterr().out
     assert "text_mean_ratio" in shown and f"{len(report['not_computed'])} not computed" in shown
