@@ -46,9 +46,10 @@ demo: $(RUN_STAMP)
 
 # The robot's side again where ROS 2 is installed and torch is not.
 test: $(DEV_STAMP) $(ROS_STAMP)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
-	@if [ -f $(ROS_VENV)/.why-not ]; then echo "ROS 2 was not tested: $$(cat $(ROS_VENV)/.why-not)"; \
-	else echo "$(ROS_VENV): ROS 2 without torch"; $(ROS_VENV)/bin/python -m pytest tests/ros; fi
+	@failed=0; $(VENV)/bin/python -m pytest -n 2 --dist loadfile || failed=1; \
+	if [ -f $(ROS_VENV)/.why-not ]; then echo "ROS 2 was not tested: $$(cat $(ROS_VENV)/.why-not)"; \
+	else echo "$(ROS_VENV): ROS 2 without torch"; $(ROS_VENV)/bin/python -m pytest tests/ros || failed=1; fi; \
+	[ $$failed = 0 ] || echo "tests failed: see above"; exit $$failed
 
 format: $(DEV_STAMP)
 	$(VENV)/bin/ruff check --fix $(SOURCES)
