@@ -110,6 +110,7 @@ def test_its_bag_is_one_task_with_synchronised_images_and_their_truth(run):
     assert request.task == CELL.sequence.task
     assert request.truth is not None, request.why_no_truth
     np.testing.assert_array_equal(request.truth.positions, CELL.sequence.positions)
+    assert any(all(image is not None for image in row) for row in images[1:]), "the cameras went on"
     for frame, row in enumerate(images):
         for view, name in enumerate(recording.rig.view_names):
             if frame == 0 or row[view] is not None:  # a camera may be late where other work has the machine
