@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from syncmv4d_cli.bench_rig import arc_rig
 from syncmv4d_cli.least import check_least
@@ -48,7 +49,9 @@ class Scoring:
 
 
 def bench_scoring(options: Scoring) -> None:
-    """Print the tables: processor time, so that other work on the machine counts little."""
+    """Print the tables: processor time in one thread, as each of several workers scores; other work on the machine counts little."""
+    import pykdtree.kdtree  # noqa: F401  # brings threads of its own, which have to be there to be limited
+
     from syncmv4d_model.data.atomic import check_writable, write_bytes
 
     least = {"sequences": 1, "views": 1, "frames": 3, "points": 8, "size": 12, "many_points": 1, "rows": 1}
@@ -57,8 +60,9 @@ def bench_scoring(options: Scoring) -> None:
         raise ValueError(f"--size must be even, for the videos, got {options.size}")
     if options.save_json is not None:
         check_writable(options.save_json)
-    seconds = sequence_seconds(options)
-    many = many_points_seconds(options.many_points)
+    with threadpool_limits(1):
+        seconds = sequence_seconds(options)
+        many = many_points_seconds(options.many_points)
     total = statistics.median(sum(one) for one in zip(*seconds.values(), strict=True))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     shape = f"{options.views} x {options.frames} x {options.points} points, {options.size} px"

@@ -17,6 +17,7 @@ from syncmv4d_cli.paper_numbers import (
     CLAIMS,
     MOTION_COLUMNS,
     MOTION_ROWS,
+    STATIC,
     VIDEO_COLUMNS,
     VIDEO_ROWS,
     Claim,
@@ -187,7 +188,8 @@ def claims_table(trainings: Trainings, *, seed: int) -> str:
         for column in claim.columns:
             cells = [_verdict(trainings[split], claim, column, seed) for split in splits]
             if any(cell != NO_NUMBER for cell in cells):
-                rows.append([claim.words, f"{claim.ours.title} / {claim.against.title}", column.title, *cells])
+                against = "standing still" if claim.against is None else claim.against.title
+                rows.append([claim.words, f"{claim.ours.title} / {against}", column.title, *cells])
     return markdown_table([["claim", "compared", "score", *splits], *rows]) if rows else ""
 
 
@@ -197,7 +199,11 @@ def _verdict(variants: Mapping[str, Mapping[int, Mapping[str, Any]]], claim: Cla
     """
     from syncmv4d_model.evaluation.paired import compared
 
-    ours, against = variants.get(claim.ours.name, {}), variants.get(claim.against.name, {})
+    ours = variants.get(claim.ours.name, {})
+    if claim.against is None:
+        against = {number: _standing_still(report, column.metric) for number, report in ours.items()}
+    else:
+        against = variants.get(claim.against.name, {})
     seeds = sorted(set(ours) & set(against))
     try:
         found = compared(
@@ -214,3 +220,8 @@ def _verdict(variants: Mapping[str, Mapping[int, Mapping[str, Any]]], claim: Cla
     good, bad = (above, below) if column.better == "up" else (below, above)
     said = "**yes**" if good else "**no**" if bad else "not shown"
     return f"{said}: {number}, {found.trainings} trainings each"
+
+
+def _standing_still(report: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
+    """What a scene that does not move has for a score, in the shape of a report of its own."""
+    return {"rows": [{"sequence": row["sequence"], metric: row[STATIC[metric]]} for row in report["rows"]]}

@@ -10,7 +10,6 @@ from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
@@ -88,7 +87,7 @@ class Case:
         return geometry.project(self.truth.intrinsics[:, None], self.true_in_cameras)
 
     @cached_property
-    def true_trees(self) -> tuple[KDTree, ...]:
+    def true_trees(self) -> tuple[metrics.SearchTree, ...]:
         """metrics.search_trees of the truth, all views' points of a frame together."""
         return metrics.search_trees(by_frame(self.truth.positions))
 

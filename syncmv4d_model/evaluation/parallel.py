@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -31,8 +34,17 @@ def mapped(
     elif executor is not None:
         yield from _submitted(function, items, workers=workers, executor=executor)
     else:  # spawned: a fork of a process that has threads, as torch's, may hang
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=spawn, initializer=one_thread) as pool:
             yield from _submitted(function, items, workers=workers, executor=pool)
+
+
+def one_thread() -> None:
+    """Let this process compute in one thread, for it is one of as many as there are cores: libraries of C that are loaded, and those
+    that will be.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(1)
 
 
 def _submitted(

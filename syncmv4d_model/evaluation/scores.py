@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks
@@ -107,7 +106,7 @@ def _shift_cm(case: Case, label: str, tracks: np.ndarray) -> float:
     return CM_PER_M * _rigid_motion(case, label, tracks)[1]
 
 
-def _chamfer_cm(case: Case, trees: Seq[KDTree]) -> float:
+def _chamfer_cm(case: Case, trees: Seq[metrics.SearchTree]) -> float:
     frames = zip(trees, case.true_trees, strict=True)
     return CM_PER_M * float(np.mean([metrics.chamfer_of_trees(p, g) for p, g in frames]))
 

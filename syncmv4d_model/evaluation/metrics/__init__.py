@@ -1,7 +1,7 @@
 """Every metric is one pure function: arrays in, a float (or the values of a curve) out, ValueError where the answer would be invented."""
 
 from syncmv4d_model.evaluation.metrics.appearance import clip_views, subject_consistency
-from syncmv4d_model.evaluation.metrics.chamfer import chamfer_distance, chamfer_of_trees, search_trees
+from syncmv4d_model.evaluation.metrics.chamfer import SearchTree, chamfer_distance, chamfer_of_trees, search_trees
 from syncmv4d_model.evaluation.metrics.classification import (
     label_recall,
     mean_label_recall,
@@ -67,6 +67,7 @@ from syncmv4d_model.evaluation.metrics.video import (
 )
 
 __all__ = [
+    "SearchTree",
     "chamfer_distance",
     "chamfer_of_trees",
     "clip_views",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pykdtree.kdtree as fast
+import scipy.spatial
 from jaxtyping import Float
-from scipy.spatial import KDTree
 
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_some
 
@@ -15,11 +17,23 @@ POINTS_A_LEAF = 24
 """Of search trees: looking at a few more points is faster than finding out which need not be looked at."""
 
 
+@dataclass(frozen=True)
+class SearchTree:
+    """Points, and what finds the nearest of them."""
+
+    points: Float[np.ndarray, "P 3"]
+    tree: fast.KDTree
+
+    def distances(self, queries: Float[np.ndarray, "Q 3"]) -> Float[np.ndarray, "Q"]:
+        """From each query to the nearest point."""
+        return self.tree.query(queries)[0] if len(queries) else np.zeros(0)
+
+
 def chamfer_distance(
     points_a: Float[np.ndarray, "P 3"],
     points_b: Float[np.ndarray, "Q 3"],
     squared: bool = False,
-    backend: Literal["scipy", "pytorch3d"] = "scipy",
+    backend: Literal["trees", "pytorch3d"] = "trees",
 ) -> float:
     """Mean distance to the nearest point of the other set, both directions summed: m, or m^2 when `squared`.
 
@@ -35,36 +49,33 @@ def chamfer_distance(
     return chamfer_of_trees(tree_a, tree_b, squared=squared)
 
 
-def chamfer_of_trees(tree_a: KDTree, tree_b: KDTree, squared: bool = False) -> float:
+def chamfer_of_trees(tree_a: SearchTree, tree_b: SearchTree, squared: bool = False) -> float:
     """`chamfer_distance` of sets whose trees are there already."""
-    moved = (tree_a.data != tree_b.data).any(1) if tree_a.n == tree_b.n else slice(None)  # the others are 0 apart
+    same = len(tree_a.points) == len(tree_b.points)
+    moved = (tree_a.points != tree_b.points).any(1) if same else slice(None)  # the others are 0 apart
     total = 0.0
     for tree, other in ((tree_b, tree_a), (tree_a, tree_b)):
-        distance = np.asarray(tree.query(other.data[moved])[0])
-        total += (distance**2 if squared else distance).sum() / other.n
+        distance = tree.distances(other.points[moved])
+        total += (distance**2 if squared else distance).sum() / len(other.points)
     return float(total)
 
 
-def search_trees(frames: Iterable[Float[np.ndarray, "P 3"]]) -> tuple[KDTree, ...]:
-    """A tree of each frame of the same points, for `chamfer_of_trees`; its `data` are the points in another order.
+def search_trees(frames: Iterable[Float[np.ndarray, "P 3"]]) -> tuple[SearchTree, ...]:
+    """A tree of each frame of the same points, for `chamfer_of_trees`; its `points` are in another order.
 
-    The order is that of the first frame's leaves, for all frames: neighbours in space, which stay near one another, are then
+    The order is that of a first tree's leaves, for all frames: neighbours in space, which stay near one another, are then
     neighbours in memory, and so are those who look for them. ValueError for an empty set or values that are not finite.
     """
-    trees: list[KDTree] = []
-    order: np.ndarray | slice = slice(None)
+    trees: list[SearchTree] = []
+    order: np.ndarray | None = None
     for points in frames:
         require_some(len(points), "points")
         require_finite(points=points)
-        if not trees:
-            order = _tree(points).indices
-        trees.append(_tree(points[order]))
+        if order is None:
+            order = scipy.spatial.KDTree(points, leafsize=POINTS_A_LEAF).indices
+        ordered = points[order].astype(np.float64)
+        trees.append(SearchTree(ordered, fast.KDTree(ordered, leafsize=POINTS_A_LEAF)))
     return tuple(trees)
-
-
-def _tree(points: np.ndarray) -> KDTree:
-    # tracked points lie in heaps, which medians cut badly
-    return KDTree(points, leafsize=POINTS_A_LEAF, balanced_tree=False, compact_nodes=False)
 
 
 def _pytorch3d(points_a: np.ndarray, points_b: np.ndarray, *, squared: bool) -> float:
