@@ -56,16 +56,18 @@ PRIORS = frozenset({"motion_prior", "point_prior"})
 """Parts of the first round."""
 
 STEPS = {
-    "motion_prior": 1000,
-    "point_prior": 300,
-    "joint_denoiser": 600,
-    "point_aligner": 300,
-    "closed_loop": 100,
-    "rollouts": 200,
+    "motion_prior": 700,
+    "point_prior": 200,
+    "joint_denoiser": 360,
+    "point_aligner": 200,
+    "closed_loop": 80,
+    "rollouts": 120,
 }
-"""Fewer than the bundled checkpoint's; heads and refiner, which no claim is about, are left out."""
-SAMPLED_SEQUENCES = 96
-"""That `rollouts` learns from, half of the bundled checkpoint's."""
+"""About an eighth of the bundled checkpoint's; heads and refiner, which no claim is about, are left out."""
+WARMUP_SHARE = 1 / 8
+"""Of a stage's steps, at most."""
+SAMPLED_SEQUENCES = 64
+"""That `rollouts` learns from, a third of the bundled checkpoint's."""
 
 
 @dataclass(frozen=True)
@@ -138,5 +140,13 @@ def rounds(variant: Variant, seed: int, *, scale: float = 1.0) -> Iterable[Job]:
 
 def _stages(names: Iterable[str], scale: float) -> tuple[StagePlan, ...]:
     known = {stage.stage: stage for stage in NANO_PLAN.stages}
-    stages = tuple(replace(known[name], steps=STEPS[name], sampled_sequences=SAMPLED_SEQUENCES) for name in names)
+    stages = tuple(
+        replace(
+            known[name],
+            steps=STEPS[name],
+            warmup_steps=min(known[name].warmup_steps, int(WARMUP_SHARE * STEPS[name])),
+            sampled_sequences=SAMPLED_SEQUENCES,
+        )
+        for name in names
+    )
     return TrainingPlan(stages).scaled(scale).stages
