@@ -64,6 +64,14 @@ def test_multi_view_error_is_geometrycrafters_error_after_reprojection(i, readin
     assert inliers == pytest.approx(answer[pairs][:, 1].mean(), rel=FLOAT64)
 
 
+@pytest.mark.parametrize("i", cases("multiview_rpe", "single_view"))
+def test_point_error_of_each_view_alone_is_geometrycrafters(i):
+    keys = oracle("multiview_rpe")
+    views = zip(*(keys[f"case{i}_{name}"] for name in ("pred_cam", "gt_cam", "vis")), strict=True)
+    ours = [(metrics.relative_point_error(*view), metrics.percentage_of_inliers(*view)) for view in views]
+    assert ours == [pytest.approx(answer, rel=FLOAT64, abs=1e-12) for answer in keys[f"case{i}_single_view"].tolist()]
+
+
 @pytest.mark.parametrize("i", cases("motion", "pred"))
 def test_chamfer_is_pytorch3ds_when_squared_and_scipys_when_not(i):
     keys = oracle("motion")
