@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -22,6 +25,9 @@ from syncmv4d_cli.least import check_least
 
 if TYPE_CHECKING:
     from syncmv4d_model.data.sequence import Sequence
+
+TRIPLETS = 28
+"""Of the many sequences, as in the simulator's splits: one process scores all sequences of a triplet."""
 
 READING, PAIRING, ROW = "reading the sequence", "reading and pairing the prediction", "the report's row"
 
@@ -44,6 +50,8 @@ class Scoring:
     """Points of the Chamfer distance and of the matching that are timed by themselves."""
     rows: int = 20
     """How many of the slowest parts are shown."""
+    whole: int = 0
+    """Also time `syncmv4d evaluate --predictions` of so many such sequences, in a process for each core; 0: leave it out."""
     save_json: Path | None = None
     """Also write all figures here."""
 
@@ -54,7 +62,7 @@ def bench_scoring(options: Scoring) -> None:
 
     from syncmv4d_model.data.atomic import check_writable, write_bytes
 
-    least = {"sequences": 1, "views": 1, "frames": 3, "points": 8, "size": 12, "many_points": 1, "rows": 1}
+    least = {"sequences": 1, "views": 1, "frames": 3, "points": 8, "size": 12, "many_points": 1, "rows": 1, "whole": 0}
     check_least(options, least)
     if options.size % 2:
         raise ValueError(f"--size must be even, for the videos, got {options.size}")
@@ -63,6 +71,7 @@ def bench_scoring(options: Scoring) -> None:
     with threadpool_limits(1):
         seconds = sequence_seconds(options)
         many = many_points_seconds(options.many_points)
+    whole = whole_seconds(options) if options.whole else None
     total = statistics.median(sum(one) for one in zip(*seconds.values(), strict=True))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     shape = f"{options.views} x {options.frames} x {options.points} points, {options.size} px"
@@ -74,9 +83,11 @@ def bench_scoring(options: Scoring) -> None:
     table.add_row("all of it", f"{1000 * total:.1f}")
     for name, value in many.items():
         table.add_row(f"{name} of {options.many_points:,} points", f"{1000 * value:.1f}")
+    if whole is not None:
+        table.add_row(f"evaluate --predictions of {options.whole} sequences, wall time", f"{1000 * whole:.0f}")
     Console().print(table)
     if options.save_json is not None:
-        figures = {"seconds": seconds, "medians": medians, "total": total, "many_points": many}
+        figures = {"seconds": seconds, "medians": medians, "total": total, "many_points": many, "whole": whole}
         write_bytes(options.save_json, json.dumps(figures, indent=1).encode())
 
 
@@ -107,6 +118,24 @@ def sequence_seconds(options: Scoring) -> dict[str, list[float]]:
             with _timed(seconds, ROW):
                 row_of(case, values)
     return {name: values[1:] for name, values in seconds.items()}  # the first one warms up
+
+
+def whole_seconds(options: Scoring) -> float:
+    """Wall seconds of `syncmv4d evaluate --predictions` on so many made-up sequences, from its start to its report."""
+    from syncmv4d_model.data.sequence import write_sequence
+
+    with tempfile.TemporaryDirectory() as folder:
+        data, predictions, report = (Path(folder) / name for name in ("data", "predictions", "report.json"))
+        for index in track(range(options.whole), "made-up sequences", transient=True):
+            truth = made_up_sequence(options, seed=index)
+            truth = replace(truth, triplet=f"(stir, spatula, pan{index % TRIPLETS})")
+            write_sequence(data / "test_1" / truth.name, truth)
+            write_prediction(predictions / truth.name, truth, np.random.default_rng(index))
+        command = [sys.executable, "-m", "syncmv4d_cli.main", "evaluate", "--data", data, "--split", "test_1"]
+        command += ["--predictions", predictions, "--points", str(options.points), "--json", report]
+        started = time.perf_counter()
+        subprocess.run([str(part) for part in command], check=True, capture_output=True)
+        return time.perf_counter() - started
 
 
 def many_points_seconds(count: int, *, runs: int = 3) -> dict[str, float]:

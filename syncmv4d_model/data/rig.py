@@ -124,7 +124,10 @@ def _parsed(text: str) -> tuple[Any, Any]:
     import yaml
     from yaml.constructor import BaseConstructor, SafeConstructor
 
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    loader = getattr(
+        yaml, "CSafeLoader", yaml.SafeLoader
+    )  # libyaml's, where PyYAML was built with it: ten times faster
+    node = yaml.compose(text, Loader=loader)
     if node is None:
         return None, None
     as_written = BaseConstructor().construct_document(node)  # first: the other merges keys in the node itself

@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float, Int, UInt8
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.evaluation import metrics
-from syncmv4d_model.evaluation.baselines import label_motion
+from syncmv4d_model.evaluation.baselines import label_motion, static_tracks
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
+from syncmv4d_model.evaluation.metrics.lengths import lengths
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
-from syncmv4d_model.types import Observation, Prediction
+from syncmv4d_model.types import LABELS, Observation, Prediction
 
 IDENTITIES = "identities"
 """The name, in Case.absent, of knowing which point is which from frame to frame."""
@@ -90,6 +91,33 @@ class Case:
     def true_trees(self) -> tuple[metrics.SearchTree, ...]:
         """metrics.search_trees of the truth, all views' points of a frame together."""
         return metrics.search_trees(by_frame(self.truth.positions))
+
+    @cached_property
+    def tool_motion_error(self) -> tuple[float, float]:
+        """metrics.rigid_motion_error of the points that truly are the tool's, and its errors."""
+        return self._motion_error("tool", self.predicted)
+
+    @cached_property
+    def target_motion_error(self) -> tuple[float, float]:
+        """The target's."""
+        return self._motion_error("target", self.predicted)
+
+    @cached_property
+    def static_tool_motion_error(self) -> tuple[float, float]:
+        """The tool's where nothing moves."""
+        return self._motion_error("tool", static_tracks(self.truth))
+
+    def _motion_error(self, label: str, tracks: Float[np.ndarray, "V T K 3"]) -> tuple[float, float]:
+        own = self.truth.label == LABELS.index(label)
+        bodies = (np.swapaxes(np.moveaxis(points, 1, 2)[own], 0, 1) for points in (tracks, self.truth.positions))
+        return metrics.rigid_motion_error(*bodies)
+
+    @cached_property
+    def ranked_deviations(self) -> metrics.RankedDeviations:
+        """Of `predicted` and its stddev, and its errors."""
+        truth = self.truth
+        distance = lengths(self.predicted.astype(np.float64) - truth.positions)
+        return metrics.RankedDeviations(distance, self.given("stddev"), truth.visible, truth.label)
 
     @cached_property
     def paired_views(self) -> list[tuple[int, int, Int[np.ndarray, "N"], Int[np.ndarray, "N"]]]:

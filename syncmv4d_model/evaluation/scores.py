@@ -13,7 +13,6 @@ import numpy as np
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks
 from syncmv4d_model.evaluation.case import IDENTITIES, Case, by_frame
-from syncmv4d_model.evaluation.metrics.lengths import lengths
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
 from syncmv4d_model.evaluation.video_scores import VIDEO_SCORES, Score
 from syncmv4d_model.types import LABELS
@@ -92,20 +91,6 @@ def _tool_residual_cm(case: Case, tracks: np.ndarray | None) -> float:
     return CM_PER_M * metrics.rigid_residual(np.swapaxes(points, 0, 1))
 
 
-def _rigid_motion(case: Case, label: str, tracks: np.ndarray) -> tuple[float, float]:
-    own = case.truth.label == LABELS.index(label)
-    predicted, target = (np.swapaxes(np.moveaxis(points, 1, 2)[own], 0, 1) for points in (tracks, case.truth.positions))
-    return metrics.rigid_motion_error(predicted, target)
-
-
-def _turn_deg(case: Case, label: str, tracks: np.ndarray) -> float:
-    return _rigid_motion(case, label, tracks)[0]
-
-
-def _shift_cm(case: Case, label: str, tracks: np.ndarray) -> float:
-    return CM_PER_M * _rigid_motion(case, label, tracks)[1]
-
-
 def _chamfer_cm(case: Case, trees: Seq[metrics.SearchTree]) -> float:
     frames = zip(trees, case.true_trees, strict=True)
     return CM_PER_M * float(np.mean([metrics.chamfer_of_trees(p, g) for p, g in frames]))
@@ -155,26 +140,10 @@ def _smoothness_cm(tracks: np.ndarray) -> float:
     return CM_PER_M * metrics.motion_smoothness(by_frame(tracks))
 
 
-def _distance(case: Case) -> np.ndarray:
-    return lengths(case.predicted.astype(np.float64) - case.truth.positions)
-
-
 def _coverage(case: Case, sigmas: float) -> float:
     seen = case.truth.visible
     error = (case.predicted.astype(np.float64) - case.truth.positions)[seen]
     return metrics.stddev_coverage(error, case.given("stddev")[seen], sigmas)
-
-
-def _spearman(case: Case) -> float:
-    return metrics.stddev_spearman(_distance(case), case.given("stddev"), case.truth.visible, case.truth.label)
-
-
-def _spearman_pooled(case: Case) -> float:
-    return metrics.stddev_spearman_pooled(_distance(case), case.given("stddev"), case.truth.visible)
-
-
-def _spearman_trivial(case: Case) -> float:
-    return metrics.stddev_spearman_trivial(_distance(case), case.given("stddev"), case.truth.visible, case.truth.label)
 
 
 def _after_first_frame(case: Case, metric: Callable[..., float]) -> float:
@@ -237,12 +206,12 @@ SCORES: dict[str, Score] = {
     "other_scene_motion_error_cm": lambda case: _label_motion_cm(case, _scene_motions(case)[1]),
     "tool_residual_cm": lambda case: _tool_residual_cm(case, case.predicted),
     "codec_tool_residual_cm": lambda case: _tool_residual_cm(case, case.codec_tracks),
-    "tool_rotation_error_deg": lambda case: _turn_deg(case, "tool", case.predicted),
-    "static_tool_rotation_error_deg": lambda case: _turn_deg(case, "tool", static_tracks(case.truth)),
-    "tool_translation_error_cm": lambda case: _shift_cm(case, "tool", case.predicted),
-    "static_tool_translation_error_cm": lambda case: _shift_cm(case, "tool", static_tracks(case.truth)),
-    "target_rotation_error_deg": lambda case: _turn_deg(case, "target", case.predicted),
-    "target_translation_error_cm": lambda case: _shift_cm(case, "target", case.predicted),
+    "tool_rotation_error_deg": lambda case: case.tool_motion_error[0],
+    "static_tool_rotation_error_deg": lambda case: case.static_tool_motion_error[0],
+    "tool_translation_error_cm": lambda case: CM_PER_M * case.tool_motion_error[1],
+    "static_tool_translation_error_cm": lambda case: CM_PER_M * case.static_tool_motion_error[1],
+    "target_rotation_error_deg": lambda case: case.target_motion_error[0],
+    "target_translation_error_cm": lambda case: CM_PER_M * case.target_motion_error[1],
     "chamfer_cm": lambda case: _chamfer_cm(case, metrics.search_trees(by_frame(case.predicted))),
     "static_chamfer_cm": lambda case: _chamfer_cm(case, case.true_trees[:1] * len(case.true_trees)),
     "rpe": lambda case: _over_views(case, metrics.relative_point_error),
@@ -260,9 +229,9 @@ SCORES: dict[str, Score] = {
     "smoothness_cm": lambda case: _smoothness_cm(case.predicted),
     "true_smoothness_cm": lambda case: _smoothness_cm(case.truth.positions),
     "foreground_iou": _foreground_iou,
-    "stddev_spearman": _spearman,
-    "stddev_spearman_pooled": _spearman_pooled,
-    "stddev_spearman_trivial": _spearman_trivial,
+    "stddev_spearman": lambda case: case.ranked_deviations.within_groups(),
+    "stddev_spearman_pooled": lambda case: case.ranked_deviations.pooled(),
+    "stddev_spearman_trivial": lambda case: case.ranked_deviations.trivial(),
     "stddev_coverage_68": lambda case: _coverage(case, 1.0),
     "stddev_coverage_95": lambda case: _coverage(case, 2.0),
     "visibility_f1_occluded": lambda case: _after_first_frame(case, metrics.visibility_f1_occluded),

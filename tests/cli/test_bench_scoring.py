@@ -29,12 +29,14 @@ def test_made_up_targets_stand_still_and_the_rest_moves():
 def test_the_command_shows_the_slowest_parts_and_writes_all_of_them(tmp_path, capsys):
     file = tmp_path / "figures.json"
     sizes = ["--views", "2", "--frames", "3", "--points", "40", "--size", "16", "--many-points", "50"]
-    assert main(["bench", "scoring", "--sequences", "1", *sizes, "--rows", "3", "--save-json", str(file)]) == 0
+    command = ["bench", "scoring", "--sequences", "1", *sizes, "--whole", "2", "--rows", "3", "--save-json", str(file)]
+    assert main(command) == 0
     shown = capsys.readouterr().out
     assert "all of it" in shown and "Chamfer distance of 50 points" in shown and "matching of 50 points" in shown
+    assert "evaluate --predictions of 2 sequences" in shown
     figures = json.loads(file.read_text())
     assert figures["total"] == pytest.approx(sum(figures["medians"].values()))
-    assert set(figures["many_points"]) == {"Chamfer distance", "matching"}
+    assert set(figures["many_points"]) == {"Chamfer distance", "matching"} and figures["whole"] > 0
 
 
 @pytest.mark.parametrize(("option", "value", "message"), [("--size", "97", "even"), ("--frames", "2", "at least 3")])

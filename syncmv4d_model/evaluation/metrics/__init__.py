@@ -50,6 +50,7 @@ from syncmv4d_model.evaluation.metrics.tracks import (
     still_point_path,
 )
 from syncmv4d_model.evaluation.metrics.uncertainty import (
+    RankedDeviations,
     coverage_curve,
     reliability_curve,
     stddev_coverage,
@@ -67,6 +68,7 @@ from syncmv4d_model.evaluation.metrics.video import (
 )
 
 __all__ = [
+    "RankedDeviations",
     "SearchTree",
     "chamfer_distance",
     "chamfer_of_trees",

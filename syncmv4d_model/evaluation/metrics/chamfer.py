@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 import pykdtree.kdtree as fast
 import scipy.spatial
 from jaxtyping import Float
+from threadpoolctl import ThreadpoolController
 
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_some
 
@@ -26,7 +28,10 @@ class SearchTree:
 
     def distances(self, queries: Float[np.ndarray, "Q 3"]) -> Float[np.ndarray, "Q"]:
         """From each query to the nearest point."""
-        return self.tree.query(queries)[0] if len(queries) else np.zeros(0)
+        if not len(queries):
+            return np.zeros(0)
+        with _threads().limit(limits=1):
+            return self.tree.query(queries)[0]
 
 
 def chamfer_distance(
@@ -76,6 +81,12 @@ def search_trees(frames: Iterable[Float[np.ndarray, "P 3"]]) -> tuple[SearchTree
         ordered = points[order].astype(np.float64)
         trees.append(SearchTree(ordered, fast.KDTree(ordered, leafsize=POINTS_A_LEAF)))
     return tuple(trees)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Of pykdtree: waking a second thread for some thousand points costs more than it brings, above all beside another process."""
+    return ThreadpoolController().select(user_api="openmp")
 
 
 def _pytorch3d(points_a: np.ndarray, points_b: np.ndarray, *, squared: bool) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -21,9 +21,7 @@ def stddev_coverage(
 
     An honest normal distribution gives 0.68 at 1 and 0.95 at 2. `stddev` is per axis; both in metres.
     """
-    require_finite(error=error, stddev=stddev)
-    require_some(error.size, "coordinates")
-    return float((np.abs(error) < sigmas * stddev[..., None]).mean())
+    return _coverages(error, stddev, [sigmas])[0]
 
 
 def coverage_curve(
@@ -34,7 +32,15 @@ def coverage_curve(
     """
     if not all(0 < level < 1 for level in levels):
         raise ValueError(f"levels are probabilities between 0 and 1, got {list(levels)}")
-    return np.array([stddev_coverage(error, stddev, float(ndtri((1 + level) / 2))) for level in levels])
+    return np.array(_coverages(error, stddev, [float(ndtri((1 + level) / 2)) for level in levels]))
+
+
+def _coverages(error: np.ndarray, stddev: np.ndarray, sigmas: Sequence[float]) -> list[float]:
+    """`stddev_coverage` at several multiples of the deviation."""
+    require_finite(error=error, stddev=stddev)
+    require_some(error.size, "coordinates")
+    by_axis = np.ascontiguousarray(np.abs(np.moveaxis(error, -1, 0)))  # all points of an axis side by side: faster
+    return [float((by_axis < many * stddev).mean()) for many in sigmas]
 
 
 def reliability_curve(
@@ -63,30 +69,79 @@ def reliability_curve(
     return count, np.sqrt(total(squared_stddev.ravel()) / some), np.sqrt(total(squared_error) / some)
 
 
+class RankedDeviations:
+    """True errors and predicted deviations of the points that the truth sees, sorted once for three rank correlations.
+
+    Within a frame and label, its group, neither the passing of time nor the kind of object helps a ranker: it must know which points are hard.
+    """
+
+    def __init__(
+        self,
+        distance: Float[np.ndarray, "V T K"],
+        stddev: Float[np.ndarray, "V T K"],
+        visible: Bool[np.ndarray, "V T K"],
+        label: UInt8[np.ndarray, "V K"],
+    ) -> None:
+        """ValueError for shapes that differ and visible values that are not finite."""
+        require_same_shape(distance=distance, stddev=stddev, visible=visible)
+        self.distance, self.stddev = distance[visible], stddev[visible]
+        require_finite(distance=self.distance, stddev=self.stddev)
+        frames, labels = visible.shape[1], 1 + int(np.iinfo(np.uint8).max)
+        group = labels * np.arange(frames)[:, None] + label[:, None]
+        self.group = group.astype(np.min_scalar_type(frames * labels))[visible]  # small numbers are sorted faster
+        self.distance_order, self.stddev_order = np.argsort(self.distance), np.argsort(self.stddev)
+
+    def within_groups(self) -> float:
+        """Correlation within each group, averaged over the groups. Those of fewer than 8 points, or where all errors or all deviations
+        are equal, have no ranks and are left out; ValueError when none is left.
+        """
+        centred = []
+        count = np.bincount(self.group)
+        for values, order in ((self.distance, self.distance_order), (self.stddev, self.stddev_order)):
+            by_group = order[np.argsort(self.group[order], kind="stable")]
+            ranks = _ranks(values, by_group, self.group)
+            centred.append(ranks - (np.bincount(self.group, ranks) / np.maximum(count, 1))[self.group])
+        squares = [np.bincount(self.group, part**2) for part in centred]
+        ranked = (count >= SMALLEST_GROUP) & (squares[0] > 0) & (squares[1] > 0)
+        require_some(int(ranked.sum()), "groups of one frame and label with ranks")
+        products = np.bincount(self.group, centred[0] * centred[1])
+        return float((products[ranked] / np.sqrt(squares[0][ranked] * squares[1][ranked])).mean())
+
+    def pooled(self) -> float:
+        """Over all points and frames together; ValueError for fewer than 2 points, and where all values are equal."""
+        return _correlation(self._distance_ranks(), _ranks(self.stddev, self.stddev_order))
+
+    def trivial(self) -> float:
+        """The pooled correlation of a ranker that knows frame index and label only: each group's median stddev."""
+        by_group = self.stddev_order[np.argsort(self.group[self.stddev_order], kind="stable")]
+        groups, count = np.unique(self.group, return_counts=True)
+        first, ordered = np.cumsum(count) - count, self.stddev[by_group]
+        medians = ((ordered[first + (count - 1) // 2] + ordered[first + count // 2]) / 2).astype(np.float64)
+        flat = np.zeros(1 + int(groups[-1]) if len(groups) else 0)
+        flat[groups] = medians
+        values = flat[self.group]
+        return _correlation(self._distance_ranks(), _ranks(values, np.argsort(values, kind="stable")))
+
+    def _distance_ranks(self) -> np.ndarray:
+        require_some(len(self.distance), "values", at_least=2)
+        return _ranks(self.distance, self.distance_order)
+
+
 def stddev_spearman(
     distance: Float[np.ndarray, "V T K"],
     stddev: Float[np.ndarray, "V T K"],
     visible: Bool[np.ndarray, "V T K"],
     label: UInt8[np.ndarray, "V K"],
 ) -> float:
-    """Spearman correlation of true error and stddev within each frame and label, averaged over these groups.
-
-    Within a group neither the passing of time nor the kind of object helps: it must know which points are hard. Groups
-    of fewer than 8 points, or where all errors or all deviations are equal, have no ranks and are left out; ValueError
-    when none is left.
-    """
-    require_same_shape(distance=distance, stddev=stddev, visible=visible)
-    pairs = ((distance[:, n][own], stddev[:, n][own]) for n, own in _groups(visible, label))
-    values = [spearman(*pair) for pair in pairs if _has_ranks(*pair)]
-    require_some(len(values), "groups of one frame and label with ranks")
-    return float(np.mean(values))
+    """Spearman correlation of true error and stddev within each frame and label: RankedDeviations.within_groups, and its errors."""
+    return RankedDeviations(distance, stddev, visible, label).within_groups()
 
 
 def stddev_spearman_pooled(
     distance: Float[np.ndarray, "V T K"], stddev: Float[np.ndarray, "V T K"], visible: Bool[np.ndarray, "V T K"]
 ) -> float:
-    """Spearman correlation of true error and stddev over all visible points and frames together."""
-    return spearman(distance[visible], stddev[visible])
+    """Spearman correlation of true error and stddev over all visible points and frames: RankedDeviations.pooled, and its errors."""
+    return RankedDeviations(distance, stddev, visible, np.zeros(visible[:, 0].shape, np.uint8)).pooled()
 
 
 def stddev_spearman_trivial(
@@ -95,36 +150,34 @@ def stddev_spearman_trivial(
     visible: Bool[np.ndarray, "V T K"],
     label: UInt8[np.ndarray, "V K"],
 ) -> float:
-    """The pooled correlation of a ranker that knows frame index and label only: each group's median stddev."""
-    flat = np.array(stddev, dtype=np.float64)
-    for n, own in _groups(visible, label):
-        flat[:, n][own] = np.median(stddev[:, n][own])
-    return spearman(distance[visible], flat[visible])
+    """What a ranker reaches that knows frame and label only: RankedDeviations.trivial, and its errors."""
+    return RankedDeviations(distance, stddev, visible, label).trivial()
 
 
 def spearman(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
     """Rank correlation with ties averaged; ValueError where either has no ranks (fewer than 2 values, or all equal)."""
     require_some(len(a), "values", at_least=2)
     require_finite(a=a, b=b)
-    rank_a, rank_b = _ranks(a), _ranks(b)
-    if np.ptp(rank_a) == 0 or np.ptp(rank_b) == 0:
+    return _correlation(_ranks(a, np.argsort(a)), _ranks(b, np.argsort(b)))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
         raise ValueError("all values are equal: there are no ranks to correlate")
-    return float(np.corrcoef(rank_a, rank_b)[0, 1])
+    return float(np.corrcoef(a, b)[0, 1])
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """1 for the smallest; equal values share the mean of their places."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[place]
-
-
-def _has_ranks(distance: np.ndarray, stddev: np.ndarray) -> bool:
-    return bool(len(distance) >= SMALLEST_GROUP and np.ptp(distance) > 0 and np.ptp(stddev) > 0)
-
-
-def _groups(visible: np.ndarray, label: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame, which of its points [V K]), one per frame and label with at least one visible point."""
-    for value in np.unique(label):
-        of_label = visible & (label == value)[:, None]
-        for n in np.flatnonzero(of_label.any((0, 2))):
-            yield int(n), of_label[:, n]
+def _ranks(values: np.ndarray, order: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
+    """Places of the values in `order`, 1 for the first; equal values, of one group where there are groups, share the mean of
+    their places.
+    """
+    ordered = values[order]
+    new = np.ones(len(order), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    if group is not None:
+        new[1:] |= group[order][1:] != group[order][:-1]
+    start = np.flatnonzero(new)
+    count = np.diff(start, append=len(order))
+    ranks = np.empty(len(order))
+    ranks[order] = np.repeat(start + (count + 1) / 2, count)
+    return ranks
