@@ -145,6 +145,39 @@ class Case:
                 shared.append((predicted[:, seen], true[:, seen], visible[:, seen], cameras))
         return shared
 
+    @cached_property
+    def own_view_errors(self) -> tuple[float, float]:
+        """(RPE, PI), mean over views; frames where a view sees no point of its own are left out."""
+        values = []
+        for p, g, visible in zip(self.predicted_in_cameras, self.true_in_cameras, self.truth.visible, strict=True):
+            seen = visible.any(1)
+            values.append(metrics.point_error_and_inliers(p[seen], g[seen], visible[seen]))
+        return _mean_pair(values)
+
+    @cached_property
+    def shared_view_errors_a(self) -> tuple[float, float]:
+        """Multi-view (RPE, PI) against the truth in the other view, mean over pairs of views on the points that could be paired.
+
+        Frames where the two views share no visible point are left out, and pairs of views with fewer than `MINIMUM_PAIRS`
+        points; ValueError when no pair of views is left.
+        """
+        return self._shared_view_errors("a")
+
+    @cached_property
+    def shared_view_errors_b(self) -> tuple[float, float]:
+        """The same against the other view's own prediction."""
+        return self._shared_view_errors("b")
+
+    def _shared_view_errors(self, reading: metrics.Reading) -> tuple[float, float]:
+        if not self.shared_points:
+            raise ValueError(f"no two views share {MINIMUM_PAIRS} points within 5 mm")
+        return _mean_pair([metrics.multi_view_error_and_inliers(*points, reading) for points in self.shared_points])
+
+
+def _mean_pair(values: list[tuple[float, float]]) -> tuple[float, float]:
+    first, second = np.mean(values, axis=0)
+    return float(first), float(second)
+
 
 def at_anchors(sequence: Sequence, chosen: Int[np.ndarray, "V K"]) -> Sequence:
     """The same sequence with the chosen points of each view only."""

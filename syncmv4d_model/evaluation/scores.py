@@ -96,27 +96,6 @@ def _chamfer_cm(case: Case, trees: Seq[metrics.SearchTree]) -> float:
     return CM_PER_M * float(np.mean([metrics.chamfer_of_trees(p, g) for p, g in frames]))
 
 
-def _over_views(case: Case, metric: Callable[..., float]) -> float:
-    """Mean over views of a camera-frame metric; frames where a view sees no point of its own are left out."""
-    values = []
-    for p, g, visible in zip(case.predicted_in_cameras, case.true_in_cameras, case.truth.visible, strict=True):
-        seen = visible.any(1)
-        values.append(metric(p[seen], g[seen], visible[seen]))
-    return float(np.mean(values))
-
-
-def _over_view_pairs(case: Case, metric: Callable[..., float], reading: str) -> float:
-    """Mean over pairs of views of a multi-view metric on the points that the harness could pair.
-
-    Frames where the two views share no visible point are left out, and pairs of views with fewer than `MINIMUM_PAIRS`
-    points; ValueError when no pair of views is left.
-    """
-    values = [metric(*points, reading) for points in case.shared_points]
-    if not values:
-        raise ValueError(f"no two views share {MINIMUM_PAIRS} points within 5 mm")
-    return float(np.mean(values))
-
-
 def _cross_view_colours(case: Case, video: np.ndarray) -> float:
     """Mean over pairs of views of the colour error at true points that the harness could pair."""
     truth, pixels, values = case.truth, case.true_pixels, []
@@ -214,12 +193,12 @@ SCORES: dict[str, Score] = {
     "target_translation_error_cm": lambda case: CM_PER_M * case.target_motion_error[1],
     "chamfer_cm": lambda case: _chamfer_cm(case, metrics.search_trees(by_frame(case.predicted))),
     "static_chamfer_cm": lambda case: _chamfer_cm(case, case.true_trees[:1] * len(case.true_trees)),
-    "rpe": lambda case: _over_views(case, metrics.relative_point_error),
-    "pi": lambda case: _over_views(case, metrics.percentage_of_inliers),
-    "multi_view_rpe_a": lambda case: _over_view_pairs(case, metrics.multi_view_relative_point_error, "a"),
-    "multi_view_rpe_b": lambda case: _over_view_pairs(case, metrics.multi_view_relative_point_error, "b"),
-    "multi_view_pi_a": lambda case: _over_view_pairs(case, metrics.multi_view_percentage_of_inliers, "a"),
-    "multi_view_pi_b": lambda case: _over_view_pairs(case, metrics.multi_view_percentage_of_inliers, "b"),
+    "rpe": lambda case: case.own_view_errors[0],
+    "pi": lambda case: case.own_view_errors[1],
+    "multi_view_rpe_a": lambda case: case.shared_view_errors_a[0],
+    "multi_view_rpe_b": lambda case: case.shared_view_errors_b[0],
+    "multi_view_pi_a": lambda case: case.shared_view_errors_a[1],
+    "multi_view_pi_b": lambda case: case.shared_view_errors_b[1],
     "multi_view_point_pairs": lambda case: float(sum(len(first) for _, _, first, _ in case.paired_views)),
     "depth_scale_error_cm": _depth_scale_cm,
     **VIDEO_SCORES,

@@ -21,13 +21,16 @@ from syncmv4d_model.evaluation.metrics.dynamic_degree import (
 from syncmv4d_model.evaluation.metrics.liveliness import motion_smoothness, path_length_ratio
 from syncmv4d_model.evaluation.metrics.matching import matching_pixels, matching_pixels_total, mutual_matches
 from syncmv4d_model.evaluation.metrics.multi_view import (
+    Reading,
     corresponding_points,
+    multi_view_error_and_inliers,
     multi_view_percentage_of_inliers,
     multi_view_relative_point_error,
 )
 from syncmv4d_model.evaluation.metrics.point_maps import (
     least_squares_scale,
     percentage_of_inliers,
+    point_error_and_inliers,
     relative_point_error,
 )
 from syncmv4d_model.evaluation.metrics.rigidity import rigid_motion_error, rigid_residual
@@ -69,6 +72,7 @@ from syncmv4d_model.evaluation.metrics.video import (
 
 __all__ = [
     "RankedDeviations",
+    "Reading",
     "SearchTree",
     "chamfer_distance",
     "chamfer_of_trees",
@@ -99,11 +103,13 @@ __all__ = [
     "mean_where",
     "motion_smoothness",
     "moving_points",
+    "multi_view_error_and_inliers",
     "multi_view_percentage_of_inliers",
     "multi_view_relative_point_error",
     "mutual_matches",
     "path_length_ratio",
     "percentage_of_inliers",
+    "point_error_and_inliers",
     "psnr",
     "relative_point_error",
     "reliability_curve",

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
-from syncmv4d_model.evaluation.metrics.point_maps import percentage_of_inliers, relative_point_error
+from syncmv4d_model.evaluation.metrics.point_maps import point_error_and_inliers
 from syncmv4d_model.evaluation.metrics.refusal import require_same_shape, require_some
 
 PAIRING_RADIUS_M = 0.005
@@ -37,8 +37,7 @@ def multi_view_relative_point_error(
     Point k is the same surface point in every view; coordinates are each view's own camera frame, metres. Raises
     ValueError for one view, and for a frame where two views share no visible point.
     """
-    pairs = _moved_pairs(predicted_camera, target_camera, visible, camera_from_world=camera_from_world, reading=reading)
-    return float(np.mean([relative_point_error(*pair) for pair in pairs]))
+    return multi_view_error_and_inliers(predicted_camera, target_camera, visible, camera_from_world, reading)[0]
 
 
 def multi_view_percentage_of_inliers(
@@ -50,8 +49,22 @@ def multi_view_percentage_of_inliers(
     threshold: float = 0.25,
 ) -> float:
     """As `multi_view_relative_point_error`, but the share of points below `threshold`; a fraction."""
+    arrays = (predicted_camera, target_camera, visible, camera_from_world)
+    return multi_view_error_and_inliers(*arrays, reading, threshold)[1]
+
+
+def multi_view_error_and_inliers(
+    predicted_camera: Float[np.ndarray, "V T K 3"],
+    target_camera: Float[np.ndarray, "V T K 3"],
+    visible: Bool[np.ndarray, "V T K"],
+    camera_from_world: Float[np.ndarray, "V 4 4"],
+    reading: Reading = "a",
+    threshold: float = 0.25,
+) -> tuple[float, float]:
+    """Multi-view (RPE, PI) of the same points: the two functions above at once, and their errors."""
     pairs = _moved_pairs(predicted_camera, target_camera, visible, camera_from_world=camera_from_world, reading=reading)
-    return float(np.mean([percentage_of_inliers(*pair, threshold) for pair in pairs]))
+    error, inliers = np.mean([point_error_and_inliers(*pair, threshold) for pair in pairs], axis=0)
+    return float(error), float(inliers)
 
 
 def corresponding_points(

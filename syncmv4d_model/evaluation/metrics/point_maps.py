@@ -29,7 +29,7 @@ def relative_point_error(
 
     Raises ValueError for values that are not finite under the mask, and for a frame without a point under the mask.
     """
-    return _mean_over_frames(_checked_errors(predicted, target, mask), mask)
+    return point_error_and_inliers(predicted, target, mask)[0]
 
 
 def percentage_of_inliers(
@@ -42,7 +42,18 @@ def percentage_of_inliers(
 
     Raises ValueError as `relative_point_error` does.
     """
-    return _mean_over_frames((_checked_errors(predicted, target, mask) < threshold).astype(np.float64), mask)
+    return point_error_and_inliers(predicted, target, mask, threshold)[1]
+
+
+def point_error_and_inliers(
+    predicted: Float[np.ndarray, "T *points 3"],
+    target: Float[np.ndarray, "T *points 3"],
+    mask: Bool[np.ndarray, "T *points"],
+    threshold: float = 0.25,
+) -> tuple[float, float]:
+    """(RPE, PI) of the same points: `relative_point_error` and `percentage_of_inliers` at once, and their errors."""
+    errors = _checked_errors(predicted, target, mask)
+    return _mean_over_frames(errors, mask), _mean_over_frames((errors < threshold).astype(np.float64), mask)
 
 
 def least_squares_scale(
