@@ -113,6 +113,12 @@ class Case:
         return metrics.rigid_motion_error(*bodies)
 
     @cached_property
+    def seen_errors_and_stddev(self) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N"]]:
+        """Of the points that the truth sees, all frames, metres: error of `predicted`, and its stddev; and the errors of both."""
+        seen = self.truth.visible
+        return (self.predicted.astype(np.float64) - self.truth.positions)[seen], self.given("stddev")[seen]
+
+    @cached_property
     def ranked_deviations(self) -> metrics.RankedDeviations:
         """Of `predicted` and its stddev, and its errors."""
         truth = self.truth

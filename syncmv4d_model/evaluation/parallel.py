@@ -43,7 +43,7 @@ def one_thread() -> None:
     """Let this process compute in one thread, for it is one of as many as there are cores: libraries of C that are loaded, and those
     that will be.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     threadpool_limits(1)
 
 

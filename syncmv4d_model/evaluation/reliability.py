@@ -25,10 +25,9 @@ def reliability_of(case: Case) -> dict[str, list[Any]] | None:
     """Of one sequence: `count`, `stddev_cm` and `error_cm` per bin (null where it is empty), `coverage` per level; None where
     the method predicts no tracks or no standard deviation.
     """
-    seen = case.truth.visible
     try:
-        error_cm = 100 * (case.predicted.astype(np.float64) - case.truth.positions)[seen]
-        stddev_cm = 100 * case.given("stddev")[seen].astype(np.float64)
+        error, stddev = case.seen_errors_and_stddev
+        error_cm, stddev_cm = 100 * error, 100 * stddev.astype(np.float64)
         count, deviation, error = metrics.reliability_curve(error_cm, stddev_cm, np.array(EDGES_CM))
         coverage = metrics.coverage_curve(error_cm, stddev_cm, LEVELS)
     except ValueError:

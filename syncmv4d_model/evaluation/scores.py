@@ -92,8 +92,7 @@ def _tool_residual_cm(case: Case, tracks: np.ndarray | None) -> float:
 
 
 def _chamfer_cm(case: Case, trees: Seq[metrics.SearchTree]) -> float:
-    frames = zip(trees, case.true_trees, strict=True)
-    return CM_PER_M * float(np.mean([metrics.chamfer_of_trees(p, g) for p, g in frames]))
+    return CM_PER_M * float(np.mean(metrics.chamfer_of_trees(trees, case.true_trees)))
 
 
 def _cross_view_colours(case: Case, video: np.ndarray) -> float:
@@ -120,9 +119,7 @@ def _smoothness_cm(tracks: np.ndarray) -> float:
 
 
 def _coverage(case: Case, sigmas: float) -> float:
-    seen = case.truth.visible
-    error = (case.predicted.astype(np.float64) - case.truth.positions)[seen]
-    return metrics.stddev_coverage(error, case.given("stddev")[seen], sigmas)
+    return metrics.stddev_coverage(*case.seen_errors_and_stddev, sigmas)
 
 
 def _after_first_frame(case: Case, metric: Callable[..., float]) -> float:

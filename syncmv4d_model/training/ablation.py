@@ -63,7 +63,9 @@ STEPS = {
     "closed_loop": 80,
     "rollouts": 120,
 }
-"""About an eighth of the bundled checkpoint's; heads and refiner, which no claim is about, are left out."""
+"""An eighth of the bundled checkpoint's in the first two rounds, about half of them in the last; heads and refiner, which no claim is
+about, are left out.
+"""
 WARMUP_SHARE = 1 / 8
 """Of a stage's steps, at most."""
 SAMPLED_SEQUENCES = 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -28,10 +29,7 @@ class SearchTree:
 
     def distances(self, queries: Float[np.ndarray, "Q 3"]) -> Float[np.ndarray, "Q"]:
         """From each query to the nearest point."""
-        if not len(queries):
-            return np.zeros(0)
-        with _threads().limit(limits=1):
-            return self.tree.query(queries)[0]
+        return self.tree.query(queries)[0] if len(queries) else np.zeros(0)
 
 
 def chamfer_distance(
@@ -50,12 +48,16 @@ def chamfer_distance(
     require_finite(points_a=points_a, points_b=points_b)
     if backend == "pytorch3d":
         return _pytorch3d(points_a, points_b, squared=squared)
-    (tree_a,), (tree_b,) = search_trees([points_a]), search_trees([points_b])
-    return chamfer_of_trees(tree_a, tree_b, squared=squared)
+    return chamfer_of_trees(search_trees([points_a]), search_trees([points_b]), squared=squared)[0]
 
 
-def chamfer_of_trees(tree_a: SearchTree, tree_b: SearchTree, squared: bool = False) -> float:
-    """`chamfer_distance` of sets whose trees are there already."""
+def chamfer_of_trees(trees_a: Seq[SearchTree], trees_b: Seq[SearchTree], squared: bool = False) -> list[float]:
+    """`chamfer_distance` of pairs of sets whose trees are there already."""
+    with _threads().limit(limits=1):
+        return [_both_ways(*pair, squared=squared) for pair in zip(trees_a, trees_b, strict=True)]
+
+
+def _both_ways(tree_a: SearchTree, tree_b: SearchTree, *, squared: bool) -> float:
     same = len(tree_a.points) == len(tree_b.points)
     moved = (tree_a.points != tree_b.points).any(1) if same else slice(None)  # the others are 0 apart
     total = 0.0
