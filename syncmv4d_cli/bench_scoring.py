@@ -134,7 +134,9 @@ def whole_seconds(options: Scoring) -> float:
         command = [sys.executable, "-m", "syncmv4d_cli.main", "evaluate", "--data", data, "--split", "test_1"]
         command += ["--predictions", predictions, "--points", str(options.points), "--json", report]
         started = time.perf_counter()
-        subprocess.run([str(part) for part in command], check=True, capture_output=True)
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        if done.returncode:
+            raise ChildProcessError(f"syncmv4d evaluate ended with status {done.returncode}: {done.stderr.strip()[-500:]}")
         return time.perf_counter() - started
 
 

@@ -74,26 +74,58 @@ def main(args: list[str]) -> int:
 def read_report(path: Path) -> dict[str, Any]:
     """A report's JSON. FileNotFoundError, and ValueError for a file that is none."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+    if wrong := _what_is_wrong(report):
+        raise ValueError(f"{path} is no report of `syncmv4d evaluate --json`: {wrong}")
+    return {"rows": [], "settings": {}} | report
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _what_is_wrong(report: Any) -> str | None:
     if not isinstance(report, dict) or not all(isinstance(report.get(key), dict) for key in ("metrics", "intervals")):
-        raise ValueError(f"{path} is no report of `syncmv4d evaluate --json`: it needs metrics and intervals")
-    rows = report.setdefault("rows", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "sequence" in row for row in rows):
-        raise ValueError(f"{path} is no report of `syncmv4d evaluate --json`: its rows must each name a sequence")
-    return report
+        return "it needs metrics and intervals"
+    if not isinstance(report.get("settings", {}), dict):
+        return "its settings must be an object"
+    if bad := [name for name, value in report["metrics"].items() if not _number_or_null(value)]:
+        return f"its {bad[0]} must be a number or null"
+    if bad := [name for name, value in report["intervals"].items() if value is not None and not _is_interval(value)]:
+        return f"its interval of {bad[0]} must be two numbers or null"
+    rows = report.get("rows", [])
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("sequence"), str) for row in rows
+    ):
+        return "its rows must each name a sequence"
+    if len({row["sequence"] for row in rows}) < len(rows):
+        return "it has two rows of one sequence"
+    for row in rows:
+        if bad := [name for name in report["metrics"] if not _number_or_null(row.get(name))]:
+            return f"{bad[0]} of sequence {row['sequence']} must be a number or null"
+    return None
+
+
+def _number_or_null(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _is_interval(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and None not in value and all(map(_number_or_null, value))
 
 
 def over(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """A report of the ratios of one report's scores to the other's; those that have none are left out. ValueError for reports of
     different sequences.
     """
-    from syncmv4d_model.evaluation.paired import compared
+    from syncmv4d_model.evaluation.paired import check_anchors, compared
 
+    check_anchors([report, other])
     for name, ours, theirs in (
         ("split", report.get("split"), other.get("split")),
-        ("data", *(Path(part.get("settings", {}).get("data", "")).name for part in (report, other))),
+        ("data", *(Path(part.get("settings", {}).get("data") or "").name for part in (report, other))),
     ):
         if ours != theirs:
             raise ValueError(f"sequences are compared one by one: the reports are of {name} {ours} and {theirs}")

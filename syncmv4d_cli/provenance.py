@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,9 +55,11 @@ def num_frames_of(data: Path, split: str) -> int:
 
 
 def is_report_of(report: Path, checkpoint: Path, *, sequences: int) -> bool:
-    """Whether a report is there, of these weights and of so many sequences."""
+    """Whether a report is there, of these weights and of so many sequences; ValueError for a file that is no report."""
+    from syncmv4d_cli.compare import read_report
+
     if not report.is_file():
         return False
-    known = json.loads(report.read_text(encoding="utf-8"))
-    same_weights = known["settings"]["checkpoint"] == provenance(checkpoint)["checkpoint"]
-    return same_weights and known["sequences"] == sequences
+    known = read_report(report)
+    same_weights = known["settings"].get("checkpoint") == provenance(checkpoint)["checkpoint"]
+    return same_weights and known.get("sequences") == sequences

@@ -90,7 +90,9 @@ def read_reports(folders: Iterable[Path]) -> dict[str, dict[str, Mapping[str, An
             of_split = found.setdefault(path.parent.name, {})
             if path.stem in of_split:
                 raise ValueError(f"there are two reports {path.stem} of {path.parent.name}, the second is {path}")
-            of_split[path.stem] = read_report(path)
+            of_split[path.stem] = report = read_report(path)
+            if report.get("split", path.parent.name) != path.parent.name:
+                raise ValueError(f"{path} is a report of {report['split']}: it belongs into a folder of that name")
     return dict(sorted(found.items()))
 
 
@@ -224,4 +226,4 @@ def _verdict(variants: Mapping[str, Mapping[int, Mapping[str, Any]]], claim: Cla
 
 def _standing_still(report: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
     """What a scene that does not move has for a score, in the shape of a report of its own."""
-    return {"rows": [{"sequence": row["sequence"], metric: row[STATIC[metric]]} for row in report["rows"]]}
+    return {"rows": [{"sequence": row["sequence"], metric: row.get(STATIC[metric])} for row in report["rows"]]}

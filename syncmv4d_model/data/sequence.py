@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from syncmv4d_model.data.atomic import atomic_directory
 from syncmv4d_model.data.rig import RIG_FILE, Rig, read_rig, write_rig
 from syncmv4d_model.data.video import encode_video, read_video
+from syncmv4d_model.types import LABELS
 
 TRUTH_FILE = "truth.npz"
 TASK_FILE = "task.txt"
@@ -128,6 +129,24 @@ def _check_truth(path: Path, truth: dict[str, np.ndarray]) -> None:
     for key in ("positions", "anchors_px", "depth_scale", "intrinsics", "camera_from_world", "frame_period_s"):
         if truth[key].dtype.kind not in "fiu" or not np.isfinite(truth[key]).all():
             raise ValueError(f"{path}: {key} holds something that is not a finite number")
+    truth["visible"] = checked_visible(path, truth["visible"])
+    truth["label"] = checked_label(path, truth["label"])
+    if not truth["frame_period_s"] > 0:
+        raise ValueError(f"{path}: frame_period_s must be positive, got {truth['frame_period_s']:g}")
+
+
+def checked_visible(path: Path, visible: np.ndarray) -> np.ndarray:
+    """As booleans; ValueError for anything but 0 and 1."""
+    if visible.dtype.kind not in "biuf" or not np.isin(visible, (0, 1)).all():
+        raise ValueError(f"{path}: visible must hold nothing but 0 and 1")
+    return visible.astype(bool, copy=False)
+
+
+def checked_label(path: Path, label: np.ndarray) -> np.ndarray:
+    """As uint8; ValueError for anything but the numbers of LABELS."""
+    if label.dtype.kind not in "biuf" or not np.isin(label, range(len(LABELS))).all():
+        raise ValueError(f"{path}: label must hold whole numbers from 0 to {len(LABELS) - 1} ({', '.join(LABELS)})")
+    return label.astype(np.uint8, copy=False)
 
 
 def list_sequences(data_dir: Path, split: str, *, limit: int | None = None) -> list[Path]:

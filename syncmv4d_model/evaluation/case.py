@@ -36,6 +36,7 @@ class Case:
     samples: tuple[Prediction, ...] = ()  # the first one is scored; more tell about the distribution
     tracks: tuple[Float[np.ndarray, "V T K 3"], ...] = ()  # of each sample, filled in time
     decoded: Bool[np.ndarray, "V T K"] | None = None  # where the first sample had a position of its own
+    answered: Bool[np.ndarray, "V K"] | None = None  # which points the method says anything of; None: all
     codec_tracks: Float[np.ndarray, "V T K 3"] | None = None  # the truth after encode and decode, filled in time
     codec_video: UInt8[np.ndarray, "V T H W 3"] | None = None  # the true video after encode and decode
     other_scene: Mapping[int, Float[np.ndarray, "T 3"]] | None = (
@@ -112,10 +113,25 @@ class Case:
         bodies = (np.swapaxes(np.moveaxis(points, 1, 2)[own], 0, 1) for points in (tracks, self.truth.positions))
         return metrics.rigid_motion_error(*bodies)
 
+    @property
+    def seen_with_stddev(self) -> Bool[np.ndarray, "V T K"]:
+        """Where the truth sees a point; without the places where the method has written no position and no stddev either."""
+        stddev, seen = self.given("stddev"), self.truth.visible
+        return seen if self.decoded is None else seen & (self.decoded | ~np.isnan(stddev))
+
+    @property
+    def visible_after_first_frame(self) -> tuple[Bool[np.ndarray, "N"], Bool[np.ndarray, "N"]]:
+        """(predicted, true), frames n >= 1, of the points that the method says anything of; and the errors of `given`."""
+        predicted, true = (visible[:, 1:] for visible in (self.given("visible"), self.truth.visible))
+        answered = (
+            np.ones(true.shape, bool) if self.answered is None else np.broadcast_to(self.answered[:, None], true.shape)
+        )
+        return predicted[answered], true[answered]
+
     @cached_property
     def seen_errors_and_stddev(self) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N"]]:
         """Of the points that the truth sees, all frames, metres: error of `predicted`, and its stddev; and the errors of both."""
-        seen = self.truth.visible
+        seen = self.seen_with_stddev
         return (self.predicted.astype(np.float64) - self.truth.positions)[seen], self.given("stddev")[seen]
 
     @cached_property
@@ -123,7 +139,7 @@ class Case:
         """Of `predicted` and its stddev, and its errors."""
         truth = self.truth
         distance = lengths(self.predicted.astype(np.float64) - truth.positions)
-        return metrics.RankedDeviations(distance, self.given("stddev"), truth.visible, truth.label)
+        return metrics.RankedDeviations(distance, self.given("stddev"), self.seen_with_stddev, truth.label)
 
     @cached_property
     def paired_views(self) -> list[tuple[int, int, Int[np.ndarray, "N"], Int[np.ndarray, "N"]]]:

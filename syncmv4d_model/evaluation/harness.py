@@ -45,6 +45,8 @@ RULES = {
     "cross_view_colour_error": "8-bit values, at the projections of true points that both views see, paired as for multi_view",
     "chamfer_cm": "distance, both ways summed, all views' points of a frame together",
     "video": "8-bit values, all views, frames n >= 1",
+    "visibility, stddev": "of the points that the method says anything of: all of them, but for written predictions that lack an "
+    "anchor (decoded_share); stddev not where no position is written",
     "reliability": RELIABILITY_RULE,
     **NETWORK_RULES,
     "mean": "over points and frames of a sequence, then over the sequences that have the score; a ratio is the ratio of "

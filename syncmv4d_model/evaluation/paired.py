@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,6 +63,7 @@ def compared(ours: Sequence[Report], others: Sequence[Report], metric: str, *, s
     names = [name for name in first_names if name in second_names]
     if not names:
         raise ValueError("the reports have no sequence in common")
+    check_anchors([*ours, *others])
     first = first[:, [first_names.index(name) for name in names]]
     second = second[:, [second_names.index(name) for name in names]]
     known = np.isfinite(first) & np.isfinite(second)
@@ -83,6 +84,18 @@ def compared(ours: Sequence[Report], others: Sequence[Report], metric: str, *, s
         bounds = _student(np.log(sums[0] / sums[1]))
         trained = bounds and (float(np.exp(bounds[0])), float(np.exp(bounds[1])))
     return _estimate(value, drawn, known, by="ratio", trained=trained)
+
+
+def check_anchors(reports: Iterable[Report]) -> None:
+    """ValueError where reports have scored a sequence at different points; older reports do not say at which."""
+    known: dict[str, str] = {}
+    for report in reports:
+        for row in report["rows"]:
+            if (anchors := row.get("anchors")) is not None and known.setdefault(row["sequence"], anchors) != anchors:
+                raise ValueError(
+                    f"sequence {row['sequence']} was scored at other points ({known[row['sequence']]} and {anchors}): "
+                    "evaluate both with the same --seed, and written predictions with the model's number of --points"
+                )
 
 
 def _student(values: np.ndarray) -> tuple[float, float] | None:

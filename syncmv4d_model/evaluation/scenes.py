@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from syncmv4d_model.data.sequence import TRUTH_FILE, read_npz, read_sequence
 from syncmv4d_model.evaluation import metrics
@@ -79,6 +82,11 @@ def chains_of(directories: Seq[Path], known: Mapping[str, ScoredScene]) -> list[
     return chains
 
 
+def anchors_digest(anchors_px: np.ndarray) -> str:
+    """`96@0123456789ab`: points a view, and a digest of where they are in frame 0. Scores at other points are not comparable one by one."""
+    return f"{anchors_px.shape[1]}@{hashlib.sha256(np.round(anchors_px, 2).tobytes()).hexdigest()[:12]}"
+
+
 def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
     """A sequence's line of the report: who it is, its scores, and the error of each frame n >= 1 (cm)."""
     truth, lines = case.truth, {"static": static_tracks(case.truth)}
@@ -93,6 +101,7 @@ def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
         "sequence": truth.name,
         "task": truth.task,
         "triplet": truth.triplet,
+        "anchors": anchors_digest(truth.anchors_px),
         **values,
         "error_over_time_cm": over_time,
         "reliability": reliability_of(case),

@@ -5,6 +5,7 @@ Lengths are centimetres and time is seconds, as the names say. A score that refu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 
@@ -36,7 +37,10 @@ def score_of(case: Case, name: str) -> tuple[float | None, str]:
     try:
         if name not in NEED_NO_IDENTITIES and IDENTITIES in case.absent:
             raise ValueError(case.absent[IDENTITIES])
-        return SCORES[name](case), ""
+        value = SCORES[name](case)
+        if not math.isfinite(value):
+            raise ValueError(f"it comes out as {value}: the numbers that it is made of are too large or too small")
+        return value, ""
     except ValueError as error:
         return None, str(error)
 
@@ -124,7 +128,7 @@ def _coverage(case: Case, sigmas: float) -> float:
 
 def _after_first_frame(case: Case, metric: Callable[..., float]) -> float:
     _require_tracks(case)
-    return metric(case.given("visible")[:, 1:], case.truth.visible[:, 1:])
+    return metric(*case.visible_after_first_frame)
 
 
 def _label_recall(case: Case, label: int) -> float:

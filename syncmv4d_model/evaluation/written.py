@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
-from syncmv4d_model.data.sequence import Sequence, read_npz
+from syncmv4d_model.data.sequence import Sequence, checked_label, checked_visible, read_npz
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import TextMean
@@ -29,6 +29,7 @@ PAIRING_PX = 0.75
 
 MAX_FILE_BYTES = 2 << 30
 MAX_FRAMES = 4096
+FARTHEST_M = 1e6
 
 _OPTIONAL = ("visible", "stddev", "label", "depth_scale", "seed")
 
@@ -69,12 +70,18 @@ class WrittenPredictions:
     def case(self, sequence: Sequence, chosen: Int[np.ndarray, "V K"], *, text_mean: TextMean | None = None) -> Case:
         """What the method wrote for a sequence, at the chosen anchors of the truth.
 
-        FileNotFoundError without the sequence's folder or the files that the method is to have; ValueError for a file that
-        is broken, or of other views, frames or sizes than the truth.
+        FileNotFoundError without the sequence's folder or the files that the method is to have; ValueError, naming the folder, for a
+        file that is broken, or of other views, frames or sizes than the truth.
         """
-        truth, folder = at_anchors(sequence, chosen), self.folder / sequence.name
+        folder = self.folder / sequence.name
         if not folder.is_dir():
             raise FileNotFoundError(f"no prediction of sequence {sequence.name}: {folder} is not a folder")
+        try:
+            return self._read(folder, at_anchors(sequence, chosen), text_mean)
+        except ValueError as error:
+            raise error if str(folder) in str(error) else ValueError(f"{folder}: {error}") from error
+
+    def _read(self, folder: Path, truth: Sequence, text_mean: TextMean | None) -> Case:
         absent: dict[str, str] = {}
         video = _read_videos(folder, truth, required=self.method.geometry == "none")
         if video is None:
@@ -88,17 +95,19 @@ class WrittenPredictions:
                 text_mean_tracks=_mean(text_mean, truth),
             )
         if self.method.geometry == "point_maps":
-            positions, decoded, arrays = *_read_point_maps(folder, truth), {}
+            (positions, decoded), arrays, paired = _read_point_maps(folder, truth), {}, None
             absent[IDENTITIES] = (
                 "a map of points does not say which point is which over time: it was read where the truth is"
             )
         else:
-            positions, decoded, arrays = _read_tracks(folder / TRACKS_FILE, truth)
+            positions, decoded, arrays, paired = _read_tracks(folder / TRACKS_FILE, truth)
         for name in ("visible", "stddev", "label", "depth_scale"):
             if name not in arrays:
                 absent[name] = f"{TRACKS_FILE} has no {name}"
         if not decoded.any():
-            raise ValueError(f"{folder}: no predicted point lies within {PAIRING_PX} px of an anchor of the truth")
+            raise ValueError(
+                f"{folder}: no finite predicted point lies within {PAIRING_PX} px of an anchor of the truth"
+            )
         positions = _aligned(positions, decoded, truth, self.method.alignment)
         filled = metrics.filled_in_time(positions, decoded, first_frame=truth.positions[:, 0])
         return Case(
@@ -107,6 +116,7 @@ class WrittenPredictions:
             samples=(_prediction(truth, video, filled.astype(np.float32), arrays),),
             tracks=(filled,),
             decoded=decoded,
+            answered=paired,
             absent=absent,
         )
 
@@ -164,12 +174,15 @@ def _resized(video: UInt8[np.ndarray, "T h w 3"], height: int, width: int) -> UI
     )
 
 
-def _read_tracks(path: Path, truth: Sequence) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """(positions, which of the truth's anchors have one, what else was written of them), in the truth's order."""
+def _read_tracks(path: Path, truth: Sequence) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """(positions, which have one, what else was written of them, which of the truth's anchors were answered), in the truth's order.
+    Of the rest nothing is made up: it has no stddev (NaN) and the label "unknown".
+    """
     _check_size(path)
     arrays = read_npz(path, ("positions", "anchors_px"), optional=_OPTIONAL)
     positions, anchors = arrays.pop("positions"), arrays.pop("anchors_px")
     _check_shapes(path, positions, anchors, arrays, truth)
+    _check_values(path, positions, anchors, arrays)
     views, points = truth.label.shape
     nearest, rows = np.zeros((views, points), int), np.arange(views)[:, None]
     paired = np.zeros((views, points), bool)
@@ -179,9 +192,13 @@ def _read_tracks(path: Path, truth: Sequence) -> tuple[np.ndarray, np.ndarray, d
     taken = np.moveaxis(positions[rows, :, nearest], 1, 2).astype(np.float64)  # V T K 3
     decoded = paired[:, None] & np.isfinite(taken).all(-1)
     kept = {name: np.moveaxis(arrays[name][rows, :, nearest], 1, 2) for name in ("visible", "stddev") if name in arrays}
+    if "stddev" in arrays:
+        kept["stddev"] = np.where(decoded, kept["stddev"], np.nan)
+        if not (kept["stddev"][decoded] > 0).all() or np.isinf(kept["stddev"]).any():
+            raise ValueError(f"{path}: stddev must be a positive number wherever a position is written")
     if "label" in arrays:
         kept["label"] = np.where(paired, arrays["label"][rows, nearest], 0)
-    return taken, decoded, kept | {name: arrays[name] for name in ("depth_scale", "seed") if name in arrays}
+    return taken, decoded, kept | {name: arrays[name] for name in ("depth_scale", "seed") if name in arrays}, paired
 
 
 def _check_shapes(
@@ -207,8 +224,20 @@ def _check_shapes(
             )
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{path}: {name} holds {array.dtype}, which is not a number")
+
+
+def _check_values(path: Path, positions: np.ndarray, anchors: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
     if positions.dtype.kind not in "fiu" or not np.isfinite(anchors).all():
         raise ValueError(f"{path}: positions must be numbers and anchors_px finite")
+    if (np.abs(positions[np.isfinite(positions)]) > FARTHEST_M).any():
+        raise ValueError(f"{path}: positions are metres, got one beyond {FARTHEST_M:g}")
+    if "visible" in arrays:
+        arrays["visible"] = checked_visible(path, arrays["visible"])
+    if "label" in arrays:
+        arrays["label"] = checked_label(path, arrays["label"])
+    for name in ("depth_scale", "seed"):
+        if not np.isfinite(arrays.get(name, 0)).all():
+            raise ValueError(f"{path}: {name} holds something that is not a finite number")
 
 
 def _read_point_maps(folder: Path, truth: Sequence) -> tuple[Float[np.ndarray, "V T K 3"], Bool[np.ndarray, "V T K"]]:
@@ -223,11 +252,19 @@ def _read_point_maps(folder: Path, truth: Sequence) -> tuple[Float[np.ndarray, "
         _check_size(path)
         arrays = read_npz(path, ("point_map",), optional=("mask",))
         maps = arrays["point_map"]
-        if maps.ndim != 4 or maps.shape[3] != 3 or len(maps) != len(target[view]) or maps.dtype.kind != "f":
+        if (
+            maps.shape[:1] != target[view].shape[:1]
+            or maps.shape[3:] != (3,)
+            or not maps.size
+            or maps.dtype.kind != "f"
+        ):
             raise ValueError(
                 f"{path}: point_map must be [{len(target[view])} frames, H, W, 3] of floats, got {list(maps.shape)}"
             )
-        mask = arrays.get("mask", np.ones(maps.shape[:3], bool)).astype(bool)
+        mask = arrays.get("mask", np.ones(maps.shape[:3], bool))
+        if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
+            raise ValueError(f"{path}: mask must hold nothing but 0 and 1")
+        mask = mask.astype(bool)
         if mask.shape != maps.shape[:3]:
             raise ValueError(f"{path}: mask must be {list(maps.shape[:3])}, got {list(mask.shape)}")
         scale = np.array([maps.shape[2] / width, maps.shape[1] / height])
@@ -254,7 +291,14 @@ def _aligned(positions: np.ndarray, decoded: np.ndarray, truth: Sequence, alignm
     scaled = np.empty_like(predicted)
     for view in range(len(predicted)):
         weight = 1 / np.maximum(target[view, ..., 2], NEAREST_M) if alignment == "scale_by_depth" else None
-        scaled[view] = predicted[view] * metrics.least_squares_scale(predicted[view], target[view], seen[view], weight)
+        if not seen[view].any():
+            raise ValueError(f"view {truth.view_names[view]} has no predicted point that could be scaled to the truth")
+        scale = metrics.least_squares_scale(predicted[view], target[view], seen[view], weight)
+        if scale <= 0:
+            raise ValueError(
+                f"view {truth.view_names[view]}: the points lie behind their camera, the best factor is {scale:g}"
+            )
+        scaled[view] = predicted[view] * scale
     return geometry.transform(geometry.inverse(truth.camera_from_world)[:, None], scaled)
 
 

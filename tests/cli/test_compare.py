@@ -65,7 +65,21 @@ def test_what_cannot_be_compared_is_said_and_nothing_is_written(reports, tmp_pat
     assert page.read_text() == "<!-- table a -->\n<!-- end of table a -->\n"
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '{"metrics": 3, "intervals": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[1]",
+        '{"metrics": 3, "intervals": {}}',
+        '{"metrics": {"psnr": "x"}, "intervals": {}}',
+        '{"metrics": {"psnr": NaN}, "intervals": {}}',
+        '{"metrics": {"psnr": 1}, "intervals": {"psnr": [null, 1]}}',
+        '{"metrics": {"psnr": 1}, "intervals": {}, "settings": null}',
+        '{"metrics": {}, "intervals": {}, "rows": [{"sequence": [1]}]}',
+        '{"metrics": {}, "intervals": {}, "rows": [{"sequence": "a"}, {"sequence": "a"}]}',
+        '{"metrics": {"psnr": 1}, "intervals": {}, "rows": [{"sequence": "a", "psnr": "x"}]}',
+    ],
+)
 def test_a_file_that_is_no_report_is_named(tmp_path, capsys, content):
     path = tmp_path / "wrong.json"
     path.write_text(content)
@@ -89,6 +103,11 @@ def test_scores_over_those_of_another_report_are_paired_by_sequence(reports, tmp
     (tmp_path / "1.json").write_text(json.dumps(report | {"split": "test_3"}))
     assert main(["compare", reports[0], "--over", reports[1]]) == 2
     assert "the reports are of split test_1 and test_3" in capsys.readouterr().err
+    for index, anchors in enumerate(("96@0123456789ab", "60@0123456789ab")):
+        rows = [{"sequence": name, "psnr": 1.0, "anchors": anchors} for name in ("a", "b")]
+        (tmp_path / f"{index}.json").write_text(json.dumps(report | {"split": "test_1", "rows": rows}))
+    assert main(["compare", reports[0], "--over", reports[1]]) == 2
+    assert "sequence a was scored at other points (96@0123456789ab and 60@0123456789ab)" in capsys.readouterr().err
     (tmp_path / "1.json").write_text(json.dumps(report | {"rows": [{"psnr": 1.0}]}))
     assert main(["compare", reports[0], "--over", reports[1]]) == 2
     assert "its rows must each name a sequence" in capsys.readouterr().err

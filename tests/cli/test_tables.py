@@ -105,7 +105,7 @@ def test_claims_say_which_variant_should_be_better():
 def test_our_rows_stand_below_the_papers_with_their_intervals(tmp_path, capsys):
     unknown = tuple(column.metric for column in VIDEO_COLUMNS[:4])
     write(tmp_path, "test_1", nano=report(2.0, none=unknown), static=report(1.0, none=unknown))
-    write(tmp_path, "unseen_action", nano=report(3.0, none=unknown))
+    write(tmp_path, "unseen_action", nano=report(3.0, none=unknown) | {"split": "unseen_action"})
     assert main(["tables", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "| TACO | SyncMV4D (paper) | 0.9351 | 0.9877 | 529.4 | 83.67 | – | – | – |" in said
@@ -203,6 +203,9 @@ def test_what_is_no_folder_of_reports_is_refused(tmp_path, capsys):
     write(tmp_path / "b", "test_1", nano=report())
     assert main(["tables", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     assert "two reports nano of test_1" in capsys.readouterr().err
+    write(tmp_path / "c", "test_3", nano=report())
+    assert main(["tables", str(tmp_path / "c")]) == 2
+    assert "is a report of test_1" in capsys.readouterr().err
     (tmp_path / "a" / "test_1" / "nano.json").write_text("[]")
     assert main(["tables", str(tmp_path / "a")]) == 2
     assert "is no report" in capsys.readouterr().err

@@ -8,7 +8,8 @@ import torch
 
 from syncmv4d_model.checkpoint import load_components, save_components
 from syncmv4d_model.config import NANO, SwitchConfig
-from syncmv4d_model.training.ablation import ALWAYS_KEPT, PRIORS, STEPS, VARIANTS, Job, queue
+from syncmv4d_model.training.ablation import ALWAYS_KEPT, PRIORS, SAMPLED_SEQUENCES, STEPS, VARIANTS, Job, queue
+from syncmv4d_model.training.plan import NANO_PLAN
 from tests.model.tiny_model import TINY, shaken, tiny_checkpoint
 
 ALL = tuple(VARIANTS.values())
@@ -66,6 +67,14 @@ def test_every_variants_joint_denoiser_takes_as_many_steps(name):
     assert aligning == (STEPS["point_aligner"] + STEPS["rollouts"] if VARIANTS[name].switches.aligner else 0)
     measured = [stage.measure_motion for stage in stages if stage.stage == "joint_denoiser"]
     assert measured == ([True] if VARIANTS[name].switches.aligner else [True, False])
+
+
+def test_every_stage_warms_up_for_a_part_of_its_steps_and_samples_as_many_sequences():
+    stages = {stage.stage: stage for job in queue(ALL, seeds=1) for stage in job.stages}
+    assert {stage.sampled_sequences for stage in stages.values()} == {SAMPLED_SEQUENCES}
+    longest = {stage.stage: stage.warmup_steps for stage in NANO_PLAN.stages}
+    for name, stage in stages.items():
+        assert 0 < stage.warmup_steps <= min(stage.steps / 8, longest[name])
 
 
 def test_no_variant_begins_with_what_it_may_not_see():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.data.video import encode_video
+from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.case import in_cameras
 from syncmv4d_model.evaluation.harness import evaluate, evaluate_method
 from syncmv4d_model.evaluation.kept_rows import KeptRows
@@ -93,6 +94,44 @@ def test_a_true_point_that_no_predicted_one_is_near_is_the_true_first_frame_held
     near = values["decoded_share"]
     assert 0.5 <= near < 0.8  # some of the others lie within the pairing distance
     assert 0.5 < values["end_point_error_ratio"] <= 1.01
+
+
+def test_of_a_point_that_is_not_written_neither_visibility_nor_deviation_is_made_up(data, tmp_path):
+    """Written is the first half, with a deviation that is too small for all the errors of points which it does not answer for."""
+    expected = []
+    for sequence in data[1]:
+        half = {name: getattr(sequence, name)[:, :, :30] for name in ("positions", "visible")}
+        write(
+            tmp_path,
+            [sequence],
+            **half,
+            label=sequence.label[:, :30],
+            anchors_px=sequence.anchors_px[:, :30],
+            stddev=np.full(half["visible"].shape, 0.01),
+        )
+        seen, said = [], []
+        for view, anchors in enumerate(sequence.anchors_px):
+            distance = np.linalg.norm(anchors[:, None] - anchors[None, :30], axis=-1)
+            answered, nearest = distance.min(1) <= PAIRING_PX, distance.argmin(1)
+            seen.append(sequence.visible[view, 1:][:, answered].ravel())
+            said.append(sequence.visible[view, 1:][:, nearest[answered]].ravel())
+        expected.append(metrics.visibility_f1_occluded(np.concatenate(said), np.concatenate(seen)))
+    report = scored(data, Written(WrittenPredictions(tmp_path, METHODS["tracks"]), seed=0))
+    assert report.metrics["decoded_share"] < 0.9
+    assert [row["visibility_f1_occluded"] for row in report.rows] == pytest.approx(expected)
+    assert report.metrics["stddev_coverage_95"] > 0.9
+
+
+def test_where_no_position_is_written_no_deviation_is_needed(data, tmp_path):
+    gone = np.zeros((1, 5, 60), bool)
+    gone[:, 3, :40] = True
+    changes = {
+        "positions": lambda a: np.where(gone[..., None], np.nan, a),
+        "stddev": lambda a: np.where(gone, np.nan, a),
+    }
+    values = scored(data, write(tmp_path, data[1], **changes)).metrics
+    assert values["stddev_coverage_68"] == 1 and values["stddev_spearman"] is None  # all errors are equal, none is NaN
+    assert values["visibility_f1_occluded"] == 1
 
 
 @pytest.mark.parametrize("name", ["visible", "stddev", "label", "depth_scale"])
@@ -188,6 +227,27 @@ def test_a_map_that_is_off_is_scored_as_off(data, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda maps, mask: (0 * maps, mask), "all .* points are the origin"),
+        (lambda maps, mask: (-maps, mask), "behind their camera"),
+        (lambda maps, mask: (maps, 0 * mask), "no predicted point"),
+        (lambda maps, mask: (maps, np.full(mask.shape, np.nan)), "mask must hold nothing but 0 and 1"),
+        (lambda maps, mask: (maps[:, :0, :0], mask[:, :0, :0]), "point_map must be"),
+    ],
+)
+def test_maps_that_no_factor_makes_right_are_refused(data, tmp_path, change, message):
+    write_maps(tmp_path, data[1])
+    path = tmp_path / "b" / "right.npz"
+    with np.load(path) as arrays:
+        point_map, mask = change(np.nan_to_num(arrays["point_map"]), arrays["mask"])
+    np.savez(path, point_map=point_map, mask=mask)
+    with pytest.raises(ValueError, match=message) as raised:
+        scored(data, Written(WrittenPredictions(tmp_path, METHODS["geometrycrafter"]), seed=0))
+    assert str(tmp_path / "b") in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"positions": lambda a: a[:, :-1]}, r"positions must be \[2 views, 5 frames"),
@@ -199,6 +259,14 @@ def test_a_map_that_is_off_is_scored_as_off(data, tmp_path):
         ({"positions": lambda a: a * np.nan}, f"within {PAIRING_PX} px"),
         ({"positions": None}, "it lacks positions"),
         ({"label": lambda a: a.astype(str)}, "which is not a number"),
+        ({"label": lambda a: a.astype(int) + 256}, "label must hold whole numbers from 0 to 3"),
+        ({"label": lambda a: a * np.nan}, "label must hold whole numbers"),
+        ({"visible": lambda a: np.where(a, 1.0, np.nan)}, "visible must hold nothing but 0 and 1"),
+        ({"stddev": lambda a: -a}, "stddev must be a positive number"),
+        ({"stddev": lambda a: np.where(np.arange(60) == 7, np.nan, a)}, "stddev must be a positive number"),
+        ({"depth_scale": lambda a: a * np.nan}, "depth_scale holds something that is not a finite number"),
+        ({"seed": np.float64("nan")}, "seed holds something"),
+        ({"positions": lambda a: a.astype(np.float64) * 1e160}, "positions are metres"),
     ],
 )
 def test_what_contradicts_the_truth_is_named(data, tmp_path, changes, message):

@@ -14,7 +14,7 @@ import scipy.spatial
 from jaxtyping import Float
 from threadpoolctl import ThreadpoolController
 
-from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_some
+from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
 POINTS_A_LEAF = 24
 """Of search trees: looking at a few more points is faster than finding out which need not be looked at."""
@@ -43,11 +43,15 @@ def chamfer_distance(
     The squared form is pytorch3d's, which `backend` asks itself, in float32, where it is installed (ImportError where not). Raises
     ValueError for an empty set or values that are not finite.
     """
-    require_some(len(points_a), "points in points_a")
-    require_some(len(points_b), "points in points_b")
+    for name, points in (("points_a", points_a), ("points_b", points_b)):
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise ValueError(f"{name} must be [P 3], got {list(points.shape)}")
+        require_some(len(points), f"points in {name}")
     require_finite(points_a=points_a, points_b=points_b)
     if backend == "pytorch3d":
         return _pytorch3d(points_a, points_b, squared=squared)
+    if backend != "trees":
+        raise ValueError(f"backend must be 'trees' or 'pytorch3d', got {backend!r}")
     return chamfer_of_trees(search_trees([points_a]), search_trees([points_b]), squared=squared)[0]
 
 
@@ -78,6 +82,8 @@ def search_trees(frames: Iterable[Float[np.ndarray, "P 3"]]) -> tuple[SearchTree
     for points in frames:
         require_some(len(points), "points")
         require_finite(points=points)
+        if trees:
+            require_same_shape(first=trees[0].points, later=points)
         if order is None:
             order = scipy.spatial.KDTree(points, leafsize=POINTS_A_LEAF).indices
         ordered = points[order].astype(np.float64)

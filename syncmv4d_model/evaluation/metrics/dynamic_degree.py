@@ -42,6 +42,7 @@ def is_dynamic(flows: Float[np.ndarray, "N 2 H W"], height: int, width: int, num
 def is_dynamic_from_scores(scores: Float[np.ndarray, "N"], height: int, width: int, num_frames: int) -> bool:
     """The decision of `is_dynamic` when the scores of the flows (pixels) are known."""
     require_finite(scores=scores)
+    require_some(num_frames, "frames", at_least=2)
     pixels, count = dynamic_degree_thresholds(height, width, num_frames)
     return bool((scores > pixels).sum() >= count)
 

@@ -14,6 +14,8 @@ def motion_smoothness(tracks: Float[np.ndarray, "T K 3"]) -> float:
 
     Lower is smoother, and a frozen motion scores 0: read it beside the ground truth's own value.
     """
+    if tracks.ndim != 3 or tracks.shape[-1] != 3:
+        raise ValueError(f"tracks must be [T K 3], got {list(tracks.shape)}")
     require_some(len(tracks), "frames", at_least=3)
     require_some(tracks.shape[1], "points")
     require_finite(tracks=tracks)

@@ -42,6 +42,7 @@ def mutual_matches(
 
 def _counts(confidences: Seq[np.ndarray], threshold: float) -> list[int]:
     require_some(len(confidences), "image pairs")
+    require_finite(threshold=np.asarray(threshold))
     for confidence in confidences:
         require_finite(confidence=confidence)
     return [int((confidence > threshold).sum()) for confidence in confidences]

@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
 from syncmv4d_model.evaluation.metrics.point_maps import point_error_and_inliers
-from syncmv4d_model.evaluation.metrics.refusal import require_same_shape, require_some
+from syncmv4d_model.evaluation.metrics.refusal import as_mask, require_finite, require_same_shape, require_some
 
 PAIRING_RADIUS_M = 0.005
 MINIMUM_PAIRS = 4
@@ -106,6 +106,9 @@ def _moved_pairs(
         raise ValueError(f"reading must be 'a' or 'b', got {reading!r}")
     require_same_shape(predicted_camera=predicted, target_camera=target)
     require_some(len(predicted), "views", at_least=2)
+    visible = as_mask(visible, predicted.shape[:-1], "visible")
+    require_same_shape(camera_from_world=camera_from_world, one_for_each_view=np.empty((len(predicted), 4, 4)))
+    require_finite(camera_from_world=camera_from_world)
     reference = (target if reading == "a" else predicted).astype(np.float64)
     pairs = []
     for i, j in permutations(range(len(predicted)), 2):

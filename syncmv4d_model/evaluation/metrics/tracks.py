@@ -97,7 +97,9 @@ def error_over_time(
 ) -> list[float | None]:
     """The end-point error (metres) of each frame n >= 1; None at a frame without a scored point."""
     scored = scored_points(target, visible)
+    require_same_shape(predicted=predicted, target=target)
     distance = lengths(predicted.astype(np.float64) - target)
+    require_finite(predicted=distance[scored])
     frames = range(1, target.shape[1])
     return [float(distance[:, n][scored[:, n]].mean()) if scored[:, n].any() else None for n in frames]
 

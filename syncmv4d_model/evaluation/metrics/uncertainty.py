@@ -39,6 +39,8 @@ def _coverages(error: np.ndarray, stddev: np.ndarray, sigmas: Sequence[float]) -
     """`stddev_coverage` at several multiples of the deviation."""
     require_finite(error=error, stddev=stddev)
     require_some(error.size, "coordinates")
+    require_same_shape(error=error, stddev_of_each_axis=np.broadcast_to(stddev[..., None], (*stddev.shape, 3)))
+    _require_positive(stddev)
     by_axis = np.ascontiguousarray(np.abs(np.moveaxis(error, -1, 0)))  # all points of an axis side by side: faster
     return [float((by_axis < many * stddev).mean()) for many in sigmas]
 
@@ -54,8 +56,7 @@ def reliability_curve(
     """
     require_finite(error=error, stddev=stddev, edges=edges)
     require_some(stddev.size, "points")
-    if not (stddev > 0).all():
-        raise ValueError(f"a standard deviation is positive, got {float(stddev.min()):g}")
+    _require_positive(stddev)
     if not (np.diff(edges) > 0).all():
         raise ValueError(f"the edges of bins must rise, got {edges.tolist()}")
     squared_error, squared_stddev = (error.astype(np.float64) ** 2).mean(-1).ravel(), stddev.astype(np.float64) ** 2
@@ -67,6 +68,11 @@ def reliability_curve(
     count = total(None)
     some = np.where(count > 0, count, np.nan)
     return count, np.sqrt(total(squared_stddev.ravel()) / some), np.sqrt(total(squared_error) / some)
+
+
+def _require_positive(stddev: np.ndarray) -> None:
+    if not (stddev > 0).all():
+        raise ValueError(f"a standard deviation is positive, got {float(stddev.min()):g}")
 
 
 class RankedDeviations:
@@ -84,9 +90,12 @@ class RankedDeviations:
     ) -> None:
         """ValueError for shapes that differ and visible values that are not finite."""
         require_same_shape(distance=distance, stddev=stddev, visible=visible)
+        require_same_shape(label=label, visible_in_a_frame=visible[:, 0])
         self.distance, self.stddev = distance[visible], stddev[visible]
         require_finite(distance=self.distance, stddev=self.stddev)
         frames, labels = visible.shape[1], 1 + int(np.iinfo(np.uint8).max)
+        if label.dtype != np.uint8:
+            raise ValueError(f"label must be uint8, got {label.dtype}")
         group = labels * np.arange(frames)[:, None] + label[:, None]
         self.group = group.astype(np.min_scalar_type(frames * labels))[visible]  # small numbers are sorted faster
         self.distance_order, self.stddev_order = np.argsort(self.distance), np.argsort(self.stddev)

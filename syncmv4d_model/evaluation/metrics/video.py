@@ -22,6 +22,7 @@ def video_mean_squared_error(
     require_same_shape(predicted=predicted, target=target)
     require_some(target.shape[1], "frames", at_least=2)
     require_some(target.size, "pixels")
+    require_finite(predicted=predicted, target=target)
     difference = predicted[:, 1:].astype(np.float32) - target[:, 1:]
     return float(np.mean(difference**2, dtype=np.float64))
 
@@ -43,6 +44,8 @@ def ssim(predicted: UInt8[np.ndarray, "V T H W 3"], target: UInt8[np.ndarray, "V
     require_same_shape(predicted=predicted, target=target)
     require_some(target.shape[1], "frames", at_least=2)
     require_some(min(target.shape[2:4]), "pixels a side", at_least=2 * SSIM_RADIUS + 1)
+    require_some(target.size, "pixels")
+    require_finite(predicted=predicted, target=target)
     similarities = []
     for frames in zip(
         predicted[:, 1:].reshape(-1, *target.shape[2:]), target[:, 1:].reshape(-1, *target.shape[2:]), strict=True
@@ -89,6 +92,8 @@ def gradient_energy(video: UInt8[np.ndarray, "V T H W 3"]) -> float:
     """
     require_some(video.shape[1], "frames", at_least=2)
     require_some(min(video.shape[2:4]), "pixels a side", at_least=2)
+    require_some(video.size, "pixels")
+    require_finite(video=video)
     later = video[:, 1:].astype(np.float32)
     across, down = np.diff(later, axis=3), np.diff(later, axis=2)
     return float(np.mean(across**2, dtype=np.float64) + np.mean(down**2, dtype=np.float64))
