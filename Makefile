@@ -58,7 +58,7 @@ format: $(DEV_STAMP)
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check $(SOURCES)
 	$(VENV)/bin/ruff format --check $(SOURCES)
-	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
 train-nano: $(RUN_STAMP)
 	$(SYNCMV4D) train nano $(if $(MINUTES),--minutes $(MINUTES))

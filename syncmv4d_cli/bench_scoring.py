@@ -136,7 +136,9 @@ def whole_seconds(options: Scoring) -> float:
         started = time.perf_counter()
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
         if done.returncode:
-            raise ChildProcessError(f"syncmv4d evaluate ended with status {done.returncode}: {done.stderr.strip()[-500:]}")
+            raise ChildProcessError(
+                f"syncmv4d evaluate ended with status {done.returncode}: {done.stderr.strip()[-500:]}"
+            )
         return time.perf_counter() - started
 
 

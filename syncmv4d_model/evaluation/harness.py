@@ -66,6 +66,7 @@ class Report:
     switches: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     not_computed: dict[str, str] = field(default_factory=dict)
+    partial: dict[str, int] = field(default_factory=dict)  # scores that not every sequence has, and how many have
     rows: list[dict[str, Any]] = field(default_factory=list)
     bag: dict[str, Any] | None = None  # of a recording: what was read as what
 
@@ -175,8 +176,14 @@ def report_rows(
         switches=switches,
         settings=settings,
         not_computed=_reasons(means, reasons, ratios),
+        partial=_partial(scores),
         rows=rows,
     )
+
+
+def _partial(scores: list[dict[str, float | None]]) -> dict[str, int]:
+    have = {name: sum(one[name] is not None for one in scores) for name in (scores[0] if scores else {})}
+    return {name: count for name, count in have.items() if 0 < count < len(scores)}
 
 
 def _reasons(

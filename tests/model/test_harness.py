@@ -11,6 +11,7 @@ from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import TextMean
 from syncmv4d_model.evaluation.case import at_anchors, in_cameras
 from syncmv4d_model.evaluation.harness import evaluate
+from syncmv4d_model.evaluation.scores import SCORES
 from tests.model.known_error import CONFIG, KnownError, frozen, same, shifted
 from tests.model.sliding_points import T, V, sliding_sequence
 
@@ -204,6 +205,14 @@ def test_a_method_without_tracks_is_scored_on_its_video_alone(data):
     for name in ("end_point_error_cm", "end_point_error_ratio", "foreground_iou", "label_recall", "codec_error_cm"):
         assert report.metrics[name] is None
     assert report.metrics["gradient_energy_ratio"] > 0
+
+
+def test_a_mean_of_some_sequences_alone_says_of_how_many(data):
+    directory, sequences = data
+    report = evaluate(KnownError(sequences, same), directory, "test_1")
+    have = {name: sum(row[name] is not None for row in report.rows) for name in SCORES}
+    assert report.partial == {name: count for name, count in have.items() if count in (1, 2)}
+    assert "other_scene_motion_error_cm" in report.partial  # the first of a triplet has none before it
 
 
 def test_a_sequence_of_another_size_is_refused_with_both_sizes(data):
