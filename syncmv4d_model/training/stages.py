@@ -183,8 +183,10 @@ class StageLosses:
 
 @torch.no_grad()
 def fit_motion_moments(components: Components, cache: LatentCache, plan: StagePlan, *, seed: int) -> None:
-    """Tell the preconditioner how far the motion lies from what the motion prior expects of it, unless the plan says that it knows."""
-    if components.motion_prior is None or components.preconditioner is None or not plan.measure_motion:
+    """Tell the preconditioner how far the motion lies from what the motion prior expects of it, or from nothing where there is no
+    such network: what the start had measured may be another one's. Not where the plan says that it knows.
+    """
+    if not components.config.switches.motion or components.preconditioner is None or not plan.measure_motion:
         return
     residuals = []
     batches = cache.batches(batch_size=1, num_points=1, seed=seed + 2, first_step=0, augment=False)
@@ -192,8 +194,7 @@ def fit_motion_moments(components: Components, cache: LatentCache, plan: StagePl
         batch = batch.to(components.device)
         tokens = components.text_encoder.tokenize(batch.texts)
         expected = expect_motion(components, tokens, batch.images, batch.cameras)
-        assert expected is not None
-        residuals.append((batch.motion - expected.motion)[0])
+        residuals.append((batch.motion if expected is None else batch.motion - expected.motion)[0])
     components.preconditioner.fit_motion(torch.cat(residuals))
 
 
