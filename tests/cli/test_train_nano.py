@@ -67,11 +67,15 @@ def test_a_report_of_other_weights_or_of_fewer_scenes_is_not_taken_for_the_one_t
     checkpoint.mkdir()
     (checkpoint / "model.safetensors").write_bytes(b"weights")
     assert not is_report_of(report, checkpoint, sequences=8)
-    report.write_text(json.dumps({"sequences": 8, "settings": provenance(checkpoint)}))
+    content = {"sequences": 8, "settings": provenance(checkpoint), "metrics": {}, "intervals": {}}
+    report.write_text(json.dumps(content))
     assert is_report_of(report, checkpoint, sequences=8)
     assert not is_report_of(report, checkpoint, sequences=64)
     (checkpoint / "model.safetensors").write_bytes(b"other weights")
     assert not is_report_of(report, checkpoint, sequences=8)
+    report.write_text(json.dumps(content)[:-9])
+    with pytest.raises(ValueError, match=r"test_1.json is not JSON"):
+        is_report_of(report, checkpoint, sequences=8)
 
 
 def test_a_slice_without_time_does_nothing_and_says_how_to_go_on(tmp_path, capsys):
