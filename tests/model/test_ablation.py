@@ -9,7 +9,8 @@ import torch
 from syncmv4d_model.checkpoint import load_components, save_components
 from syncmv4d_model.config import NANO, SwitchConfig
 from syncmv4d_model.training.ablation import ALWAYS_KEPT, PRIORS, SAMPLED_SEQUENCES, STEPS, VARIANTS, Job, queue
-from syncmv4d_model.training.plan import NANO_PLAN
+from syncmv4d_model.training.plan import NANO_PLAN, StagePlan
+from syncmv4d_model.training.stages import make_stage
 from tests.model.tiny_model import TINY, shaken, tiny_checkpoint
 
 ALL = tuple(VARIANTS.values())
@@ -177,3 +178,16 @@ def test_a_video_only_model_takes_the_codec_of_a_start_whose_denoiser_has_anothe
     assert loaded.config == replace(TINY, switches=switches)
     for key, value in loaded.codec.state_dict().items():
         assert torch.equal(value, components.codec.state_dict()[key])
+
+
+def test_without_a_motion_prior_the_joint_denoisers_stage_measures_the_motion_itself(prepared):
+    """Also where it starts from a checkpoint that had measured what a motion prior left over."""
+    checkpoint, cache = prepared
+    none = replace(load_components(checkpoint).config.motion_prior, conv_width=0, point_width=0)
+    components = load_components(checkpoint, change=lambda config: replace(config, motion_prior=none), keep=ALWAYS_KEPT)
+    components.preconditioner.motion_moment.fill_(7.0)
+    make_stage(components, cache, StagePlan("joint_denoiser", steps=1), seed=0)
+    draws = cache.batches(batch_size=1, num_points=1, seed=2, first_step=0, augment=False)
+    motion = torch.cat([batch.motion[0, :, :, 0] for batch, _ in zip(draws, range(6), strict=False)])
+    first = motion.square().mean((0, 2, 3)).clamp(min=1e-3)
+    torch.testing.assert_close(components.preconditioner.motion_moment[:, 0], first, rtol=0.02, atol=1e-3)

@@ -12,7 +12,6 @@ from syncmv4d_model.checkpoint import load_components
 from syncmv4d_model.config import NANO, MotionPriorConfig
 from syncmv4d_model.data.loader import LatentCache, build_cache
 from syncmv4d_model.data.sequence import read_sequence, write_sequence
-from syncmv4d_model.training.ablation import ALWAYS_KEPT
 from syncmv4d_model.training.plan import NANO_PLAN, StagePlan, TrainingPlan
 from syncmv4d_model.training.rollouts import sample_outputs, stddev_temperature
 from syncmv4d_model.training.stages import make_stage
@@ -313,19 +312,6 @@ def test_the_joint_denoisers_stage_measures_what_the_motion_prior_leaves_over(pr
     first = torch.cat(left).square().mean((0, 2, 3)).clamp(min=1e-3)
     torch.testing.assert_close(components.preconditioner.motion_moment[:, 0], first, rtol=0.02, atol=1e-3)
     assert not torch.allclose(before[:, 0], first, rtol=0.02, atol=1e-3)
-
-
-def test_without_a_motion_prior_the_joint_denoisers_stage_measures_the_motion_itself(prepared):
-    """Also where it starts from a checkpoint that had measured what a motion prior left over."""
-    checkpoint, cache = prepared
-    none = replace(load_components(checkpoint).config.motion_prior, conv_width=0, point_width=0)
-    components = load_components(checkpoint, change=lambda config: replace(config, motion_prior=none), keep=ALWAYS_KEPT)
-    components.preconditioner.motion_moment.fill_(7.0)
-    make_stage(components, cache, StagePlan("joint_denoiser", steps=1), seed=0)
-    draws = cache.batches(batch_size=1, num_points=1, seed=2, first_step=0, augment=False)
-    motion = torch.cat([batch.motion[0, :, :, 0] for batch, _ in zip(draws, range(6), strict=False)])
-    first = motion.square().mean((0, 2, 3)).clamp(min=1e-3)
-    torch.testing.assert_close(components.preconditioner.motion_moment[:, 0], first, rtol=0.02, atol=1e-3)
 
 
 def test_an_aligner_trained_on_rollouts_errs_less_at_the_end_of_sampling(prepared, tmp_path):
