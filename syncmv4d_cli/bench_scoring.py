@@ -58,8 +58,6 @@ class Scoring:
 
 def bench_scoring(options: Scoring) -> None:
     """Print the tables: processor time in one thread, as each of several workers scores; other work on the machine counts little."""
-    import pykdtree.kdtree  # noqa: F401  # brings threads of its own, which have to be there to be limited
-
     from syncmv4d_model.data.atomic import check_writable, write_bytes
 
     least = {"sequences": 1, "views": 1, "frames": 3, "points": 8, "size": 12, "many_points": 1, "rows": 1, "whole": 0}

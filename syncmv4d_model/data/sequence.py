@@ -129,17 +129,17 @@ def _check_truth(path: Path, truth: dict[str, np.ndarray]) -> None:
     for key in ("positions", "anchors_px", "depth_scale", "intrinsics", "camera_from_world", "frame_period_s"):
         if truth[key].dtype.kind not in "fiu" or not np.isfinite(truth[key]).all():
             raise ValueError(f"{path}: {key} holds something that is not a finite number")
-    truth["visible"] = checked_visible(path, truth["visible"])
+    truth["visible"] = checked_flags(path, "visible", truth["visible"])
     truth["label"] = checked_label(path, truth["label"])
     if not truth["frame_period_s"] > 0:
         raise ValueError(f"{path}: frame_period_s must be positive, got {truth['frame_period_s']:g}")
 
 
-def checked_visible(path: Path, visible: np.ndarray) -> np.ndarray:
-    """As booleans; ValueError for anything but 0 and 1."""
-    if visible.dtype.kind not in "biuf" or not np.isin(visible, (0, 1)).all():
-        raise ValueError(f"{path}: visible must hold nothing but 0 and 1")
-    return visible.astype(bool, copy=False)
+def checked_flags(path: Path, name: str, flags: np.ndarray) -> np.ndarray:
+    """A file's array of that name as booleans; ValueError for anything but 0 and 1."""
+    if flags.dtype.kind not in "biuf" or not np.isin(flags, (0, 1)).all():
+        raise ValueError(f"{path}: {name} must hold nothing but 0 and 1")
+    return flags.astype(bool, copy=False)
 
 
 def checked_label(path: Path, label: np.ndarray) -> np.ndarray:

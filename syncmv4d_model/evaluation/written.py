@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
-from syncmv4d_model.data.sequence import Sequence, checked_label, checked_visible, read_npz
+from syncmv4d_model.data.sequence import Sequence, checked_flags, checked_label, read_npz
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import TextMean
@@ -232,7 +232,7 @@ def _check_values(path: Path, positions: np.ndarray, anchors: np.ndarray, arrays
     if (np.abs(positions[np.isfinite(positions)]) > FARTHEST_M).any():
         raise ValueError(f"{path}: positions are metres, got one beyond {FARTHEST_M:g}")
     if "visible" in arrays:
-        arrays["visible"] = checked_visible(path, arrays["visible"])
+        arrays["visible"] = checked_flags(path, "visible", arrays["visible"])
     if "label" in arrays:
         arrays["label"] = checked_label(path, arrays["label"])
     for name in ("depth_scale", "seed"):
@@ -261,10 +261,7 @@ def _read_point_maps(folder: Path, truth: Sequence) -> tuple[Float[np.ndarray, "
             raise ValueError(
                 f"{path}: point_map must be [{len(target[view])} frames, H, W, 3] of floats, got {list(maps.shape)}"
             )
-        mask = arrays.get("mask", np.ones(maps.shape[:3], bool))
-        if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
-            raise ValueError(f"{path}: mask must hold nothing but 0 and 1")
-        mask = mask.astype(bool)
+        mask = checked_flags(path, "mask", arrays.get("mask", np.ones(maps.shape[:3], bool)))
         if mask.shape != maps.shape[:3]:
             raise ValueError(f"{path}: mask must be {list(maps.shape[:3])}, got {list(mask.shape)}")
         scale = np.array([maps.shape[2] / width, maps.shape[1] / height])
