@@ -68,8 +68,9 @@ def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray
     frames, to_rgb = [], VideoReformatter()  # a frame alone would make one for itself
     try:
         with av.open(str(path)) as container:
-            # by default FFmpeg paints over what it cannot decode
-            container.streams.video[0].codec_context.options = {"err_detect": "explode"}
+            codec = container.streams.video[0].codec_context
+            codec.options = {"err_detect": "explode"}  # by default FFmpeg paints over what it cannot decode
+            codec.thread_count = 1  # small pictures are decoded in less time than threads begin
             for frame in container.decode(video=0):
                 frames.append(to_rgb.reformat(frame, format="rgb24").to_ndarray())
                 if len(frames) == max_frames:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.evaluation import metrics
-from syncmv4d_model.evaluation.baselines import label_motion, static_tracks
+from syncmv4d_model.evaluation.baselines import label_motion, static_tracks, static_video
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.metrics.lengths import lengths
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
@@ -113,6 +113,22 @@ class Case:
         bodies = (np.swapaxes(np.moveaxis(points, 1, 2)[own], 0, 1) for points in (tracks, self.truth.positions))
         return metrics.rigid_motion_error(*bodies)
 
+    @cached_property
+    def video_mse(self) -> float:
+        """metrics.video_mean_squared_error of the first sample, and its errors."""
+        return metrics.video_mean_squared_error(self.given("video"), self.truth.video)
+
+    @cached_property
+    def static_video_mse(self) -> float:
+        """The same where nothing moves."""
+        return metrics.video_mean_squared_error(static_video(self.truth), self.truth.video)
+
+    @cached_property
+    def ssims(self) -> tuple[float, ...]:
+        """metrics.ssim where nothing moves, and of the first sample where it has a video; and the metric's errors."""
+        made = [] if not self.samples or "video" in self.absent else [self.prediction.video]
+        return metrics.ssim_of_each([static_video(self.truth), *made], self.truth.video)
+
     @property
     def seen_with_stddev(self) -> Bool[np.ndarray, "V T K"]:
         """Where the truth sees a point; without the places where the method has written no position and no stddev either."""
@@ -165,6 +181,17 @@ class Case:
             if seen.any():
                 cameras = self.truth.camera_from_world[[i, j]]
                 shared.append((predicted[:, seen], true[:, seen], visible[:, seen], cameras))
+        return shared
+
+    @cached_property
+    def shared_places(self) -> list[tuple[int, int, metrics.SharedPlaces]]:
+        """(view i, view j, where both see the same true point) of each of `paired_views` that have such a place."""
+        shared, pixels, visible, size = [], self.true_pixels, self.truth.visible, self.truth.video.shape[2:4]
+        for i, j, first, second in self.paired_views:
+            seen = visible[i][:, first] & visible[j][:, second]
+            if seen[1:].any():
+                where = pixels[i][:, first], pixels[j][:, second]
+                shared.append((i, j, metrics.SharedPlaces.of(*where, seen, sizes=(size, size))))
         return shared
 
     @cached_property

@@ -101,15 +101,9 @@ def _chamfer_cm(case: Case, trees: Seq[metrics.SearchTree]) -> float:
 
 def _cross_view_colours(case: Case, video: np.ndarray) -> float:
     """Mean over pairs of views of the colour error at true points that the harness could pair."""
-    truth, pixels, values = case.truth, case.true_pixels, []
-    for i, j, first, second in case.paired_views:
-        seen = truth.visible[i][:, first] & truth.visible[j][:, second]
-        if seen[1:].any():
-            where = pixels[i][:, first], pixels[j][:, second]
-            values.append(metrics.cross_view_colour_error(video[i], video[j], *where, seen))
-    if not values:
+    if not case.shared_places:
         raise ValueError(f"no two views share {MINIMUM_PAIRS} points within 5 mm")
-    return float(np.mean(values))
+    return float(np.mean([places.colour_error(video[i], video[j]) for i, j, places in case.shared_places]))
 
 
 def _over_moving(case: Case, metric: Callable[..., float]) -> float:

@@ -70,6 +70,23 @@ def test_ssim_of_any_size_is_that_of_filtered_pictures(seed, height, width):
 
 
 @few
+@given(seed=SEEDS)
+def test_ssim_of_several_videos_is_that_of_each_whatever_stands_still(seed):
+    rng = np.random.default_rng(seed)
+    true, other = rng.integers(0, 256, (2, 2, 5, 12, 13, 3), dtype=np.uint8)
+    still = np.broadcast_to(true[:, :1], true.shape)
+    resting = other[:, np.sort(rng.integers(0, 5, 5))]  # for some frames
+    true[:, 3] = true[:, 2]
+    together = metrics.ssim_of_each([still, resting, other], true)
+    assert together == pytest.approx([metrics.ssim(video.copy(), true) for video in (still, resting, other)], rel=1e-12)
+    alone = [
+        metrics.ssim(np.stack([true[:, 0], resting[:, n]], 1), np.stack([true[:, 0], true[:, n]], 1))
+        for n in range(1, 5)
+    ]
+    assert together[1] == pytest.approx(np.mean(alone), rel=1e-12)
+
+
+@few
 @given(seed=SEEDS, shown=st.floats(0, 1))
 def test_gaps_are_filled_as_numpy_interpolates(seed, shown):
     rng = np.random.default_rng(seed)
@@ -140,3 +157,7 @@ def test_colours_of_two_views_are_compared_frame_by_frame(seed):
     ]
     expected = np.concatenate(differences).mean()
     assert metrics.cross_view_colour_error(*videos, *pixels, visible) == pytest.approx(expected, rel=1e-12)
+    places = metrics.SharedPlaces.of(*pixels, visible, sizes=((9, 13), (9, 13)))
+    assert places.colour_error(*videos[:, ::-1]) != places.colour_error(*videos) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="the places are of pictures of .9, 13. pixels, got .13, 9."):
+        places.colour_error(*videos.swapaxes(2, 3))

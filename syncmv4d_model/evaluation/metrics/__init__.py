@@ -35,6 +35,7 @@ from syncmv4d_model.evaluation.metrics.point_maps import (
 )
 from syncmv4d_model.evaluation.metrics.rigidity import rigid_motion_error, rigid_residual
 from syncmv4d_model.evaluation.metrics.self_consistency import (
+    SharedPlaces,
     colour_differences,
     cross_view_colour_error,
     inside,
@@ -66,7 +67,9 @@ from syncmv4d_model.evaluation.metrics.video import (
     foreground_iou,
     gradient_energy,
     psnr,
+    psnr_of_error,
     ssim,
+    ssim_of_each,
     video_mean_squared_error,
 )
 
@@ -74,6 +77,7 @@ __all__ = [
     "RankedDeviations",
     "Reading",
     "SearchTree",
+    "SharedPlaces",
     "chamfer_distance",
     "chamfer_of_trees",
     "clip_views",
@@ -111,6 +115,7 @@ __all__ = [
     "percentage_of_inliers",
     "point_error_and_inliers",
     "psnr",
+    "psnr_of_error",
     "relative_point_error",
     "reliability_curve",
     "rigid_motion_error",
@@ -118,6 +123,7 @@ __all__ = [
     "sampled_frames",
     "search_trees",
     "ssim",
+    "ssim_of_each",
     "stddev_coverage",
     "stddev_spearman",
     "stddev_spearman_pooled",

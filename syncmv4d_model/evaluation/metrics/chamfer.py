@@ -62,11 +62,13 @@ def chamfer_of_trees(trees_a: Seq[SearchTree], trees_b: Seq[SearchTree], squared
 
 
 def _both_ways(tree_a: SearchTree, tree_b: SearchTree, *, squared: bool) -> float:
-    same = len(tree_a.points) == len(tree_b.points)
-    moved = (tree_a.points != tree_b.points).any(1) if same else slice(None)  # the others are 0 apart
+    moved = None  # the others are 0 apart
+    if len(tree_a.points) == len(tree_b.points):
+        x, y, z = (tree_a.points != tree_b.points).T
+        moved = np.flatnonzero(x | y | z)
     total = 0.0
     for tree, other in ((tree_b, tree_a), (tree_a, tree_b)):
-        distance = tree.distances(other.points[moved])
+        distance = tree.distances(other.points if moved is None else other.points.take(moved, axis=0))
         total += (distance**2 if squared else distance).sum() / len(other.points)
     return float(total)
 

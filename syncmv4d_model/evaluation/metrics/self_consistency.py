@@ -6,6 +6,7 @@ Two views that track the same piece of surface should move it alike.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -44,12 +45,40 @@ def cross_view_colour_error(
 
     `visible`: by both views. Bilinear. ValueError where there is no such place.
     """
-    seen = visible & inside(pixels_a, height=video_a.shape[1], width=video_a.shape[2])
-    seen &= inside(pixels_b, height=video_b.shape[1], width=video_b.shape[2])
-    seen[0] = False
-    require_some(int(seen.sum()), "places that two views see")
-    frames = np.nonzero(seen)[0]
-    return float(np.abs(_colours(video_a, frames, pixels_a[seen]) - _colours(video_b, frames, pixels_b[seen])).mean())
+    sizes = (video_a.shape[1:3], video_b.shape[1:3])
+    return SharedPlaces.of(pixels_a, pixels_b, visible, sizes=sizes).colour_error(video_a, video_b)
+
+
+@dataclass(frozen=True)
+class SharedPlaces:
+    """Where two views see the same points, for the colours there in several pairs of videos."""
+
+    places_a: _Places
+    places_b: _Places
+
+    @classmethod
+    def of(
+        cls,
+        pixels_a: Float[np.ndarray, "T K 2"],
+        pixels_b: Float[np.ndarray, "T K 2"],
+        visible: Bool[np.ndarray, "T K"],
+        *,
+        sizes: tuple[tuple[int, ...], tuple[int, ...]],
+    ) -> SharedPlaces:
+        """As `cross_view_colour_error`, and its errors; `sizes` are (height, width) of either view."""
+        seen = np.array(visible)
+        for pixels, (height, width) in zip((pixels_a, pixels_b), sizes, strict=True):
+            seen &= inside(pixels, height=height, width=width)
+        seen[0] = False
+        require_some(int(seen.sum()), "places that two views see")
+        frames = np.nonzero(seen)[0]
+        return cls(
+            *(_Places.of(frames, pixels[seen], size) for pixels, size in zip((pixels_a, pixels_b), sizes, strict=True))
+        )
+
+    def colour_error(self, video_a: UInt8[np.ndarray, "T H W 3"], video_b: UInt8[np.ndarray, "T H W 3"]) -> float:
+        """`cross_view_colour_error` of these two."""
+        return float(np.abs(self.places_a.colours(video_a) - self.places_b.colours(video_b)).mean())
 
 
 def mean_where(values: Float[np.ndarray, "*n"], where: Bool[np.ndarray, "*n"], *, what: str) -> float:
@@ -93,22 +122,34 @@ def inside(pixels: Float[np.ndarray, "*n 2"], *, height: int, width: int) -> Boo
 
 def bilinear(image: UInt8[np.ndarray, "H W 3"], pixels: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "K 3"]:
     """Colours at fractional pixels; outside the image those of its edge, at NaN those of the first pixel."""
-    return _colours(image[None], np.zeros(len(pixels), np.intp), pixels)
+    return _Places.of(np.zeros(len(pixels), np.intp), pixels, image.shape[:2]).colours(image[None])
 
 
-def _colours(
-    video: UInt8[np.ndarray, "T H W 3"], frames: Int[np.ndarray, "N"], pixels: Float[np.ndarray, "N 2"]
-) -> Float[np.ndarray, "N 3"]:
-    """`bilinear` for a pixel of each of these frames."""
-    height, width = video.shape[1:3]
-    limit = np.array([width - 1, height - 1])
-    where = np.clip(np.nan_to_num(pixels.astype(np.float64)), 0, limit)
-    low = np.floor(where).astype(np.intp)
-    high = np.minimum(low + 1, limit)
-    right, down = ((where - low)[:, i, None] for i in (0, 1))
-    colours = video.reshape(-1, 3)  # one index a pixel is faster than three
-    upper, lower = (
-        colours[row + low[:, 0]] * (1 - right) + colours[row + high[:, 0]] * right
-        for row in ((frames * height + y[:, 1]) * width for y in (low, high))
-    )
-    return upper * (1 - down) + lower * down
+@dataclass(frozen=True)
+class _Places:
+    """Fractional pixels in frames of a video: the pixels about each of them, numbered through all frames, and their shares."""
+
+    corners: tuple[Int[np.ndarray, "N"], ...]  # upper left, upper right, lower left, lower right
+    right: Float[np.ndarray, "N 1"]
+    down: Float[np.ndarray, "N 1"]
+    size: tuple[int, ...]  # height, width
+
+    @classmethod
+    def of(cls, frames: Int[np.ndarray, "N"], pixels: Float[np.ndarray, "N 2"], size: tuple[int, ...]) -> _Places:
+        """One pixel for each of these frames."""
+        height, width = size
+        limit = np.array([width - 1, height - 1])
+        where = np.clip(np.nan_to_num(pixels.astype(np.float64)), 0, limit)
+        low = np.floor(where).astype(np.intp)
+        high = np.minimum(low + 1, limit)
+        right, down = ((where - low)[:, i, None] for i in (0, 1))
+        rows = ((frames * height + y[:, 1]) * width for y in (low, high))
+        return cls(tuple(row + x[:, 0] for row in rows for x in (low, high)), right, down, tuple(size))
+
+    def colours(self, video: UInt8[np.ndarray, "T H W 3"]) -> Float[np.ndarray, "N 3"]:
+        """Bilinear. ValueError for pictures of another size."""
+        if video.shape[1:3] != self.size:
+            raise ValueError(f"the places are of pictures of {list(self.size)} pixels, got {list(video.shape[1:3])}")
+        ones = [video.reshape(-1, 3).take(corner, axis=0) for corner in self.corners]
+        upper, lower = (left * (1 - self.right) + right * self.right for left, right in (ones[:2], ones[2:]))
+        return upper * (1 - self.down) + lower * self.down

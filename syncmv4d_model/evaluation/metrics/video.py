@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,6 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
+HALF_C1, HALF_C2 = (0.01 * 255) ** 2 / 2, (0.03 * 255) ** 2 / 2
 ROWS_AT_ONCE = 16
 """Of `_windowed`'s products: more rows would multiply more zeros, fewer make more calls."""
 
@@ -29,7 +32,11 @@ def video_mean_squared_error(
 
 def psnr(predicted: UInt8[np.ndarray, "V T H W 3"], target: UInt8[np.ndarray, "V T H W 3"]) -> float:
     """Peak signal-to-noise ratio in dB over all views and the frames n >= 1; ValueError for identical videos."""
-    error = video_mean_squared_error(predicted, target)
+    return psnr_of_error(video_mean_squared_error(predicted, target))
+
+
+def psnr_of_error(error: float) -> float:
+    """`psnr` of videos whose `video_mean_squared_error` is known; ValueError for 0."""
     if error == 0:
         raise ValueError("the videos are identical: their PSNR is not a finite number")
     return 10 * math.log10(255**2 / error)
@@ -41,31 +48,68 @@ def ssim(predicted: UInt8[np.ndarray, "V T H W 3"], target: UInt8[np.ndarray, "V
 
     Raises ValueError for pictures smaller than a window.
     """
-    require_same_shape(predicted=predicted, target=target)
+    return ssim_of_each([predicted], target)[0]
+
+
+def ssim_of_each(
+    videos: Seq[UInt8[np.ndarray, "V T H W 3"]], target: UInt8[np.ndarray, "V T H W 3"]
+) -> tuple[float, ...]:
+    """`ssim` of several videos: what it needs of the target alone, and of a frame that stays as it was, is computed once."""
     require_some(target.shape[1], "frames", at_least=2)
     require_some(min(target.shape[2:4]), "pixels a side", at_least=2 * SSIM_RADIUS + 1)
     require_some(target.size, "pixels")
-    require_finite(predicted=predicted, target=target)
-    similarities = []
-    for frames in zip(
-        predicted[:, 1:].reshape(-1, *target.shape[2:]), target[:, 1:].reshape(-1, *target.shape[2:]), strict=True
-    ):
-        x, y = (np.moveaxis(frame, -1, 0).astype(np.float64, order="C") for frame in frames)
-        mean_x, mean_y, squares, product = _windowed(np.stack([x, y, x * x + y * y, x * y]))
-        mean_product, mean_squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-        similarity = (2 * mean_product + c1) * (2 * (product - mean_product) + c2)
-        similarities.append((similarity / ((mean_squares + c1) * (squares - mean_squares + c2))).mean())
-    return float(np.mean(similarities))
+    for video in videos:
+        require_same_shape(predicted=video, target=target)
+        require_finite(predicted=video, target=target)
+    similarities = np.empty((len(videos), target[:, 1:, 0, 0, 0].size))
+    before: list[_Windows | None] = [None] * len(videos)
+    for place, (view, n) in enumerate(np.ndindex(target[:, 1:, 0, 0, 0].shape)):
+        true = _Windows.of(target[view, n + 1])
+        for index, video in enumerate(videos):
+            before[index] = own = _Windows.of(video[view, n + 1], before[index])
+            similarities[index, place] = _similarity(own, true)
+    return tuple(similarities.mean(1).tolist())
 
 
-def _windowed(pictures: Float[np.ndarray, "N 3 H W"]) -> Float[np.ndarray, "N 3 w h"]:
+@dataclass(frozen=True)
+class _Windows:
+    """One frame, the Gaussian means of its values, and what stands below the fraction: its share of either factor."""
+
+    frame: UInt8[np.ndarray, "H W 3"]
+    values: Float[np.ndarray, "3 H W"]
+    mean: Float[np.ndarray, "3 w h"]
+    luminance: Float[np.ndarray, "3 w h"]  # mean^2 + c1 / 2
+    contrast: Float[np.ndarray, "3 w h"]  # variance + c2 / 2
+
+    @classmethod
+    def of(cls, frame: UInt8[np.ndarray, "H W 3"], before: _Windows | None = None) -> _Windows:
+        """`before` itself where it is the same frame."""
+        if before is not None and np.array_equal(frame, before.frame):
+            return before
+        values = np.moveaxis(frame, -1, 0).astype(np.float64, order="C")
+        mean = _windowed(values)
+        square = mean * mean
+        return cls(frame, values, mean, square + HALF_C1, _windowed(values * values) - square + HALF_C2)
+
+
+def _similarity(x: _Windows, y: _Windows) -> float:
+    product = x.mean * y.mean
+    covariance = _windowed(x.values * y.values)
+    covariance -= product
+    product += HALF_C1
+    covariance += HALF_C2
+    product *= covariance
+    product /= (x.luminance + y.luminance) * (x.contrast + y.contrast)
+    return 4 * float(product.mean())
+
+
+def _windowed(pictures: Float[np.ndarray, "*n H W"]) -> Float[np.ndarray, "*n w h"]:
     """Gaussian means about every pixel whose window lies inside; pictures come out with rows and columns exchanged."""
     down = _windowed_rows(pictures)
     return _windowed_rows(np.ascontiguousarray(np.swapaxes(down, -1, -2)))
 
 
-def _windowed_rows(pictures: Float[np.ndarray, "N 3 H W"]) -> Float[np.ndarray, "N 3 h W"]:
+def _windowed_rows(pictures: Float[np.ndarray, "*n H W"]) -> Float[np.ndarray, "*n h W"]:
     """The means along columns, as products with a matrix that holds the window once a row, which is faster than a filter."""
     height = pictures.shape[-2] - 2 * SSIM_RADIUS
     means = np.empty((*pictures.shape[:-2], height, pictures.shape[-1]))
