@@ -163,13 +163,6 @@ def stddev_spearman_trivial(
     return RankedDeviations(distance, stddev, visible, label).trivial()
 
 
-def spearman(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
-    """Rank correlation with ties averaged; ValueError where either has no ranks (fewer than 2 values, or all equal)."""
-    require_some(len(a), "values", at_least=2)
-    require_finite(a=a, b=b)
-    return _correlation(_ranks(a, np.argsort(a)), _ranks(b, np.argsort(b)))
-
-
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         raise ValueError("all values are equal: there are no ranks to correlate")
