@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from syncmv4d_model.data.surface_tracks import SceneRig
 from syncmv4d_model.geometry import camera_centre, inverse, look_at, project, resized_intrinsics, transform
 
 VIEW_NAMES = ("left", "centre", "right")
@@ -22,17 +22,6 @@ TACO_WIDE_FOCAL_PX = 600.0  # shorter focal lengths are TACO's four wide cameras
 SENSOR_FOCAL_PX = 2000.0  # of the imagined full picture that the view is cropped from
 WORKSPACE_HEIGHT_M = 0.1
 FILL = (0.94, 1.08)  # of the action's box to the picture; above 1 the last centimetres at the rim are cut
-
-
-@dataclass(frozen=True)
-class SceneRig:
-    """The cameras of one sequence; all share one picture size."""
-
-    view_names: tuple[str, ...]
-    intrinsics: Float[np.ndarray, "V 3 3"]
-    camera_from_world: Float[np.ndarray, "V 4 4"]
-    height: int
-    width: int
 
 
 def sample_rig(

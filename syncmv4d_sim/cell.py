@@ -26,8 +26,8 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
 from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.surface_tracks import SceneRig
 from syncmv4d_model.geometry import inverse, transform
-from syncmv4d_sim.cameras import SceneRig
 from syncmv4d_sim.dataset import BuildOptions, make_sequence
 from syncmv4d_sim.hand import PALM
 from syncmv4d_sim.physics import (

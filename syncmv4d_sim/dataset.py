@@ -20,6 +20,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from syncmv4d_model.data.sequence import Sequence, write_sequence
+from syncmv4d_model.data.surface_tracks import track
 from syncmv4d_sim.cameras import sample_rig
 from syncmv4d_sim.physics import Rejection, Rollout, simulate
 from syncmv4d_sim.render import render
@@ -28,7 +29,6 @@ from syncmv4d_sim.splits import rule_of, triplet_name
 from syncmv4d_sim.surface import surface
 from syncmv4d_sim.taco_layout import FRAME_PERIOD_S as TACO_FRAME_PERIOD_S
 from syncmv4d_sim.taco_layout import is_written, taco_name, write_taco
-from syncmv4d_sim.tracks import track
 
 MAX_ATTEMPTS = 60
 RIG_STREAM, ANCHOR_STREAM = 101, 102
@@ -96,7 +96,7 @@ def _attempt(index: int, options: BuildOptions, attempt: int) -> Sequence | Reje
     rig = sample_rig(options.rig, body.action_points, rig_rng, height=options.height, width=options.width)
     frames = render(rollout, rig, shadows=options.shadows)
     try:
-        tracks = track(body, rig, frames, num_points=options.num_points, rng=anchor_rng)
+        tracks = track(body, rig, frames.depth_m, num_points=options.num_points, rng=anchor_rng)
     except ValueError as error:
         return Rejection(f"{scene.triplet}: {error}")
     return Sequence(

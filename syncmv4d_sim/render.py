@@ -10,7 +10,8 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from syncmv4d_sim.cameras import SceneRig, camera_poses
+from syncmv4d_model.data.surface_tracks import SceneRig
+from syncmv4d_sim.cameras import camera_poses
 from syncmv4d_sim.objects import COLLISION_GROUP
 
 NEAR_M, FAR_M = 0.05, 12.0

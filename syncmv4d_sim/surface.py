@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import mujoco
 import numpy as np
-from jaxtyping import Float, Int, UInt8
 
+from syncmv4d_model.data.surface_tracks import Surface
 from syncmv4d_model.geometry import transform
 from syncmv4d_sim.hand import BODIES, hand_geometry, skinned_vertices
 from syncmv4d_sim.objects import label_of
 from syncmv4d_sim.physics import Rollout, body_poses
-
-
-@dataclass(frozen=True)
-class Surface:
-    """All foreground meshes as one."""
-
-    vertices: Float[np.ndarray, "T P 3"]  # world, metres, per frame
-    faces: Int[np.ndarray, "F 3"]
-    label: UInt8[np.ndarray, "F"]  # per face, index into LABELS
-    essential: Int[np.ndarray, "E"]  # vertices that pictures should hold: all but the forearm
-
-    @property
-    def action_points(self) -> Float[np.ndarray, "N 3"]:
-        """Where the essential vertices are at every fourth frame, for framing."""
-        return self.vertices[::4, self.essential].reshape(-1, 3)
 
 
 def surface(rollout: Rollout) -> Surface:

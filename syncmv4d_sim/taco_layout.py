@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from syncmv4d_model.data.atomic import atomic_directory, write_bytes
+from syncmv4d_model.data.surface_tracks import SceneRig
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.geometry import resized_intrinsics, transform
 from syncmv4d_model.types import LABELS
-from syncmv4d_sim.cameras import TACO_SIZE, SceneRig, taco_cameras, taco_from_world
+from syncmv4d_sim.cameras import TACO_SIZE, taco_cameras, taco_from_world
 from syncmv4d_sim.objects import ObjectModel
 from syncmv4d_sim.physics import Rollout, body_poses
 from syncmv4d_sim.render import render

@@ -18,6 +18,8 @@ LEAVES = (
     "syncmv4d_model.data.sequence",
     "syncmv4d_model.data.rig",
     "syncmv4d_model.data.video",
+    "syncmv4d_model.data.raster",
+    "syncmv4d_model.data.surface_tracks",
     "syncmv4d_model.data.atomic",
 )
 LAYERS = (

@@ -4,8 +4,9 @@ import mujoco
 import numpy as np
 import pytest
 
+from syncmv4d_model.data.surface_tracks import SceneRig
 from syncmv4d_model.geometry import camera_centre, look_at, project, transform
-from syncmv4d_sim.cameras import VIEW_NAMES, SceneRig, sample_rig, taco_clusters, taco_meeting_point
+from syncmv4d_sim.cameras import VIEW_NAMES, sample_rig, taco_clusters, taco_meeting_point
 from syncmv4d_sim.render import SUPERSAMPLE, render
 
 SPHERE_RADIUS_M = 0.004

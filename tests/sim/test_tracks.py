@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from syncmv4d_model.data.raster import rasterise
+from syncmv4d_model.data.surface_tracks import SceneRig, Surface, Tracks, stratified, track, visible_points
 from syncmv4d_model.geometry import camera_centre, project, transform, unproject
 from syncmv4d_model.types import LABELS
-from syncmv4d_sim.cameras import SceneRig, sample_rig
+from syncmv4d_sim.cameras import sample_rig
 from syncmv4d_sim.physics import Rollout, simulate
-from syncmv4d_sim.raster import rasterise
 from syncmv4d_sim.render import Frames, render
 from syncmv4d_sim.scene import sample_scene
-from syncmv4d_sim.surface import Surface, surface
-from syncmv4d_sim.tracks import Tracks, stratified, track, visible_points
+from syncmv4d_sim.surface import surface
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def filmed() -> Filmed:
     body = surface(rollout)
     rig = sample_rig("random", body.action_points, np.random.default_rng(0), height=96, width=96)
     frames = render(rollout, rig)
-    return Filmed(body, rig, frames, track(body, rig, frames, num_points=512, rng=np.random.default_rng(0)))
+    return Filmed(body, rig, frames, track(body, rig, frames.depth_m, num_points=512, rng=np.random.default_rng(0)))
 
 
 def in_cameras(filmed: Filmed) -> tuple[np.ndarray, np.ndarray]:
@@ -139,4 +139,4 @@ def test_too_little_foreground_is_refused_with_its_number(filmed):
     far[:, 2, 3] += 100.0
     rig = SceneRig(filmed.rig.view_names, filmed.rig.intrinsics, far, 96, 96)
     with pytest.raises(ValueError, match="starts with 0 foreground pixels, needs 64"):
-        track(filmed.body, rig, filmed.frames, num_points=8, rng=np.random.default_rng(0))
+        track(filmed.body, rig, filmed.frames.depth_m, num_points=8, rng=np.random.default_rng(0))

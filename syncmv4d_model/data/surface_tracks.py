@@ -1,4 +1,4 @@
-"""Exact surface tracks: anchors cast from the first picture, carried by bodies and skin, tested against depth."""
+"""Exact surface tracks: anchors cast from the first picture, carried by a moving mesh, tested against depth."""
 
 from __future__ import annotations
 
@@ -7,15 +7,38 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
+from syncmv4d_model.data.raster import rasterise
 from syncmv4d_model.geometry import project, transform
-from syncmv4d_sim.cameras import SceneRig
-from syncmv4d_sim.raster import rasterise
-from syncmv4d_sim.render import Frames
-from syncmv4d_sim.surface import Surface
 
 VISIBLE_TOLERANCE_M = 0.002  # less than the thinnest blade
 MIN_FOREGROUND_PX = 64
 """Fewer in any view's first picture: the sequence shows too little to be used."""
+
+
+@dataclass(frozen=True)
+class SceneRig:
+    """The cameras of one sequence; all share one picture size."""
+
+    view_names: tuple[str, ...]
+    intrinsics: Float[np.ndarray, "V 3 3"]
+    camera_from_world: Float[np.ndarray, "V 4 4"]
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Surface:
+    """All foreground meshes as one."""
+
+    vertices: Float[np.ndarray, "T P 3"]  # world, metres, per frame
+    faces: Int[np.ndarray, "F 3"]
+    label: UInt8[np.ndarray, "F"]  # per face, index into LABELS
+    essential: Int[np.ndarray, "E"]  # vertices that pictures should hold: all but the forearm
+
+    @property
+    def action_points(self) -> Float[np.ndarray, "N 3"]:
+        """Where the essential vertices are at every fourth frame, for framing."""
+        return self.vertices[::4, self.essential].reshape(-1, 3)
 
 
 @dataclass(frozen=True)
@@ -30,13 +53,21 @@ class Tracks:
     foreground_share: float  # of the first pictures' pixels
 
 
-def track(body: Surface, rig: SceneRig, frames: Frames, *, num_points: int, rng: np.random.Generator) -> Tracks:
-    """Cast `num_points` anchors per view into the first picture and follow them.
+def track(
+    body: Surface,
+    rig: SceneRig,
+    depth_m: Float32[np.ndarray, "V T H W"],
+    *,
+    num_points: int,
+    rng: np.random.Generator,
+) -> Tracks:
+    """Cast `num_points` anchors per view into the first picture and follow them; `depth_m` says what hides them.
 
     ValueError when a view's first picture shows fewer than MIN_FOREGROUND_PX foreground pixels.
     """
     views = [
-        _track_view(body, rig, frames, view, num_points=num_points, rng=rng) for view in range(len(rig.view_names))
+        _track_view(body, rig, depth_m[view], view, num_points=num_points, rng=rng)
+        for view in range(len(rig.view_names))
     ]
     positions, visible, label, anchors, scale, share = zip(*views, strict=True)
     return Tracks(
@@ -50,13 +81,19 @@ def track(body: Surface, rig: SceneRig, frames: Frames, *, num_points: int, rng:
 
 
 def _track_view(
-    body: Surface, rig: SceneRig, frames: Frames, view: int, *, num_points: int, rng: np.random.Generator
+    body: Surface,
+    rig: SceneRig,
+    depth_m: Float32[np.ndarray, "T H W"],
+    view: int,
+    *,
+    num_points: int,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     intrinsics, camera_from_world = rig.intrinsics[view], rig.camera_from_world[view]
     hit = rasterise(
         transform(camera_from_world, body.vertices[0]), body.faces, intrinsics, height=rig.height, width=rig.width
     )
-    shown = (hit.face >= 0) & (np.abs(hit.depth_m - frames.depth_m[view, 0]) < VISIBLE_TOLERANCE_M)
+    shown = (hit.face >= 0) & (np.abs(hit.depth_m - depth_m[0]) < VISIBLE_TOLERANCE_M)
     rows, columns = np.nonzero(shown)
     if len(rows) < MIN_FOREGROUND_PX:
         raise ValueError(
@@ -67,7 +104,7 @@ def _track_view(
     face, weights = hit.face[rows, columns], hit.barycentric[rows, columns]
     positions = np.einsum("tkcx,kc->tkx", body.vertices[:, body.faces[face]], weights)
     in_camera = transform(camera_from_world, positions.reshape(-1, 3)).reshape(positions.shape)
-    visible = visible_points(in_camera, intrinsics, frames.depth_m[view])
+    visible = visible_points(in_camera, intrinsics, depth_m)
     scale = np.array([in_camera[..., 2].min(), in_camera[..., 2].max()], np.float32)
     anchors = np.stack([columns, rows], -1).astype(np.float32)
     return positions.astype(np.float32), visible, body.label[face], anchors, scale, float(shown.mean())
