@@ -1,4 +1,4 @@
-"""`syncmv4d build-dataset sim`: simulated sequences with exact tracks."""
+"""`syncmv4d build-dataset`: sequences with exact tracks, simulated (here) or from recordings (build_taco.py)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from syncmv4d_cli.build_taco import Taco, build_taco
 from syncmv4d_cli.choices import choose
 from syncmv4d_cli.least import check_least
 
@@ -45,7 +46,7 @@ class Sim:
 
 def main(args: list[str]) -> int:
     """Entry of `syncmv4d build-dataset`."""
-    return choose(args, "syncmv4d build-dataset", {"sim": (Sim, build_sim)})
+    return choose(args, "syncmv4d build-dataset", {"sim": (Sim, build_sim), "taco": (Taco, build_taco)})
 
 
 def build_sim(options: Sim) -> None:

@@ -34,7 +34,7 @@ COMMANDS = (
         "the paper's Tab. 1 to 4 with our numbers, from reports of evaluate and train ablation",
     ),
     Command("train", "syncmv4d_cli.train", "train a checkpoint, or every variant of the paper's ablations"),
-    Command("build-dataset", "syncmv4d_cli.build_dataset", "simulate a data set"),
+    Command("build-dataset", "syncmv4d_cli.build_dataset", "simulate a data set, or take recordings of TACO"),
     Command(
         "bench",
         "syncmv4d_cli.bench",

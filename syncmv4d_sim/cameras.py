@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from syncmv4d_model.data.surface_tracks import SceneRig
-from syncmv4d_model.geometry import camera_centre, inverse, look_at, project, resized_intrinsics, transform
+from syncmv4d_model.data.taco import CLUSTERS, Camera, clusters_of, meeting_point, read_calibration
+from syncmv4d_model.geometry import inverse, look_at, project, resized_intrinsics, transform
 
-VIEW_NAMES = ("left", "centre", "right")
 CLUSTERS_DEG = {"left": (-145.0, -105.0), "centre": (-98.0, -68.0), "right": (-62.0, -8.0)}
 """Azimuth of the camera centre as seen from the workspace, about TACO's; the operator stands at +90."""
 ELEVATION_DEG = (22.0, 58.0)
 DISTANCE_M = (0.6, 1.0)
 TACO_CALIBRATION = Path(__file__).parent / "assets" / "taco_calibration.json"
 TACO_SIZE = (512, 376)  # width and height of the release that the calibration belongs to
-TACO_WIDE_FOCAL_PX = 600.0  # shorter focal lengths are TACO's four wide cameras, which see the hands too small
 SENSOR_FOCAL_PX = 2000.0  # of the imagined full picture that the view is cropped from
 WORKSPACE_HEIGHT_M = 0.1
 FILL = (0.94, 1.08)  # of the action's box to the picture; above 1 the last centimetres at the rim are cut
@@ -38,9 +36,9 @@ def sample_rig(
     """
     if kind not in _POSES:
         raise ValueError(f"unknown rig {kind!r}; known: {', '.join(_POSES)}")
-    views = [_POSES[kind](cluster, points, rng) for cluster in VIEW_NAMES]
+    views = [_POSES[kind](cluster, points, rng) for cluster in CLUSTERS]
     intrinsics = np.stack([_framed(k, pose, points, rng, size=(height, width)) for k, pose in views])
-    return SceneRig(VIEW_NAMES, intrinsics, np.stack([pose for _, pose in views]), height, width)
+    return SceneRig(CLUSTERS, intrinsics, np.stack([pose for _, pose in views]), height, width)
 
 
 def _random_pose(
@@ -59,8 +57,8 @@ def _taco_pose(
     cluster: str, points: Float[np.ndarray, "P 3"], rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]:
     cameras = taco_clusters()[cluster]
-    intrinsics, camera_from_taco = cameras[rng.integers(len(cameras))]
-    return intrinsics, camera_from_taco @ taco_from_world()
+    camera = cameras[rng.integers(len(cameras))]
+    return camera.intrinsics, camera.camera_from_world @ taco_from_world()
 
 
 _POSES = {"random": _random_pose, "taco": _taco_pose}
@@ -81,26 +79,14 @@ def _framed(
     return resized_intrinsics(intrinsics, scale, scale, crop_x_px=float(corner[0]), crop_y_px=float(corner[1]))
 
 
-def taco_cameras() -> dict[str, tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]:
-    """Serial -> (intrinsics in pixels of TACO's 512 x 376 release, camera_from_world in metres).
-
-    Distortion is left out, as in TACO's own code.
-    """
-    cameras = {}
-    for serial, entry in json.loads(TACO_CALIBRATION.read_text()).items():
-        camera_from_world = np.eye(4)
-        camera_from_world[:3, :3], camera_from_world[:3, 3] = np.reshape(entry["R"], (3, 3)), entry["T"]
-        camera_from_world[:3, :3] = _nearest_rotation(camera_from_world[:3, :3])
-        cameras[serial] = np.reshape(entry["K"], (3, 3)).astype(float), camera_from_world
-    return cameras
+def taco_cameras() -> dict[str, Camera]:
+    """Serial -> camera of TACO's 512 x 376 release."""
+    return read_calibration(TACO_CALIBRATION)
 
 
 def taco_meeting_point() -> Float[np.ndarray, "3"]:
     """The point of TACO's world nearest to all optical axes."""
-    poses = np.stack([pose for _, pose in taco_cameras().values()])
-    axes = poses[:, 2, :3]
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    return np.linalg.solve(across.sum(0), np.einsum("vij,vj->i", across, camera_centre(poses)))
+    return meeting_point(np.stack([camera.camera_from_world for camera in taco_cameras().values()]))
 
 
 def taco_from_world() -> Float[np.ndarray, "4 4"]:
@@ -110,22 +96,10 @@ def taco_from_world() -> Float[np.ndarray, "4 4"]:
     return pose
 
 
-def taco_clusters() -> dict[str, list[tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]]:
-    """TACO's telephoto cameras by cluster, with their poses in TACO's world."""
-    clusters: dict[str, list[tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "4 4"]]]] = {}
-    for name, (low, high) in CLUSTERS_DEG.items():
-        clusters[name] = []
-        for intrinsics, pose in taco_cameras().values():
-            centre = camera_centre(pose @ taco_from_world())
-            azimuth = np.degrees(np.arctan2(centre[1], centre[0]))
-            if low <= azimuth <= high and intrinsics[0, 0] > TACO_WIDE_FOCAL_PX:
-                clusters[name].append((intrinsics, pose))
-    return clusters
-
-
-def _nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    left, _, right = np.linalg.svd(matrix)
-    return left @ right
+def taco_clusters() -> dict[str, list[Camera]]:
+    """TACO's telephoto cameras by cluster."""
+    cameras = taco_cameras()
+    return {name: [cameras[serial] for serial in serials] for name, serials in clusters_of(cameras).items()}
 
 
 def camera_poses(rig: SceneRig) -> Float[np.ndarray, "V 4 4"]:

@@ -14,6 +14,16 @@ import numpy as np
 
 from syncmv4d_model.data.atomic import atomic_directory, write_bytes
 from syncmv4d_model.data.surface_tracks import SceneRig
+from syncmv4d_model.data.taco import (
+    CALIBRATION,
+    CAMERAS,
+    CENTIMETRES_PER_M,
+    FRAME_RATE_HZ,
+    HAND_MESHES,
+    OBJECT_MODELS,
+    OBJECT_POSES,
+    VIDEOS,
+)
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.geometry import resized_intrinsics, transform
 from syncmv4d_model.types import LABELS
@@ -23,11 +33,8 @@ from syncmv4d_sim.physics import Rollout, body_poses
 from syncmv4d_sim.render import render
 from syncmv4d_sim.surface import surface
 
-FRAME_PERIOD_S = 1 / 30
-VIDEOS, CAMERAS = "Allocentric_RGB_Videos", "Allocentric_Camera_Parameters"
-OBJECT_POSES, OBJECT_MODELS, HAND_MESHES = "Object_Poses", "Object_Models", "Hand_Meshes"
+FRAME_PERIOD_S = 1 / FRAME_RATE_HZ
 FIRST_DAY = datetime.date(2000, 1, 1)  # sequences are named by day and number; no real TACO day is that early
-CENTIMETRES = 100.0
 
 
 def taco_name(index: int) -> str:
@@ -55,7 +62,7 @@ def write_taco(root: Path, index: int, rollout: Rollout, *, width: int, shadows:
     _write_objects(root, place, index, rollout)
     _write_hand(root / HAND_MESHES / place, rollout)
     with atomic_directory(root / CAMERAS / place) as partial:
-        (partial / "calibration.json").write_text(json.dumps(_calibration(rig)), encoding="utf-8")
+        (partial / CALIBRATION).write_text(json.dumps(_calibration(rig)), encoding="utf-8")
     frames = render(rollout, rig, shadows=shadows)
     with atomic_directory(root / VIDEOS / place) as partial:
         for serial, video in zip(rig.view_names, frames.rgb, strict=True):
@@ -68,13 +75,14 @@ def taco_rig(width: int) -> SceneRig:
     scale = width / TACO_SIZE[0]
     height = round(TACO_SIZE[1] * scale)
     cameras = taco_cameras()
-    intrinsics = np.stack([resized_intrinsics(k, scale, height / TACO_SIZE[1]) for k, _ in cameras.values()])
-    poses = np.stack([pose @ taco_from_world() for _, pose in cameras.values()])
+    scales = (scale, height / TACO_SIZE[1])
+    intrinsics = np.stack([resized_intrinsics(camera.intrinsics, *scales) for camera in cameras.values()])
+    poses = np.stack([camera.camera_from_world @ taco_from_world() for camera in cameras.values()])
     return SceneRig(tuple(cameras), intrinsics, poses, height, width)
 
 
 def _calibration(rig: SceneRig) -> dict[str, dict[str, object]]:
-    poses = {serial: pose for serial, (_, pose) in taco_cameras().items()}
+    poses = {serial: camera.camera_from_world for serial, camera in taco_cameras().items()}
     return {
         serial: {
             "K": intrinsics.ravel().tolist(),
@@ -99,7 +107,7 @@ def _write_objects(root: Path, place: Path, index: int, rollout: Rollout) -> Non
 
 def _obj_text(model: ObjectModel) -> str:
     """A Wavefront mesh in centimetres."""
-    vertices = "".join(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in model.vertices * CENTIMETRES)
+    vertices = "".join(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in model.vertices * CENTIMETRES_PER_M)
     return vertices + "".join(f"f {a} {b} {c}\n" for a, b, c in model.faces + 1)
 
 

@@ -20,6 +20,7 @@ LEAVES = (
     "syncmv4d_model.data.video",
     "syncmv4d_model.data.raster",
     "syncmv4d_model.data.surface_tracks",
+    "syncmv4d_model.data.taco",
     "syncmv4d_model.data.atomic",
 )
 LAYERS = (

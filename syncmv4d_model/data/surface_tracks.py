@@ -93,7 +93,8 @@ def _track_view(
     hit = rasterise(
         transform(camera_from_world, body.vertices[0]), body.faces, intrinsics, height=rig.height, width=rig.width
     )
-    shown = (hit.face >= 0) & (np.abs(hit.depth_m - depth_m[0]) < VISIBLE_TOLERANCE_M)
+    nearest = np.where(hit.face >= 0, hit.depth_m, -np.inf)
+    shown = np.abs(nearest - depth_m[0]) < VISIBLE_TOLERANCE_M
     rows, columns = np.nonzero(shown)
     if len(rows) < MIN_FOREGROUND_PX:
         raise ValueError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections import deque
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -59,24 +61,41 @@ def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray
     """All frames of a video, or the first `max_frames`. FileNotFoundError if it is missing, ValueError if it cannot be read or
     is damaged.
     """
+    frames = list(_decoded(path, max_frames))
+    if not frames:
+        raise ValueError(f"{path} holds no frame")
+    return np.stack(frames)
+
+
+def picked_frames(path: Path, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The frames at these places, one after the other and never more than one in memory; places must not fall. FileNotFoundError;
+    ValueError for a video that is shorter or damaged.
+    """
+    wanted, count = deque(indices), 0
+    for count, image in enumerate(_decoded(path, max(indices) + 1), start=1):
+        while wanted and wanted[0] == count - 1:
+            wanted.popleft()
+            yield image
+    if wanted:
+        raise ValueError(f"{path} has {count} frames, frame {wanted[0]} was asked for")
+
+
+def _decoded(path: Path, max_frames: int | None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     import av
     from av.error import FFmpegError
     from av.video.reformatter import VideoReformatter
 
     if not path.is_file():
         raise FileNotFoundError(f"no video {path}")
-    frames, to_rgb = [], VideoReformatter()  # a frame alone would make one for itself
+    to_rgb = VideoReformatter()  # a frame alone would make one for itself
     try:
         with av.open(str(path)) as container:
             codec = container.streams.video[0].codec_context
             codec.options = {"err_detect": "explode"}  # by default FFmpeg paints over what it cannot decode
             codec.thread_count = 1  # small pictures are decoded in less time than threads begin
-            for frame in container.decode(video=0):
-                frames.append(to_rgb.reformat(frame, format="rgb24").to_ndarray())
-                if len(frames) == max_frames:
+            for index, frame in enumerate(container.decode(video=0)):
+                yield to_rgb.reformat(frame, format="rgb24").to_ndarray()
+                if index + 1 == max_frames:
                     break
     except (FFmpegError, IndexError) as error:
         raise ValueError(f"{path} is truncated, damaged or not a video: {error}") from error
-    if not frames:
-        raise ValueError(f"{path} holds no frame")
-    return np.stack(frames)

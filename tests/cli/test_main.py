@@ -54,7 +54,7 @@ def test_every_command_explains_its_options(command):
 
 HELPS = {
     "bench": ["model  Time the model", "steps  Sample quality", "codec  Fit block codecs", "cell   Carry out tracks"],
-    "build-dataset": ["sim  Simulate sequences"],
+    "build-dataset": ["sim   Simulate sequences", "taco  Take recordings"],
     "build-dataset sim": [
         "test_3 12 other triplets",
         "unseen_action the verb smear",

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from syncmv4d_model.data.surface_tracks import SceneRig
+from syncmv4d_model.data.taco import CLUSTERS
 from syncmv4d_model.geometry import camera_centre, look_at, project, transform
-from syncmv4d_sim.cameras import VIEW_NAMES, sample_rig, taco_clusters, taco_meeting_point
+from syncmv4d_sim.cameras import sample_rig, taco_clusters, taco_meeting_point
 from syncmv4d_sim.render import SUPERSAMPLE, render
 
 SPHERE_RADIUS_M = 0.004
@@ -56,7 +57,7 @@ def test_depth_is_read_at_pixel_centres():
 def test_a_rig_has_one_camera_per_cluster_that_sees_the_action(kind):
     points = some_action()
     rig = sample_rig(kind, points, np.random.default_rng(1), height=96, width=96)
-    assert rig.view_names == VIEW_NAMES
+    assert rig.view_names == CLUSTERS
     for intrinsics, pose in zip(rig.intrinsics, rig.camera_from_world, strict=True):
         in_camera = transform(pose, points)
         pixels = project(intrinsics, in_camera)
@@ -83,7 +84,7 @@ def test_tacos_axes_meet_where_the_data_set_says_and_clusters_hold_its_telephoto
     np.testing.assert_allclose(taco_meeting_point(), [0.066, -0.008, 0.673], atol=2e-3)
     clusters = taco_clusters()
     assert {name: len(cameras) for name, cameras in clusters.items()} == {"left": 3, "centre": 3, "right": 2}
-    assert all(intrinsics[0, 0] > 1000 for cameras in clusters.values() for intrinsics, _ in cameras)
+    assert all(camera.intrinsics[0, 0] > 1000 for cameras in clusters.values() for camera in cameras)
 
 
 def test_an_unknown_rig_is_named():

@@ -188,4 +188,4 @@ def test_the_command_builds_with_tacos_rig_and_says_how_many(tmp_path, capsys):
 
 def test_the_command_names_its_sources(capsys):
     assert main([]) == 2
-    assert "build-dataset {sim}" in capsys.readouterr().out
+    assert "build-dataset {sim,taco}" in capsys.readouterr().out

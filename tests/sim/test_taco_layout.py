@@ -9,20 +9,17 @@ import pytest
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_sim.cameras import taco_from_world
-from syncmv4d_sim.dataset import BuildOptions, build, make_taco_rollout
+from syncmv4d_sim.dataset import BuildOptions, make_taco_rollout
 from syncmv4d_sim.physics import Rollout, body_poses, simulate
 from syncmv4d_sim.scene import sample_scene
 from syncmv4d_sim.taco_layout import is_written, write_taco
 
-OPTIONS = BuildOptions(split="val", seed=2, width=64, layout="taco", shadows=False)
 PLACE = Path("(hit, hammer, box)") / "20000101_000"
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("taco")
-    build(out, OPTIONS, count=1, workers=1, show_progress=False)
-    return out
+@pytest.fixture
+def root(taco_root: Path) -> Path:
+    return taco_root
 
 
 def calibration(root: Path) -> dict:
@@ -68,7 +65,7 @@ def test_the_skin_moves_in_tacos_world(root):
 
 
 def test_it_is_the_motion_of_our_own_layout_at_30_hz():
-    rollout, _ = make_taco_rollout(0, OPTIONS)
+    rollout, _ = make_taco_rollout(0, BuildOptions(split="val", seed=2))
     slow = simulate(rollout.scene)
     assert isinstance(slow, Rollout)
     fast = body_poses(rollout, "tool")[np.round(3.75 * np.arange(17)).astype(int)]

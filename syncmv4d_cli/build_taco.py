@@ -1,0 +1,219 @@
+"""`syncmv4d build-dataset taco`: TACO's recordings as sequences of ours."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from syncmv4d_cli.least import check_least
+
+if TYPE_CHECKING:
+    from syncmv4d_model.data.mano import HandModel
+    from syncmv4d_model.data.taco import Recording
+    from syncmv4d_model.data.taco_import import ClipOptions
+
+LEAST = {"points": 1, "frames": 2, "rate": 0.1, "start": 0, "seed": 0, "max_offset": 0, "workers": 1, "limit": 1}
+LEAST_SIDE_PX = 32
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Taco:
+    """Take recordings of the TACO data set into DIR/<split>/; run it again to go on where it stopped.
+
+    Each becomes a clip of three views, left, centre and right, cut to the action, with the tracks of hands, tool and target. Recordings whose
+    poses do not fit their pictures are left out: where what moves is projected must be where the pictures change. What became of every
+    recording stands in DIR/recordings_<split>.jsonl.
+
+    Hands are MANO's, whose model you must fetch yourself, under its own licence (mano.is.tue.mpg.de).
+
+    Example: syncmv4d build-dataset taco --root TACO --hand-models mano_v1_2/models --out data/taco --split test_1
+    """
+
+    root: Path
+    """TACO's folder, which holds Allocentric_RGB_Videos, Object_Poses, ... Videos without markers are taken where they are."""
+    out: Path
+    """Data-set folder."""
+    split: str = "train"
+    """Which split to take (train, test_1, test_2, test_3 or test_4 of TACO's own); all: every recording there is."""
+    split_file: Path | None = None
+    """Lines `recording,split`; TACO's official file when not given."""
+    hand_models: Path | None = None
+    """Folder with MANO_LEFT.pkl and MANO_RIGHT.pkl."""
+    without_hands: bool = False
+    """Track tool and target only."""
+    size: tuple[int, int] = (96, 96)
+    """Picture height and width, pixels."""
+    frames: int = 17
+    """Frames of a clip."""
+    rate: float = 8.0
+    """Frames a second; TACO has 30."""
+    start: float = 0.0
+    """When in the recording the clip begins, seconds."""
+    points: int = 1024
+    """Truth anchors per view."""
+    cameras: tuple[str, ...] = ()
+    """Serial numbers of the cameras; when not given, one telephoto camera of each cluster, drawn by seed."""
+    max_offset: float = 0.04
+    """Recordings are left out where the projected motion lies farther beside what moves in a view; share of the picture's sides."""
+    limit: int | None = None
+    """Only the first N recordings of the split."""
+    seed: int = 0
+    """Decides cameras and anchors, recording by recording."""
+    workers: int = 2
+    """Processes that work side by side; their number changes nothing in the data."""
+
+
+def build_taco(options: Taco) -> None:
+    """Build, then say what was left out and why. ValueError for options that do not fit; errors as taco.list_recordings."""
+    from syncmv4d_model.data.atomic import write_bytes
+    from syncmv4d_model.data.taco_import import ClipOptions
+
+    _check(options)
+    recordings = recordings_of(options)
+    height, width = options.size
+    clip = ClipOptions(
+        height=height,
+        width=width,
+        num_points=options.points,
+        num_frames=options.frames,
+        frame_rate_hz=options.rate,
+        start_s=options.start,
+        cameras=options.cameras,
+        hands=not options.without_hands,
+        seed=options.seed,
+    )
+    models = _hand_models(options, recordings)
+    folder, log = options.out / options.split, options.out / f"recordings_{options.split}.jsonl"
+    _check_same(options.out / f"options_{options.split}.json", asdict(clip) | {"max_offset": options.max_offset})
+    told = {line["recording"]: line for line in _lines(log)}
+    missing = [recording for recording in recordings if not (folder / recording.name).is_dir()]
+    try:
+        for line in _told(folder, missing, clip, models, options, total=len(recordings)):
+            told[line["recording"]] = line
+    finally:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for _, line in sorted(told.items()))
+        write_bytes(log, text.encode())
+    left_out = [told[recording.name]["left_out"] for recording in recordings if told[recording.name]["left_out"]]
+    console = Console()
+    console.print(
+        f"{len(recordings) - len(left_out)} sequences of {options.split} in {options.out}; {len(left_out)} left out ({log})"
+    )
+    for reason, number in Counter(left_out).most_common(5):
+        console.print(f"  {number:4d}  {reason}")
+
+
+def recordings_of(options: Taco) -> list[Recording]:
+    """Those of the split that is asked for, by name. ValueError where there is none."""
+    from syncmv4d_model.data import taco
+
+    found = taco.list_recordings(options.root)
+    if options.split != ALL or options.split_file is not None:
+        path = options.split_file or taco.OFFICIAL_SPLIT
+        split = taco.read_split(path)
+        unlisted = sum(recording.name not in split for recording in found)
+        found = [recording for recording in found if options.split in (ALL, split.get(recording.name))]
+        if not found:
+            raise ValueError(
+                f"no recording in {options.root} is of split {options.split!r} by {path} ({unlisted} are not in it);"
+                f" it has {', '.join(sorted(set(split.values())))}; --split {ALL} takes every recording"
+            )
+    return found[: options.limit]
+
+
+def _check(options: Taco) -> None:
+    check_least(options, LEAST)
+    if min(options.size) < LEAST_SIDE_PX:
+        raise ValueError(f"--size must be at least {LEAST_SIDE_PX} px, got {options.size[0]} x {options.size[1]}")
+    if options.split != Path(options.split).name or options.split.startswith("."):
+        raise ValueError(f"--split names a folder, got {options.split!r}")
+    if len(set(options.cameras)) != len(options.cameras):
+        raise ValueError(f"--cameras names one twice: {' '.join(options.cameras)}")
+
+
+def _hand_models(options: Taco, recordings: Iterable[Recording]) -> dict[str, HandModel]:
+    """Those of both sides; none where none is needed. ValueError where they are needed and not given."""
+    from syncmv4d_model.data import taco
+    from syncmv4d_model.data.mano import SIDES, read_hand_model
+
+    if options.without_hands:
+        return {}
+    if options.hand_models is not None:
+        return {side: read_hand_model(options.hand_models / f"MANO_{side.upper()}.pkl") for side in SIDES}
+    if any(not recording.folder(taco.HAND_MESHES).is_dir() for recording in recordings):
+        raise ValueError(
+            "TACO's hands are poses of MANO: --hand-models DIR says where MANO_LEFT.pkl and MANO_RIGHT.pkl are,"
+            " --without-hands tracks tool and target only"
+        )
+    return {}
+
+
+def _told(
+    folder: Path,
+    recordings: list[Recording],
+    clip: ClipOptions,
+    models: Mapping[str, HandModel],
+    options: Taco,
+    *,
+    total: int,
+) -> Iterator[dict[str, Any]]:
+    """What became of each recording, as it is done."""
+    from syncmv4d_model.evaluation.parallel import mapped
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    work = functools.partial(take, folder, clip=clip, models=models, max_offset=options.max_offset)
+    with Progress(*columns) as bar:
+        task = bar.add_task(options.split, total=total, completed=total - len(recordings))
+        for line in mapped(work, recordings, workers=options.workers):
+            bar.advance(task)
+            yield line
+
+
+def take(
+    folder: Path, recording: Recording, *, clip: ClipOptions, models: Mapping[str, HandModel], max_offset: float
+) -> dict[str, Any]:
+    """Write the sequence of one recording, or say why it was left out."""
+    from syncmv4d_model.data.sequence import write_sequence
+    from syncmv4d_model.data.taco_import import import_clip
+
+    line: dict[str, Any] = {"recording": recording.name, "triplet": recording.triplet, "left_out": ""}
+    try:
+        taken = import_clip(recording, clip, dict(models))
+    except (ValueError, FileNotFoundError) as error:
+        return line | {"left_out": str(error)}
+    names = taken.sequence.view_names
+    line["offset"] = dict(zip(names, [[round(x, 4) for x in offset] for offset in taken.offsets.tolist()], strict=True))
+    line["likeness"] = dict(zip(names, [round(x, 3) for x in taken.likeness.tolist()], strict=True))
+    if taken.worst_offset > max_offset:
+        return line | {"left_out": "the projected motion does not lie where the pictures change"}
+    write_sequence(folder / recording.name, taken.sequence)
+    return line
+
+
+def _check_same(path: Path, wanted: dict[str, Any]) -> None:
+    """One split folder holds sequences of one kind; the first build says which."""
+    from syncmv4d_model.data.atomic import write_bytes
+
+    wanted = json.loads(json.dumps(wanted))
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if differing := [name for name in wanted if found.get(name) != wanted[name]]:
+            name = differing[0]
+            raise ValueError(
+                f"{path} was built with {name} {found.get(name)}, asked for {wanted[name]}: choose another folder"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, json.dumps(wanted, indent=1).encode())
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []

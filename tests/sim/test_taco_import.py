@@ -1,0 +1,187 @@
+"""TACO's recordings as sequences of ours: a recording that the simulator wrote, so that the truth is known."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from syncmv4d_cli.build_dataset import main
+from syncmv4d_model.data import taco
+from syncmv4d_model.data.sequence import list_sequences, read_sequence
+from syncmv4d_model.data.taco_import import ClipOptions, chosen_cameras, import_clip
+from syncmv4d_model.data.video import read_video
+from syncmv4d_model.geometry import project, transform
+from syncmv4d_model.types import LABELS
+
+OPTIONS = ClipOptions(num_points=200)
+NAME, TRIPLET = "20000101_000", "(hit, hammer, box)"
+
+
+@pytest.fixture(scope="module")
+def clip(taco_root):
+    (recording,) = taco.list_recordings(taco_root)
+    return import_clip(recording, OPTIONS, {})
+
+
+@pytest.fixture
+def own_root(taco_root, tmp_path) -> Path:
+    """A copy that may be written to, without the videos of cameras that nobody takes."""
+    shutil.copytree(taco_root, tmp_path / "taco", symlinks=True)
+    return tmp_path / "taco"
+
+
+def command(root: Path, out: Path, *options: str) -> int:
+    return main(["taco", "--root", str(root), "--out", str(out), "--points", "32", "--workers", "1", *options])
+
+
+def lines(out: Path, split: str = "all") -> list[dict]:
+    return [json.loads(line) for line in (out / f"recordings_{split}.jsonl").read_text().splitlines()]
+
+
+def change_calibration(root: Path, change) -> None:
+    path = root / taco.CAMERAS / TRIPLET / NAME / taco.CALIBRATION
+    cameras = json.loads(path.read_text())
+    for camera in cameras.values():
+        change(camera)
+    path.write_text(json.dumps(cameras))
+
+
+def test_points_of_a_body_move_as_the_recordings_poses_say(clip, taco_root):
+    sequence = clip.sequence
+    assert (sequence.name, sequence.triplet, sequence.task) == (NAME, TRIPLET, "use a hammer to hit a box")
+    assert sequence.positions.shape == (3, 17, 200, 3) and sequence.frame_period_s == 0.125
+    for body in ("tool", "target"):
+        (path,) = (taco_root / taco.OBJECT_POSES / TRIPLET / NAME).glob(f"{body}_*.npy")
+        poses = np.load(path)[np.round(3.75 * np.arange(17)).astype(int)]
+        own = np.swapaxes(np.moveaxis(sequence.positions, 1, 2)[sequence.label == LABELS.index(body)], 0, 1)
+        assert own.shape[1] > 20
+        moved = np.stack([transform(pose @ np.linalg.inv(poses[0]), own[0].astype(float)) for pose in poses])
+        np.testing.assert_allclose(own, moved, atol=1e-6)
+
+
+def test_anchors_are_where_their_points_are_seen_and_every_part_is_tracked(clip):
+    sequence = clip.sequence
+    pixels = project(sequence.intrinsics, transform(sequence.camera_from_world, sequence.positions[:, 0].astype(float)))
+    np.testing.assert_allclose(pixels, sequence.anchors_px, atol=1e-3)
+    assert sequence.visible[:, 0].all() and 0.5 < sequence.visible.mean() < 1
+    assert set(np.unique(sequence.label)) == {1, 2, 3}
+
+
+def test_the_pictures_are_the_recordings_cut_to_the_action(clip, taco_root):
+    sequence = clip.sequence
+    assert sequence.video.shape == (3, 17, 96, 96, 3)
+    (recording,) = taco.list_recordings(taco_root)
+    cameras = taco.read_cameras(recording)
+    serials = chosen_cameras(recording, cameras, OPTIONS)
+    for view, serial in enumerate(serials):
+        source = read_video(recording.folder(taco.VIDEOS) / f"{serial}.mp4")[60]
+        cut, full = sequence.intrinsics[view], cameras[serial].intrinsics
+        places = np.mgrid[10:86:7, 10:86:7].reshape(2, -1).T.astype(float)  # u, v
+        inside = full @ np.linalg.inv(cut) @ np.concatenate([places, np.ones((len(places), 1))], axis=1).T
+        u, v = np.rint(inside[:2]).astype(int)
+        expected = source[v, u].astype(int)
+        found = sequence.video[view, 16, places[:, 1].astype(int), places[:, 0].astype(int)].astype(int)
+        assert np.median(np.abs(found - expected)) <= 6 < np.median(np.abs(np.roll(found, 40, 0) - expected))
+
+
+def test_poses_that_fit_have_no_offset(clip):
+    assert clip.worst_offset < 0.015 and clip.likeness.min() > 0.3
+
+
+def test_cameras_stand_left_to_right_and_are_drawn_by_seed(taco_root):
+    (recording,) = taco.list_recordings(taco_root)
+    cameras = taco.read_cameras(recording)
+    clusters = taco.clusters_of(cameras)
+    drawn = {chosen_cameras(recording, cameras, replace(OPTIONS, seed=seed)) for seed in range(40)}
+    assert len(drawn) > 8 and all(a in clusters["left"] and c in clusters["right"] for a, _, c in drawn)
+    with pytest.raises(ValueError, match="has no camera 7; it has 2"):
+        chosen_cameras(recording, cameras, replace(OPTIONS, cameras=("7",)))
+    few = {serial: cameras[serial] for serial in (*clusters["left"], *clusters["right"])}
+    with pytest.raises(ValueError, match="no telephoto camera stands centre"):
+        chosen_cameras(recording, few, OPTIONS)
+
+
+def test_the_command_builds_what_the_harness_reads_and_goes_on(taco_root, tmp_path, capsys):
+    out = tmp_path / "data"
+    for _ in range(2):
+        assert command(taco_root, out, "--split", "all") == 0
+        assert "1 sequences of all" in " ".join(capsys.readouterr().out.split())
+    (path,) = list_sequences(out, "all")
+    assert read_sequence(path).view_names == ("left", "centre", "right")
+    (line,) = lines(out)
+    assert line["left_out"] == "" and line["offset"].keys() == line["likeness"].keys() == {"left", "centre", "right"}
+    with pytest.raises(ValueError, match="was built with num_frames 17, asked for 9: choose another folder"):
+        command(taco_root, out, "--split", "all", "--frames", "9")
+
+
+def test_a_calibration_that_does_not_fit_is_left_out_with_its_offset(own_root, tmp_path, capsys):
+    turn = Rotation.from_rotvec([0, np.radians(2), 0]).as_matrix()
+
+    def turned(camera: dict) -> None:
+        camera["R"] = (turn @ np.reshape(camera["R"], (3, 3))).ravel().tolist()
+        camera["T"] = (turn @ camera["T"]).tolist()
+
+    change_calibration(own_root, turned)
+    assert command(own_root, tmp_path / "data", "--split", "all") == 0
+    assert "1 left out" in " ".join(capsys.readouterr().out.split())
+    (line,) = lines(tmp_path / "data")
+    assert line["left_out"] == "the projected motion does not lie where the pictures change"
+    assert max(np.linalg.norm(offset) for offset in line["offset"].values()) > 0.04
+    assert not (tmp_path / "data" / "all").exists()
+    assert command(own_root, tmp_path / "anyway", "--split", "all", "--max-offset", "1") == 0
+    assert len(list_sequences(tmp_path / "anyway", "all")) == 1
+
+
+def test_recordings_are_chosen_by_the_split_file(taco_root, tmp_path, capsys):
+    with pytest.raises(
+        ValueError, match=r"\(1 are not in it\); it has test_1, test_2, test_3, test_4, train; --split all"
+    ):
+        command(taco_root, tmp_path / "data", "--split", "test_1")
+    split = tmp_path / "split.txt"
+    split.write_text(f"{NAME},held_out\nother,train\n")
+    assert command(taco_root, tmp_path / "data", "--split", "held_out", "--split-file", str(split)) == 0
+    assert len(list_sequences(tmp_path / "data", "held_out")) == 1
+
+
+def test_tacos_own_split_is_the_published_one():
+    sizes = np.unique(list(taco.read_split(taco.OFFICIAL_SPLIT).values()), return_counts=True)
+    assert dict(zip(*map(np.ndarray.tolist, sizes), strict=True)) == {
+        "test_1": 225, "test_2": 234, "test_3": 354, "test_4": 551, "train": 953,
+    }  # fmt: skip
+
+
+def test_hands_are_asked_for_or_left_out(own_root, tmp_path):
+    shutil.rmtree(own_root / taco.HAND_MESHES)
+    with pytest.raises(ValueError, match="--hand-models DIR says where MANO_LEFT.pkl"):
+        command(own_root, tmp_path / "data", "--split", "all")
+    assert command(own_root, tmp_path / "data", "--split", "all", "--without-hands") == 0
+    (path,) = list_sequences(tmp_path / "data", "all")
+    assert set(np.unique(read_sequence(path).label)) == {2, 3}
+
+
+def test_a_clip_longer_than_the_recording_and_missing_parts_are_left_out_with_the_reason(own_root, tmp_path):
+    assert command(own_root, tmp_path / "long", "--split", "all", "--frames", "18") == 0
+    assert "has 61 frames, the clip needs 65" in lines(tmp_path / "long")[0]["left_out"]
+    (own_root / taco.CAMERAS / TRIPLET / NAME / taco.CALIBRATION).unlink()
+    assert command(own_root, tmp_path / "none", "--split", "all") == 0
+    assert "no file" in lines(tmp_path / "none")[0]["left_out"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--size", "96", "16"], "--size must be at least 32 px, got 96 x 16"),
+        (["--split", "../train"], "--split names a folder"),
+        (["--cameras", "1", "1"], "--cameras names one twice"),
+        (["--frames", "1"], "--frames must be at least 2"),
+        (["--rate", "nan"], "--rate must be at least"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message, taco_root, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        command(taco_root, tmp_path / "data", *options)
+    assert not (tmp_path / "data").exists()
