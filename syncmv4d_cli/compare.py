@@ -62,7 +62,7 @@ def main(args: list[str]) -> int:
         return 0
     from syncmv4d_model.data.atomic import write_bytes
 
-    text = options.into.read_text(encoding="utf-8")
+    text = document(options.into)
     before, old, after = marked(text, options.table)
     metrics = options.metrics or metrics_of(old) or all_metrics(reports)
     made = comparison(reports, names, metrics)
@@ -122,13 +122,13 @@ def over(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """
     from syncmv4d_model.evaluation.paired import check_anchors, compared
 
-    check_anchors([report, other])
     for name, ours, theirs in (
         ("split", report.get("split"), other.get("split")),
         ("data", *(Path(part.get("settings", {}).get("data") or "").name for part in (report, other))),
     ):
         if ours != theirs:
             raise ValueError(f"sequences are compared one by one: the reports are of {name} {ours} and {theirs}")
+    check_anchors([report, other])
     ratios: dict[str, Any] = {}
     for name in report["metrics"]:
         with suppress(ValueError):
@@ -159,7 +159,9 @@ def comparison(reports: Sequence[Mapping[str, Any]], names: Sequence[str], metri
     """The Markdown table. ValueError for a metric that no report knows."""
     for metric in metrics:
         if not any(metric in report["metrics"] for report in reports):
-            raise ValueError(f"no report has a metric {metric!r}")
+            raise ValueError(
+                f"no report has a metric {metric!r} (with --over, only scores of single sequences are there, no ratios)"
+            )
     rows = [(metric, *(shown(report, metric) for report in reports)) for metric in metrics]
     return markdown_table([("metric", *names), *rows])
 
@@ -182,6 +184,15 @@ def with_interval(
     """A number and its interval, `scale` times as large."""
     number, *bounds = (f"{scale * part:{sign}.{digits}g}" for part in (value, *(interval or ())))
     return number + (f" [{', '.join(bounds)}]" if bounds else "")
+
+
+def document(path: Path) -> str:
+    """Its text. FileNotFoundError that says what a table needs."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no document {path}: a table goes between its lines `<!-- table NAME -->` and `<!-- end of table NAME -->`"
+        )
+    return path.read_text(encoding="utf-8")
 
 
 def marked(text: str, name: str) -> tuple[str, str, str]:

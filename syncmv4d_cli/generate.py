@@ -47,7 +47,7 @@ class Options:
     checkpoint: Path | None = None
     """Checkpoint folder; the bundled nano model when not given."""
     steps: int | None = None
-    """Denoising steps: more is slower and usually better; the checkpoint's own default when not given."""
+    """Denoising steps: more are slower, and `syncmv4d bench steps` says what they bring; the checkpoint's own default when not given."""
     seed: int = 0
     """The same seed on the same machine gives the same files; another seed, another possible future."""
     device: str = CPU

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from syncmv4d_cli.compare import NOT_COMPUTED, markdown_table, marked, read_report, with_interval
+from syncmv4d_cli.compare import NOT_COMPUTED, document, markdown_table, marked, read_report, with_interval
 from syncmv4d_cli.paper_numbers import (
     ABLATION_COLUMNS,
     ABLATION_ROWS,
@@ -60,16 +60,18 @@ Reports = Mapping[str, Mapping[str, Mapping[str, Any]]]
 def main(args: list[str]) -> int:
     """Entry of `syncmv4d tables`."""
     options = tyro.cli(Options, args=args, prog="syncmv4d tables", description=Options.__doc__)
+    if not options.reports:
+        raise ValueError("give at least one folder of reports, REPORTS/<split>/<name>.json")
     reports = read_reports(options.reports)
     tables = tables_of(reports, seed=options.seed)
     if not tables:
-        raise ValueError(f"no report of Tab. 1 to 4 in {', '.join(map(str, options.reports)) or 'no folder'}")
+        raise ValueError(f"no report of Tab. 1 to 4 in {', '.join(map(str, options.reports))}")
     if options.into is None:
         print("\n".join(f"{name}\n\n{table}" for name, table in tables.items()), end="")
         return 0
     from syncmv4d_model.data.atomic import write_bytes
 
-    text = options.into.read_text(encoding="utf-8")
+    text = document(options.into)
     for name, table in tables.items():
         before, _, after = marked(text, name)
         text = f"{before}{table}{after}"

@@ -100,6 +100,11 @@ class WrittenPredictions:
                 "a map of points does not say which point is which over time: it was read where the truth is"
             )
         else:
+            if video is not None and not (folder / TRACKS_FILE).is_file():
+                alone = ", ".join(name for name, method in METHODS.items() if method.geometry == "none")
+                raise FileNotFoundError(
+                    f"no file {folder / TRACKS_FILE}; a method that writes videos alone is read with --method {alone}"
+                )
             positions, decoded, arrays, paired = _read_tracks(folder / TRACKS_FILE, truth)
         for name in ("visible", "stddev", "label", "depth_scale"):
             if name not in arrays:

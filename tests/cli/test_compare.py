@@ -54,6 +54,7 @@ def test_a_table_in_a_document_keeps_its_rows_and_everything_around_it(reports, 
         (["--names", "one", "--metrics", "psnr", "--", "0", "1"], "2 reports need as many --names, got 1"),
         (["0", "--metrics", "speed"], "no report has a metric 'speed'"),
         (["0", "--into", "page", "--table", "b"], "needs one line '<!-- table b -->'"),
+        (["0", "--into", "no_page", "--table", "b"], "no document no_page: a table goes between its lines"),
     ],
 )
 def test_what_cannot_be_compared_is_said_and_nothing_is_written(reports, tmp_path, capsys, asked, complaint):
@@ -96,6 +97,8 @@ def test_scores_over_those_of_another_report_are_paired_by_sequence(reports, tmp
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "| metric | test_1 over test_1 without cycle |"
     assert said[2:] == ["| psnr | 5 [1, 9] |"]  # a difference, as decibels are compared
+    assert main(["compare", reports[0], "--over", reports[1], "--metrics", "video_mse_ratio"]) == 2
+    assert "only scores of single sequences are there, no ratios" in capsys.readouterr().err
     report = json.loads(Path(reports[1]).read_text())
     (tmp_path / "1.json").write_text(json.dumps(report | {"rows": [{"sequence": "c", "psnr": 1.0}]}))
     assert main(["compare", reports[0], "--over", reports[1]]) == 2
@@ -105,7 +108,10 @@ def test_scores_over_those_of_another_report_are_paired_by_sequence(reports, tmp
     assert "the reports are of split test_1 and test_3" in capsys.readouterr().err
     for index, anchors in enumerate(("96@0123456789ab", "60@0123456789ab")):
         rows = [{"sequence": name, "psnr": 1.0, "anchors": anchors} for name in ("a", "b")]
-        (tmp_path / f"{index}.json").write_text(json.dumps(report | {"split": "test_1", "rows": rows}))
+        (tmp_path / f"{index}.json").write_text(json.dumps(report | {"split": f"test_{index + 1}", "rows": rows}))
+    assert main(["compare", reports[0], "--over", reports[1]]) == 2
+    assert "the reports are of split test_1 and test_2" in capsys.readouterr().err
+    (tmp_path / "1.json").write_text(json.dumps(report | {"split": "test_1", "rows": rows}))
     assert main(["compare", reports[0], "--over", reports[1]]) == 2
     assert "sequence a was scored at other points (96@0123456789ab and 60@0123456789ab)" in capsys.readouterr().err
     (tmp_path / "1.json").write_text(json.dumps(report | {"rows": [{"psnr": 1.0}]}))

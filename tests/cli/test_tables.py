@@ -199,6 +199,8 @@ def test_what_is_no_folder_of_reports_is_refused(tmp_path, capsys):
     assert "no folder" in capsys.readouterr().err
     assert main(["tables", str(tmp_path)]) == 2
     assert "no report of Tab. 1 to 4" in capsys.readouterr().err
+    assert main(["tables"]) == 2
+    assert "give at least one folder of reports" in capsys.readouterr().err
     write(tmp_path / "a", "test_1", nano=report())
     write(tmp_path / "b", "test_1", nano=report())
     assert main(["tables", str(tmp_path / "a"), str(tmp_path / "b")]) == 2

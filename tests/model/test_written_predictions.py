@@ -285,6 +285,13 @@ def test_what_is_missing_is_named(data, tmp_path):
         scored(data, Written(WrittenPredictions(tmp_path, METHODS["das"]), seed=0))
 
 
+def test_of_videos_alone_the_methods_that_read_them_are_named(data, tmp_path):
+    predictions = write(tmp_path, data[1])
+    (tmp_path / "a" / "tracks.npz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"videos alone is read with --method wan2.2, das, sv4d2"):
+        scored(data, predictions)
+
+
 def test_pickles_are_never_loaded(data, tmp_path):
     predictions = write(tmp_path, data[1])
     np.savez(tmp_path / "a" / "tracks.npz", positions=np.array([{}], dtype=object), anchors_px=np.zeros(1))
