@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
+import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from syncmv4d_model.data.taco_import import ClipOptions
 
 LEAST = {"points": 1, "frames": 2, "rate": 0.1, "start": 0, "seed": 0, "max_offset": 0, "workers": 1, "limit": 1}
-LEAST_SIDE_PX = 32
+LEAST_SIDE_PX, GREATEST_SIDE_PX = 32, 4096
 ALL = "all"
 
 
@@ -74,7 +78,6 @@ class Taco:
 
 def build_taco(options: Taco) -> None:
     """Build, then say what was left out and why. ValueError for options that do not fit; errors as taco.list_recordings."""
-    from syncmv4d_model.data.atomic import write_bytes
     from syncmv4d_model.data.taco_import import ClipOptions
 
     _check(options)
@@ -93,15 +96,18 @@ def build_taco(options: Taco) -> None:
     )
     models = _hand_models(options, recordings)
     folder, log = options.out / options.split, options.out / f"recordings_{options.split}.jsonl"
-    _check_same(options.out / f"options_{options.split}.json", asdict(clip) | {"max_offset": options.max_offset})
-    told = {line["recording"]: line for line in _lines(log)}
-    missing = [recording for recording in recordings if not (folder / recording.name).is_dir()]
-    try:
-        for line in _told(folder, missing, clip, models, options, total=len(recordings)):
-            told[line["recording"]] = line
-    finally:
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for _, line in sorted(told.items()))
-        write_bytes(log, text.encode())
+    options.out.mkdir(parents=True, exist_ok=True)
+    with _alone(options.out / f".{options.split}.lock"):
+        _check_same(options.out / f"options_{options.split}.json", asdict(clip) | _whence(options))
+        told = _lines(log)
+        missing = [one for one in recordings if one.name not in told or not (folder / one.name).is_dir()]
+        _write(log, told)  # without what a killed process has cut off
+        with log.open("a", encoding="utf-8") as file:
+            for line in _told(folder, missing, clip, models, options, total=len(recordings)):
+                told[line["recording"]] = line
+                file.write(_text(line))
+                file.flush()
+        _write(log, told)
     left_out = [told[recording.name]["left_out"] for recording in recordings if told[recording.name]["left_out"]]
     console = Console()
     console.print(
@@ -133,6 +139,10 @@ def _check(options: Taco) -> None:
     check_least(options, LEAST)
     if min(options.size) < LEAST_SIDE_PX:
         raise ValueError(f"--size must be at least {LEAST_SIDE_PX} px, got {options.size[0]} x {options.size[1]}")
+    if not all(map(math.isfinite, (options.rate, options.start, options.max_offset))):
+        raise ValueError("--rate, --start and --max-offset must be finite")
+    if max(options.size) > GREATEST_SIDE_PX:
+        raise ValueError(f"--size must be at most {GREATEST_SIDE_PX} px, got {options.size[0]} x {options.size[1]}")
     if options.split != Path(options.split).name or options.split.startswith("."):
         raise ValueError(f"--split names a folder, got {options.split!r}")
     if len(set(options.cameras)) != len(options.cameras):
@@ -180,15 +190,19 @@ def _told(
 def take(
     folder: Path, recording: Recording, *, clip: ClipOptions, models: Mapping[str, HandModel], max_offset: float
 ) -> dict[str, Any]:
-    """Write the sequence of one recording, or say why it was left out."""
-    from syncmv4d_model.data.sequence import write_sequence
+    """Write the sequence of one recording, or say why it was left out. OSError where it cannot be written."""
+    from syncmv4d_model.data.rig import check_rig
+    from syncmv4d_model.data.sequence import rig_of_sequence, write_sequence
     from syncmv4d_model.data.taco_import import import_clip
 
     line: dict[str, Any] = {"recording": recording.name, "triplet": recording.triplet, "left_out": ""}
     try:
         taken = import_clip(recording, clip, dict(models))
+        check_rig(rig_of_sequence(taken.sequence))
     except (ValueError, FileNotFoundError) as error:
         return line | {"left_out": str(error)}
+    except Exception as error:  # one broken recording must not end the work on the others
+        return line | {"left_out": f"{type(error).__name__}: {error}"}
     names = taken.sequence.view_names
     line["offset"] = dict(zip(names, [[round(x, 4) for x in offset] for offset in taken.offsets.tolist()], strict=True))
     line["likeness"] = dict(zip(names, [round(x, 3) for x in taken.likeness.tolist()], strict=True))
@@ -215,5 +229,41 @@ def _check_same(path: Path, wanted: dict[str, Any]) -> None:
     write_bytes(path, json.dumps(wanted, indent=1).encode())
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+def _whence(options: Taco) -> dict[str, Any]:
+    """What else must stay the same in a split's folder."""
+    from syncmv4d_model.data import taco
+
+    listed = None if options.split == ALL and options.split_file is None else options.split_file or taco.OFFICIAL_SPLIT
+    digest = hashlib.sha256(listed.read_bytes()).hexdigest()[:12] if listed is not None else None
+    return {"root": str(options.root.resolve()), "split_file": digest, "max_offset": options.max_offset}
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """ValueError where another process builds the same split; what it holds goes with it, whatever ends it."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"another process builds this split ({path})") from error
+        yield
+
+
+def _text(line: Mapping[str, Any]) -> str:
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _write(path: Path, told: Mapping[str, Mapping[str, Any]]) -> None:
+    from syncmv4d_model.data.atomic import write_bytes
+
+    write_bytes(path, "".join(_text(line) for _, line in sorted(told.items())).encode())
+
+
+def _lines(path: Path) -> dict[str, dict[str, Any]]:
+    """By recording, the last line of each; one that was cut off is none."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            line = json.loads(text)
+            found[line["recording"]] = line
+    return found

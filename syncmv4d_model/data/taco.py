@@ -25,8 +25,10 @@ CENTIMETRES_PER_M = 100.0
 OFFICIAL_SPLIT = Path(__file__).parent / "assets" / "taco_split.txt"
 
 CLUSTERS = ("left", "centre", "right")
-BOUNDS_DEG = (-165.0, -101.5, -65.0, 5.0)
-"""Azimuths between which the cameras of a cluster stand, about the point where all optical axes meet; the operator is at +90."""
+BOUNDS_DEG = (-90.0, -13.0, 26.5, 100.0)
+"""Between which a cluster's cameras stand, left to right: azimuth about the point where all optical axes meet, from the mean direction of
+the telephoto cameras, for the world frame is not the same on all days.
+"""
 TELEPHOTO = 1.2
 """Focal length over picture width: TACO's four wide cameras, which see the hands too small, have less."""
 MAX_TEXT_BYTES = 512 << 20
@@ -103,7 +105,7 @@ def read_calibration(path: Path) -> dict[str, Camera]:
     text = _text(path)
     try:
         return {serial: _camera(entry) for serial, entry in json.loads(text).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is no calibration of TACO: {error or type(error).__name__}") from error
 
 
@@ -112,10 +114,10 @@ def _camera(entry: Mapping[str, list[float]]) -> Camera:
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = nearest_rotation(np.reshape(np.asarray(entry["R"], np.float64), (3, 3))), entry["T"]
     width, height = (int(size) for size in entry["imgSize"])
-    if not (
-        np.isfinite(intrinsics).all() and np.isfinite(pose).all() and min(width, height) > 0 and intrinsics[0, 0] > 0
-    ):
-        raise ValueError("K, R, T and imgSize must be finite, focal lengths and sizes positive")
+    if not (np.isfinite(intrinsics).all() and np.isfinite(pose).all()):
+        raise ValueError("K, R and T must be finite")
+    if min(width, height, intrinsics[0, 0], intrinsics[1, 1]) <= 0 or intrinsics[2].tolist() != [0, 0, 1]:
+        raise ValueError("focal lengths and sizes must be positive, and K's last row 0 0 1")
     return Camera(intrinsics, pose, (width, height))
 
 
@@ -143,11 +145,15 @@ def clusters_of(cameras: Mapping[str, Camera]) -> dict[str, list[str]]:
     if len(cameras) < 2:
         return clusters
     poses = np.stack([camera.camera_from_world for camera in cameras.values()])
-    offsets = camera_centre(poses) - meeting_point(poses)
-    azimuths = np.degrees(np.arctan2(-offsets[:, 1], -offsets[:, 0]))  # TACO's operator is at -90
-    for (serial, camera), azimuth in zip(cameras.items(), azimuths, strict=True):
+    offsets = (camera_centre(poses) - meeting_point(poses))[:, :2]
+    outward = offsets / np.linalg.norm(offsets, axis=1, keepdims=True)
+    telephoto = np.array([camera.intrinsics[0, 0] > TELEPHOTO * camera.size[0] for camera in cameras.values()])
+    x, y = outward[telephoto].sum(0)
+    turned = outward @ np.array([[x, -y], [y, x]])
+    azimuths = np.degrees(np.arctan2(turned[:, 1], turned[:, 0]))
+    for serial, azimuth, is_telephoto in zip(cameras, azimuths, telephoto, strict=True):
         for name, low, high in zip(CLUSTERS, BOUNDS_DEG[:-1], BOUNDS_DEG[1:], strict=True):
-            if low <= azimuth < high and camera.intrinsics[0, 0] > TELEPHOTO * camera.size[0]:
+            if low <= azimuth < high and is_telephoto:
                 clusters[name].append(serial)
     return clusters
 

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from syncmv4d_model.data import taco
-from syncmv4d_model.data.mano import SIDES, HandModel, hand_vertices
+from syncmv4d_model.data.mano import HandModel
 from syncmv4d_model.data.observation import area_resized
-from syncmv4d_model.data.pickles import as_array, read_pickle
 from syncmv4d_model.data.raster import Hit, rasterise
 from syncmv4d_model.data.reprojection import reprojection_offset
-from syncmv4d_model.data.sequence import Sequence, read_npz
+from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.data.surface_tracks import SceneRig, Surface, track
+from syncmv4d_model.data.taco_surface import read_surface
 from syncmv4d_model.data.video import picked_frames
 from syncmv4d_model.geometry import project, resized_intrinsics, transform
-from syncmv4d_model.types import LABELS
 
 CAMERA_STREAM, ANCHOR_STREAM = 201, 202
 LEAST_CROP_PX = 16
@@ -116,92 +114,6 @@ def chosen_cameras(recording: taco.Recording, cameras: dict[str, taco.Camera], o
     if empty := [name for name, serials in clusters.items() if not serials]:
         raise ValueError(f"no telephoto camera stands {empty[0]} of the action: name the cameras")
     return tuple(serials[rng.integers(len(serials))] for serials in map(sorted, clusters.values()))
-
-
-def read_surface(
-    recording: taco.Recording, frames: Int[np.ndarray, "T"], hand_models: dict[str, HandModel], *, hands: bool = True
-) -> Surface:
-    """Hands, tool and target as one mesh, at these frames of the recording. Errors as `import_clip`."""
-    parts = [(label, *_object(recording, label, frames)) for label in ("tool", "target")]
-    if hands:
-        parts = [("hand", *hand) for hand in _hands(recording, frames, hand_models)] + parts
-    offsets = np.cumsum([0, *(vertices.shape[1] for _, vertices, _ in parts)])
-    return Surface(
-        vertices=np.concatenate([vertices for _, vertices, _ in parts], axis=1),
-        faces=np.concatenate([faces + offset for (_, _, faces), offset in zip(parts, offsets[:-1], strict=True)]),
-        label=np.concatenate([np.full(len(faces), LABELS.index(label), np.uint8) for label, _, faces in parts]),
-        essential=np.arange(offsets[-1]),
-    )
-
-
-def _object(
-    recording: taco.Recording, label: str, frames: Int[np.ndarray, "T"]
-) -> tuple[Float[np.ndarray, "T P 3"], Int[np.ndarray, "F 3"]]:
-    folder = recording.folder(taco.OBJECT_POSES)
-    found = sorted(folder.glob(f"{label}_*.npy"))
-    if len(found) != 1:
-        raise FileNotFoundError(f"{folder} must hold one {label}_<model>.npy, it holds {len(found)}")
-    try:
-        poses = np.load(found[0], allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"cannot read {found[0]}: {error}") from error
-    if poses.ndim != 3 or poses.shape[1:] != (4, 4) or poses.dtype.kind != "f" or not np.isfinite(poses).all():
-        raise ValueError(f"{found[0]} must be [N 4 4] finite numbers, got {list(poses.shape)}")
-    poses = _at(poses, frames, found[0]).astype(np.float64)
-    vertices, faces = taco.read_model(recording.root / taco.OBJECT_MODELS / f"{found[0].stem.partition('_')[2]}_cm.obj")
-    return np.stack([transform(pose, vertices) for pose in poses]), faces
-
-
-def _hands(
-    recording: taco.Recording, frames: Int[np.ndarray, "T"], models: dict[str, HandModel]
-) -> list[tuple[Float[np.ndarray, "T P 3"], Int[np.ndarray, "F 3"]]]:
-    """Both hands, or the one that there is: skins where there are any, else MANO's."""
-    meshes, poses = recording.folder(taco.HAND_MESHES), recording.folder(taco.HAND_POSES)
-    found = [_skin(meshes / f"{side}_hand.npz", frames) for side in SIDES if (meshes / f"{side}_hand.npz").is_file()]
-    if not found:
-        sides = [side for side in SIDES if (poses / f"{side}_hand.pkl").is_file()]
-        if lacking := [side for side in sides if side not in models]:
-            raise ValueError(f"{poses} holds poses of MANO's {lacking[0]} hand, and its model was not given")
-        found = [_posed(poses, side, models[side], frames) for side in sides]
-    if not found:
-        raise FileNotFoundError(f"no hand in {poses}")
-    return found
-
-
-def _skin(path: Path, frames: Int[np.ndarray, "T"]) -> tuple[Float[np.ndarray, "T P 3"], Int[np.ndarray, "F 3"]]:
-    arrays = read_npz(path, ("vertices", "faces"))
-    vertices, faces = arrays["vertices"], arrays["faces"]
-    if vertices.ndim != 3 or vertices.shape[2] != 3 or vertices.dtype.kind != "f" or not np.isfinite(vertices).all():
-        raise ValueError(f"{path}: vertices must be [N P 3] finite numbers, got {list(vertices.shape)}")
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu" or not len(faces):
-        raise ValueError(f"{path}: faces must be [F 3] whole numbers, got {list(faces.shape)}")
-    if faces.min() < 0 or faces.max() >= vertices.shape[1]:
-        raise ValueError(f"{path}: faces name vertices that are not there")
-    return _at(vertices, frames, path).astype(np.float64), faces.astype(np.int64)
-
-
-def _posed(
-    folder: Path, side: str, model: HandModel, frames: Int[np.ndarray, "T"]
-) -> tuple[Float[np.ndarray, "T P 3"], Int[np.ndarray, "F 3"]]:
-    """A hand of MANO at these frames: keys in order are the recording's frames."""
-    path = folder / f"{side}_hand.pkl"
-    content, shape_path = read_pickle(path), folder / f"{side}_hand_shape.pkl"
-    shape = read_pickle(shape_path)
-    try:
-        keys = _at(np.array(sorted(content)), frames, path)
-        pose, wrist = (
-            np.stack([as_array(content[key][name]).ravel() for key in keys.tolist()]).astype(np.float64)
-            for name in ("hand_pose", "hand_trans")
-        )
-        return hand_vertices(model, pose, as_array(shape["hand_shape"]).ravel().astype(np.float64), wrist), model.faces
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{path} or {shape_path.name} holds no poses of MANO: {error!r}") from error
-
-
-def _at(array: np.ndarray, frames: Int[np.ndarray, "T"], path: Path) -> np.ndarray:
-    if len(array) <= frames.max():
-        raise ValueError(f"{path} has {len(array)} frames, the clip needs {frames.max() + 1}")
-    return array[frames]
 
 
 def _filmed(

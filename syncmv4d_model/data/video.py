@@ -61,7 +61,7 @@ def read_video(path: Path, *, max_frames: int | None = None) -> UInt8[np.ndarray
     """All frames of a video, or the first `max_frames`. FileNotFoundError if it is missing, ValueError if it cannot be read or
     is damaged.
     """
-    frames = list(_decoded(path, max_frames))
+    frames = [image for _, image in _decoded(path, last=None if max_frames is None else max_frames - 1)]
     if not frames:
         raise ValueError(f"{path} holds no frame")
     return np.stack(frames)
@@ -71,16 +71,19 @@ def picked_frames(path: Path, indices: Sequence[int]) -> Iterator[UInt8[np.ndarr
     """The frames at these places, one after the other and never more than one in memory; places must not fall. FileNotFoundError;
     ValueError for a video that is shorter or damaged.
     """
-    wanted, count = deque(indices), 0
-    for count, image in enumerate(_decoded(path, max(indices) + 1), start=1):
-        while wanted and wanted[0] == count - 1:
+    wanted = deque(indices)
+    for index, image in _decoded(path, last=max(indices), picked=frozenset(indices)):
+        while wanted and wanted[0] == index:
             wanted.popleft()
             yield image
     if wanted:
-        raise ValueError(f"{path} has {count} frames, frame {wanted[0]} was asked for")
+        raise ValueError(f"{path} has no frame {wanted[0]}")
 
 
-def _decoded(path: Path, max_frames: int | None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+def _decoded(
+    path: Path, *, last: int | None, picked: frozenset[int] | None = None
+) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
+    """Frames with their places, to the last that is asked for; only the picked ones are given and made into pictures."""
     import av
     from av.error import FFmpegError
     from av.video.reformatter import VideoReformatter
@@ -92,10 +95,13 @@ def _decoded(path: Path, max_frames: int | None) -> Iterator[UInt8[np.ndarray, "
         with av.open(str(path)) as container:
             codec = container.streams.video[0].codec_context
             codec.options = {"err_detect": "explode"}  # by default FFmpeg paints over what it cannot decode
-            codec.thread_count = 1  # small pictures are decoded in less time than threads begin
+            codec.thread_count = (
+                1  # small pictures are decoded in less time than threads begin; many videos by many processes
+            )
             for index, frame in enumerate(container.decode(video=0)):
-                yield to_rgb.reformat(frame, format="rgb24").to_ndarray()
-                if index + 1 == max_frames:
+                if picked is None or index in picked:
+                    yield index, to_rgb.reformat(frame, format="rgb24").to_ndarray()
+                if index == last:
                     break
     except (FFmpegError, IndexError) as error:
         raise ValueError(f"{path} is truncated, damaged or not a video: {error}") from error

@@ -102,7 +102,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
         ({"posedirs": np.zeros((20, 3, 12))}, "9 numbers for each of 15 joints, got 12"),
         ({"f": np.full((1, 3), 20)}, "faces name vertices that are not there"),
         ({"kintree_table": np.ones((2, 16))}, "parent before it"),
-        ({"v_template": np.full((20, 3), "a")}, "expected numbers"),
+        ({"v_template": np.full((20, 3), "a")}, "an array of U1, which is no number"),
     ],
 )
 def test_what_is_no_hand_is_refused(changed, message, tmp_path):

@@ -1,6 +1,7 @@
 """Pickles of data sets: arrays come out, nothing is run."""
 
 import collections
+import contextlib
 import os
 import pickle
 import sys
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syncmv4d_model.data import pickles
 from syncmv4d_model.data.pickles import as_array, read_pickle
@@ -95,6 +98,56 @@ def test_a_tensor_that_reaches_beyond_its_numbers_is_refused(tmp_path, size, str
         read_pickle(written(tmp_path / "a.pkl", tensor))
 
 
+def test_matrices_whose_places_lie_outside_and_made_up_sizes_are_refused(tmp_path):
+    outside = scipy.sparse.csc_matrix(np.eye(3))
+    outside.indices = np.array([0, 1, 2**30], np.int32)
+    huge = scipy.sparse.csc_matrix((10**6, 10**6))
+    few = torch.zeros(3)[:1].expand(3 * 10**8)
+    for content in (outside, huge, few, Runs(np.ndarray, (1,), "O", b"A" * 8), Runs(np.dtype, "f8"), np.array([{}])):
+        with pytest.raises(ValueError, match="cannot read"):
+            read_pickle(written(tmp_path / "a.pkl", {"a": content}))
+
+
+def test_places_and_lengths_beyond_the_file_are_refused_before_room_is_made(tmp_path):
+    for content in (b"\x80\x02Nr\x00\x00\x00\x70.", b"\x80\x04\x8e" + (2**40).to_bytes(8, "little") + b"."):
+        (tmp_path / "a.pkl").write_bytes(content)
+        with pytest.raises(ValueError, match="cannot read"):
+            read_pickle(tmp_path / "a.pkl")
+
+
+def test_what_holds_itself_is_refused_and_what_is_named_often_is_one(tmp_path):
+    circle: list = []
+    circle.append(circle)
+    with pytest.raises(ValueError, match="holds itself"):
+        read_pickle(written(tmp_path / "a.pkl", circle))
+    often: list = [1.0]
+    for _ in range(60):
+        often = [often, often]
+    found = read_pickle(written(tmp_path / "a.pkl", often))
+    assert found[0] is found[1]
+
+
+def test_a_file_changes_nothing_for_the_next_one(tmp_path):
+    """BUILD with a state of slots sets attributes, of classes too."""
+    spoil = b"\x80\x02cnumpy\nndarray\nN}X\x04\x00\x00\x00nameX\x01\x00\x00\x00as\x86b."
+    (tmp_path / "a.pkl").write_bytes(spoil)
+    with pytest.raises(ValueError, match="cannot read"):
+        read_pickle(tmp_path / "a.pkl")
+    np.testing.assert_array_equal(read_pickle(written(tmp_path / "b.pkl", np.ones(3))), np.ones(3))
+
+
+@settings(max_examples=300)
+@given(place=st.integers(0, 10**6), value=st.integers(0, 255))
+def test_a_changed_byte_is_read_or_refused(tmp_path_factory, place, value):
+    content = {"a": np.arange(4.0), "b": torch.arange(3.0), "c": scipy.sparse.csc_matrix(np.eye(2)), "d": [1, "x"]}
+    changed = bytearray(pickle.dumps(content, 2))
+    changed[place % len(changed)] = value
+    path = tmp_path_factory.mktemp("changed") / "a.pkl"
+    path.write_bytes(changed)
+    with contextlib.suppress(ValueError):
+        read_pickle(path)
+
+
 def test_broken_and_too_large_files_are_refused(tmp_path, monkeypatch):
     whole = pickle.dumps({"a": np.arange(100)})
     for content in (b"", b"no pickle", whole[:-30], whole[:20]):
@@ -109,7 +162,8 @@ def test_broken_and_too_large_files_are_refused(tmp_path, monkeypatch):
         read_pickle(tmp_path / "b.pkl")
 
 
-def test_arrays_of_chumpy_are_read_without_chumpy(tmp_path, monkeypatch):
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_arrays_of_chumpy_are_read_without_chumpy(tmp_path, monkeypatch, protocol):
     """Its plain array keeps its numbers as `x`; a selection keeps another array, places and a shape."""
 
     class Ch:
@@ -126,8 +180,9 @@ def test_arrays_of_chumpy_are_read_without_chumpy(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
     monkeypatch.setitem(sys.modules, "chumpy.ch", module)
     numbers = np.arange(12.0)
-    selected = Select(a=Ch(x=numbers.reshape(3, 4)), idxs=np.arange(0, 12, 2), preferred_shape=(2, 3))
-    path = written(tmp_path / "a.pkl", {"plain": Ch(x=numbers), "selected": selected, "sum": Ch(b=1)}, 2)
+    whole = Ch(x=numbers.reshape(3, 4), _dirty_vars={"x"}, _itr=None, _status="new")  # a set, as chumpy itself keeps
+    selected = Select(a=whole, idxs=np.arange(0, 12, 2), preferred_shape=(2, 3), _dirty_vars=set())
+    path = written(tmp_path / "a.pkl", {"plain": Ch(x=numbers), "selected": selected, "sum": Ch(b=1)}, protocol)
     for name in ("chumpy", "chumpy.ch"):
         monkeypatch.delitem(sys.modules, name)
     found = read_pickle(path)

@@ -10,7 +10,8 @@ import torch
 
 from syncmv4d_model.data import taco
 from syncmv4d_model.data.surface_tracks import Surface
-from syncmv4d_model.data.taco_import import ClipOptions, action_crop, read_surface
+from syncmv4d_model.data.taco_import import ClipOptions, action_crop
+from syncmv4d_model.data.taco_surface import read_surface
 from tests.model.test_mano import made_up
 
 RECORDING = "(stir, spatula, pan)", "20231013_002"
@@ -69,9 +70,12 @@ def test_a_recording_may_have_one_hand(recording):
     ("spoil", "message"),
     [
         (lambda r: write_hand(r, "right", np.arange(5.0)), "right_hand.pkl has 5 frames, the clip needs 61"),
+        (lambda r: write_hand(r, "right", np.arange(69.0)), "left_hand.pkl has 70 frames, right_hand.pkl has 69: which belong together"),
+        (lambda r: write_hand(r, "right", np.full(70, np.nan)), "right_hand.pkl holds something that is not a finite number"),
+        (lambda r: np.save(r.folder(taco.OBJECT_POSES) / "tool_017.npy", np.tile(1.3 * np.eye(4), (70, 1, 1))), "must be a rotation"),
         (lambda r: (r.folder(taco.HAND_POSES) / "left_hand.pkl").write_bytes(pickle.dumps([1] * 70)), "holds no poses of MANO"),
         (lambda r: (r.folder(taco.HAND_POSES) / "left_hand_shape.pkl").write_bytes(b""), "cannot read"),
-        (lambda r: np.save(r.folder(taco.OBJECT_POSES) / "tool_017.npy", np.zeros((70, 3))), "must be .N 4 4. finite"),
+        (lambda r: np.save(r.folder(taco.OBJECT_POSES) / "tool_017.npy", np.zeros((70, 3))), "must be .N 4 4. numbers"),
         (lambda r: (r.folder(taco.OBJECT_POSES) / "tool_017.npy").write_bytes(b"\x93NUMPY"), "cannot read"),
         (lambda r: np.save(r.folder(taco.OBJECT_POSES) / "tool_018.npy", np.zeros((70, 4, 4))), "one tool_<model>.npy, it holds 2"),
         (lambda r: (r.root / taco.OBJECT_MODELS / "017_cm.obj").unlink(), "no file"),

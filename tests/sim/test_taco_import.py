@@ -1,5 +1,6 @@
 """TACO's recordings as sequences of ours: a recording that the simulator wrote, so that the truth is known."""
 
+import fcntl
 import json
 import shutil
 from dataclasses import replace
@@ -171,9 +172,56 @@ def test_a_clip_longer_than_the_recording_and_missing_parts_are_left_out_with_th
     assert "no file" in lines(tmp_path / "none")[0]["left_out"]
 
 
+def test_what_was_cut_off_is_done_again_and_what_is_told_is_kept(taco_root, tmp_path):
+    out = tmp_path / "data"
+    assert command(taco_root, out, "--split", "all") == 0
+    log = out / "recordings_all.jsonl"
+    whole, other = log.read_text(), '{"recording": "0", "left_out": "an earlier one"}\n'
+    log.write_text(other + whole[:40])  # a folder without its line, as a killed process leaves it
+    assert command(taco_root, out, "--split", "all") == 0
+    assert log.read_text() == other + whole
+    assert [path.name for path in list_sequences(out, "all")] == [NAME]
+
+
+def test_one_broken_recording_does_not_end_the_work_on_the_others(own_root, tmp_path):
+    second = "20000101_001"
+    for part in (taco.VIDEOS, taco.CAMERAS, taco.OBJECT_POSES, taco.HAND_MESHES):
+        shutil.copytree(own_root / part / TRIPLET / NAME, own_root / part / TRIPLET / second)
+    change_calibration(own_root, lambda camera: camera.update(imgSize=[float("inf"), 3]))
+    (path,) = (own_root / taco.OBJECT_POSES / TRIPLET / NAME).glob("tool_*.npy")
+    path.write_bytes(b"\x93NUMPY\x01\x00\x06\x00(((((\n")
+    for workers in ("1", "2"):
+        assert command(own_root, tmp_path / workers, "--split", "all", "--workers", workers) == 0
+        broken, sound = lines(tmp_path / workers)
+        assert broken["left_out"] and not sound["left_out"] and sound["recording"] == second
+
+
+def test_two_processes_do_not_build_the_same_split(taco_root, tmp_path):
+    out = tmp_path / "data"
+    out.mkdir()
+    with (out / ".all.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another process builds this split"):
+            command(taco_root, out, "--split", "all")
+    assert command(taco_root, out, "--split", "all") == 0
+
+
+def test_a_folder_holds_the_recordings_of_one_list(taco_root, tmp_path):
+    split = tmp_path / "split.txt"
+    split.write_text(f"{NAME},held_out\n")
+    options = ("--split", "held_out", "--split-file", str(split))
+    assert command(taco_root, tmp_path / "data", *options) == 0
+    split.write_text(f"{NAME},held_out\nother,held_out\n")
+    with pytest.raises(ValueError, match="was built with split_file .*: choose another folder"):
+        command(taco_root, tmp_path / "data", *options)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--start", "inf"], "must be finite"),
+        (["--rate", "inf"], "must be finite"),
+        (["--size", "9999999", "96"], "--size must be at most 4096 px"),
         (["--size", "96", "16"], "--size must be at least 32 px, got 96 x 16"),
         (["--split", "../train"], "--split names a folder"),
         (["--cameras", "1", "1"], "--cameras names one twice"),
