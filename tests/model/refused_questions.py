@@ -41,6 +41,8 @@ REFUSED = {
     ),
     "psnr of no number": lambda: metrics.psnr(UNKNOWN, VIDEO),
     "ssim of no number": lambda: metrics.ssim(UNKNOWN, VIDEO),
+    "ssim of a second video of no number": lambda: metrics.ssim_of_each([VIDEO, UNKNOWN], VIDEO),
+    "ssim of a second video of another size": lambda: metrics.ssim_of_each([VIDEO, VIDEO[:, :, 1:]], VIDEO),
     "ssim of nothing": lambda: metrics.ssim(NOTHING, NOTHING),
     "sharpness of nothing": lambda: metrics.gradient_energy(NOTHING),
     "sharpness of no number": lambda: metrics.gradient_energy(UNKNOWN),

@@ -76,13 +76,12 @@ def test_ssim_of_several_videos_is_that_of_each_whatever_stands_still(seed):
     still = np.broadcast_to(true[:, :1], true.shape)
     resting = other[:, np.sort(rng.integers(0, 5, 5))]  # for some frames
     true[:, 3] = true[:, 2]
+    other[:, 4], other[:, 4, -1, -1] = other[:, 3], 255 - other[:, 3, -1, -1]  # alike but for one corner
     together = metrics.ssim_of_each([still, resting, other], true)
     assert together == pytest.approx([metrics.ssim(video.copy(), true) for video in (still, resting, other)], rel=1e-12)
-    alone = [
-        metrics.ssim(np.stack([true[:, 0], resting[:, n]], 1), np.stack([true[:, 0], true[:, n]], 1))
-        for n in range(1, 5)
-    ]
-    assert together[1] == pytest.approx(np.mean(alone), rel=1e-12)
+    for video, found in zip((still, resting, other), together, strict=True):
+        pairs = [[np.stack([one[:, 0], one[:, n]], 1) for one in (video, true)] for n in range(1, 5)]
+        assert found == pytest.approx(np.mean([metrics.ssim(*pair) for pair in pairs]), rel=1e-12)
 
 
 @few
