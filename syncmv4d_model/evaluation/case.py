@@ -125,8 +125,9 @@ class Case:
 
     @cached_property
     def ssims(self) -> tuple[float, ...]:
-        """metrics.ssim where nothing moves, and of the first sample where it has a video; and the metric's errors."""
+        """metrics.ssim where nothing moves, and of the first sample where it has a video of the truth's shape; and the metric's errors."""
         made = [] if not self.samples or "video" in self.absent else [self.prediction.video]
+        made = [video for video in made if video.shape == self.truth.video.shape]
         return metrics.ssim_of_each([static_video(self.truth), *made], self.truth.video)
 
     @property
@@ -185,13 +186,13 @@ class Case:
 
     @cached_property
     def shared_places(self) -> list[tuple[int, int, metrics.SharedPlaces]]:
-        """(view i, view j, where both see the same true point) of each of `paired_views` that have such a place."""
+        """(view i, view j, where both see the same true point) of each of `paired_views` that have such a place; and its errors."""
         shared, pixels, visible, size = [], self.true_pixels, self.truth.visible, self.truth.video.shape[2:4]
         for i, j, first, second in self.paired_views:
             seen = visible[i][:, first] & visible[j][:, second]
             if seen[1:].any():
                 where = pixels[i][:, first], pixels[j][:, second]
-                shared.append((i, j, metrics.SharedPlaces.of(*where, seen, sizes=(size, size))))
+                shared.append((i, j, metrics.SharedPlaces.of(*where, seen, size=size)))
         return shared
 
     @cached_property

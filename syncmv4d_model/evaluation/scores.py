@@ -15,6 +15,7 @@ from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks
 from syncmv4d_model.evaluation.case import IDENTITIES, Case, by_frame
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
+from syncmv4d_model.evaluation.metrics.refusal import require_same_shape
 from syncmv4d_model.evaluation.video_scores import VIDEO_SCORES, Score
 from syncmv4d_model.types import LABELS
 
@@ -101,6 +102,7 @@ def _chamfer_cm(case: Case, trees: Seq[metrics.SearchTree]) -> float:
 
 def _cross_view_colours(case: Case, video: np.ndarray) -> float:
     """Mean over pairs of views of the colour error at true points that the harness could pair."""
+    require_same_shape(predicted=video, target=case.truth.video)
     if not case.shared_places:
         raise ValueError(f"no two views share {MINIMUM_PAIRS} points within 5 mm")
     return float(np.mean([places.colour_error(video[i], video[j]) for i, j, places in case.shared_places]))

@@ -8,6 +8,7 @@ import numpy as np
 
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.case import Case
+from syncmv4d_model.evaluation.metrics.refusal import require_same_shape
 
 Score = Callable[[Case], float]
 
@@ -19,7 +20,7 @@ def _codec_video(case: Case) -> np.ndarray:
 
 
 def _ssim(case: Case) -> float:
-    case.given("video")  # or its error
+    require_same_shape(predicted=case.given("video"), target=case.truth.video)
     return case.ssims[1]
 
 

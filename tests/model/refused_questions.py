@@ -41,6 +41,15 @@ REFUSED = {
     ),
     "psnr of no number": lambda: metrics.psnr(UNKNOWN, VIDEO),
     "ssim of no number": lambda: metrics.ssim(UNKNOWN, VIDEO),
+    "errors of points seen in other frames": lambda: metrics.end_point_error(
+        VIEWS, VIEWS + np.arange(T)[:, None, None], SEEN_IN_VIEWS[:, 1:]
+    ),
+    "displacements of points seen in other frames": lambda: metrics.displacement_error(
+        VIEWS, VIEWS + np.arange(T)[:, None, None], SEEN_IN_VIEWS[:, 1:]
+    ),
+    "colours of points seen once": lambda: metrics.cross_view_colour_error(
+        VIDEO[0], VIDEO[1], P[..., :2], G[..., :2], SEEN[:, :1]
+    ),
     "ssim of a second video of no number": lambda: metrics.ssim_of_each([VIDEO, UNKNOWN], VIDEO),
     "ssim of a second video of another size": lambda: metrics.ssim_of_each([VIDEO, VIDEO[:, :, 1:]], VIDEO),
     "ssim of nothing": lambda: metrics.ssim(NOTHING, NOTHING),

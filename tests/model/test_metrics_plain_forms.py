@@ -154,7 +154,7 @@ def test_colours_of_two_views_are_compared_frame_by_frame(seed):
     ]
     expected = np.concatenate(differences).mean()
     assert metrics.cross_view_colour_error(*videos, *pixels, visible) == pytest.approx(expected, rel=1e-12)
-    places = metrics.SharedPlaces.of(*pixels, visible, sizes=((9, 13), (9, 13)))
+    places = metrics.SharedPlaces.of(*pixels, visible, size=(9, 13))
     assert places.colour_error(*videos[:, ::-1]) != places.colour_error(*videos) == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="the places are of pictures of .9, 13. pixels, got .13, 9."):
         places.colour_error(*videos.swapaxes(2, 3))

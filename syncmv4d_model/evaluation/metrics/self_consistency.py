@@ -45,8 +45,8 @@ def cross_view_colour_error(
 
     `visible`: by both views. Bilinear. ValueError where there is no such place.
     """
-    sizes = (video_a.shape[1:3], video_b.shape[1:3])
-    return SharedPlaces.of(pixels_a, pixels_b, visible, sizes=sizes).colour_error(video_a, video_b)
+    require_same_shape(video_a=video_a, video_b=video_b)
+    return SharedPlaces.of(pixels_a, pixels_b, visible, size=video_a.shape[1:3]).colour_error(video_a, video_b)
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,16 @@ class SharedPlaces:
         pixels_b: Float[np.ndarray, "T K 2"],
         visible: Bool[np.ndarray, "T K"],
         *,
-        sizes: tuple[tuple[int, ...], tuple[int, ...]],
+        size: tuple[int, ...],
     ) -> SharedPlaces:
-        """As `cross_view_colour_error`, and its errors; `sizes` are (height, width) of either view."""
-        seen = np.array(visible)
-        for pixels, (height, width) in zip((pixels_a, pixels_b), sizes, strict=True):
-            seen &= inside(pixels, height=height, width=width)
+        """As `cross_view_colour_error`, and its errors; `size` is (height, width)."""
+        require_same_shape(pixels_a=pixels_a[..., 0], pixels_b=pixels_b[..., 0], visible=visible)
+        height, width = size
+        seen = visible & inside(pixels_a, height=height, width=width) & inside(pixels_b, height=height, width=width)
         seen[0] = False
         require_some(int(seen.sum()), "places that two views see")
         frames = np.nonzero(seen)[0]
-        return cls(
-            *(_Places.of(frames, pixels[seen], size) for pixels, size in zip((pixels_a, pixels_b), sizes, strict=True))
-        )
+        return cls(_Places.of(frames, pixels_a[seen], size), _Places.of(frames, pixels_b[seen], size))
 
     def colour_error(self, video_a: UInt8[np.ndarray, "T H W 3"], video_b: UInt8[np.ndarray, "T H W 3"]) -> float:
         """`cross_view_colour_error` of these two."""

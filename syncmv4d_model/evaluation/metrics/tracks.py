@@ -132,6 +132,7 @@ def filled_in_time(
 
 def _mean_distance(predicted: np.ndarray, target: np.ndarray, where: np.ndarray) -> float:
     require_same_shape(predicted=predicted, target=target)
+    require_same_shape(points=target[..., 0], visible=where)
     places = np.flatnonzero(where)  # one index a place is faster than three
     predicted, target = (points.reshape(-1, 3).take(places, axis=0) for points in (predicted, target))
     require_finite(predicted=predicted, target=target)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from syncmv4d_model.evaluation.metrics.refusal import require_finite, require_same_shape, require_some
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
+# halved, for both factors below the fraction are sums of two frames' shares
 HALF_C1, HALF_C2 = (0.01 * 255) ** 2 / 2, (0.03 * 255) ** 2 / 2
 ROWS_AT_ONCE = 16
 """Of `_windowed`'s products: more rows would multiply more zeros, fewer make more calls."""
@@ -62,17 +63,18 @@ def ssim_of_each(
         require_same_shape(predicted=video, target=target)
         require_finite(predicted=video, target=target)
     similarities = np.empty((len(videos), target[:, 1:, 0, 0, 0].size))
-    before: list[_Windows | None] = [None] * len(videos)
+    true: _Moments | None = None
+    before: list[_Moments | None] = [None] * len(videos)
     for place, (view, n) in enumerate(np.ndindex(target[:, 1:, 0, 0, 0].shape)):
-        true = _Windows.of(target[view, n + 1])
+        true = _Moments.of(target[view, n + 1], true)
         for index, video in enumerate(videos):
-            before[index] = own = _Windows.of(video[view, n + 1], before[index])
+            before[index] = own = _Moments.of(video[view, n + 1], before[index])
             similarities[index, place] = _similarity(own, true)
     return tuple(similarities.mean(1).tolist())
 
 
 @dataclass(frozen=True)
-class _Windows:
+class _Moments:
     """One frame, the Gaussian means of its values, and what stands below the fraction: its share of either factor."""
 
     frame: UInt8[np.ndarray, "H W 3"]
@@ -82,7 +84,7 @@ class _Windows:
     contrast: Float[np.ndarray, "3 w h"]  # variance + c2 / 2
 
     @classmethod
-    def of(cls, frame: UInt8[np.ndarray, "H W 3"], before: _Windows | None = None) -> _Windows:
+    def of(cls, frame: UInt8[np.ndarray, "H W 3"], before: _Moments | None = None) -> _Moments:
         """`before` itself where it is the same frame."""
         if before is not None and np.array_equal(frame, before.frame):
             return before
@@ -92,7 +94,7 @@ class _Windows:
         return cls(frame, values, mean, square + HALF_C1, _windowed(values * values) - square + HALF_C2)
 
 
-def _similarity(x: _Windows, y: _Windows) -> float:
+def _similarity(x: _Moments, y: _Moments) -> float:
     product = x.mean * y.mean
     covariance = _windowed(x.values * y.values)
     covariance -= product
