@@ -78,6 +78,7 @@ class Taco:
 
 def build_taco(options: Taco) -> None:
     """Build, then say what was left out and why. ValueError for options that do not fit; errors as taco.list_recordings."""
+    from syncmv4d_model.data.build_options import check_same_options
     from syncmv4d_model.data.taco_import import ClipOptions
 
     _check(options)
@@ -98,7 +99,7 @@ def build_taco(options: Taco) -> None:
     folder, log = options.out / options.split, options.out / f"recordings_{options.split}.jsonl"
     options.out.mkdir(parents=True, exist_ok=True)
     with _alone(options.out / f".{options.split}.lock"):
-        _check_same(options.out / f"options_{options.split}.json", asdict(clip) | _whence(options))
+        check_same_options(options.out / f"options_{options.split}.json", asdict(clip) | _whence(options))
         told = _lines(log)
         missing = [one for one in recordings if one.name not in told or not (folder / one.name).is_dir()]
         _write(log, told)  # without what a killed process has cut off
@@ -122,8 +123,7 @@ def recordings_of(options: Taco) -> list[Recording]:
     from syncmv4d_model.data import taco
 
     found = taco.list_recordings(options.root)
-    if options.split != ALL or options.split_file is not None:
-        path = options.split_file or taco.OFFICIAL_SPLIT
+    if (path := _split_file(options)) is not None:
         split = taco.read_split(path)
         unlisted = sum(recording.name not in split for recording in found)
         found = [recording for recording in found if options.split in (ALL, split.get(recording.name))]
@@ -212,28 +212,16 @@ def take(
     return line
 
 
-def _check_same(path: Path, wanted: dict[str, Any]) -> None:
-    """One split folder holds sequences of one kind; the first build says which."""
-    from syncmv4d_model.data.atomic import write_bytes
+def _split_file(options: Taco) -> Path | None:
+    """Which list says what is of the split; None where none does."""
+    from syncmv4d_model.data import taco
 
-    wanted = json.loads(json.dumps(wanted))
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if differing := [name for name in wanted if found.get(name) != wanted[name]]:
-            name = differing[0]
-            raise ValueError(
-                f"{path} was built with {name} {found.get(name)}, asked for {wanted[name]}: choose another folder"
-            )
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, json.dumps(wanted, indent=1).encode())
+    return options.split_file or (None if options.split == ALL else taco.OFFICIAL_SPLIT)
 
 
 def _whence(options: Taco) -> dict[str, Any]:
     """What else must stay the same in a split's folder."""
-    from syncmv4d_model.data import taco
-
-    listed = None if options.split == ALL and options.split_file is None else options.split_file or taco.OFFICIAL_SPLIT
+    listed = _split_file(options)
     digest = hashlib.sha256(listed.read_bytes()).hexdigest()[:12] if listed is not None else None
     return {"root": str(options.root.resolve()), "split_file": digest, "max_offset": options.max_offset}
 

@@ -19,6 +19,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from syncmv4d_model.data.build_options import check_same_options
 from syncmv4d_model.data.sequence import Sequence, write_sequence
 from syncmv4d_model.data.surface_tracks import track
 from syncmv4d_sim.cameras import sample_rig
@@ -144,7 +145,7 @@ def build(
     """
     rule_of(options.split)
     (out / options.split if options.layout == "syncmv4d" else out).mkdir(parents=True, exist_ok=True)
-    _check_same_options(out, options)
+    check_same_options(out / f"options_{options.split}.json", asdict(options), defaults=asdict(BuildOptions()))
     missing = [index for index in range(count) if not _is_built(out, index, options)]
     reasons: Counter[str] = Counter()
     columns = (
@@ -240,21 +241,3 @@ def _is_built(out: Path, index: int, options: BuildOptions) -> bool:
 def _start_worker() -> None:
     os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer takes every core for itself; the workers fill them
     faulthandler.enable()
-
-
-def _check_same_options(out: Path, options: BuildOptions) -> None:
-    """One split folder holds sequences of one kind; the first build says which."""
-    path = out / f"options_{options.split}.json"
-    wanted = asdict(options)
-    if path.exists():
-        found, default = json.loads(path.read_text(encoding="utf-8")), asdict(BuildOptions())
-        differing = [name for name in wanted if found.get(name, default[name]) != wanted[name]]
-        if differing:
-            name = differing[0]
-            raise ValueError(
-                f"{path} was built with {name} {found.get(name)}, asked for {wanted[name]}: choose another folder"
-            )
-        return
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
-    os.replace(partial, path)

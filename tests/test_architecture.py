@@ -22,6 +22,7 @@ LEAVES = (
     "syncmv4d_model.data.surface_tracks",
     "syncmv4d_model.data.taco",
     "syncmv4d_model.data.atomic",
+    "syncmv4d_model.data.build_options",
 )
 LAYERS = (
     ("syncmv4d_cli",),

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from syncmv4d_model.data.sequence import check_size
+
 MAX_BYTES = 256 << 20
 """MANO's own files have 4 MB, a recording's hands less than 1 MB."""
 MAX_DENSE = 1 << 24
@@ -37,8 +39,7 @@ def read_pickle(path: Path) -> Any:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than the {MAX_BYTES:,} that are read")
+    check_size(path, MAX_BYTES)
     content = path.read_bytes()
     try:
         _check_places(content)

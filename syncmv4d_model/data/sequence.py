@@ -178,6 +178,12 @@ def _sequences_in(directory: Path) -> list[Path]:
     return sorted(path.parent for path in directory.glob(f"*/{TRUTH_FILE}") if not path.parent.name.startswith("."))
 
 
+def check_size(path: Path, most: int) -> None:
+    """ValueError for a file of more than `most` bytes."""
+    if path.stat().st_size > most:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than the {most:,} that are read")
+
+
 def read_npz(path: Path, keys: tuple[str, ...], *, optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     """Arrays of an .npz file, of the optional ones those that are there. FileNotFoundError if it is missing; ValueError if it is
     broken, pickled or lacks a key.

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from syncmv4d_model.data.sequence import check_size
 from syncmv4d_model.geometry import camera_centre
 
 FRAME_RATE_HZ = 30
@@ -184,6 +185,5 @@ def read_model(path: Path) -> tuple[Float[np.ndarray, "P 3"], Int[np.ndarray, "F
 def _text(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than the {MAX_TEXT_BYTES:,} that are read")
+    check_size(path, MAX_TEXT_BYTES)
     return path.read_text(encoding="utf-8", errors="strict")

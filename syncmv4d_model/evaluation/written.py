@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
-from syncmv4d_model.data.sequence import Sequence, checked_flags, checked_label, read_npz
+from syncmv4d_model.data.sequence import Sequence, check_size, checked_flags, checked_label, read_npz
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import TextMean
@@ -305,5 +305,5 @@ def _aligned(positions: np.ndarray, decoded: np.ndarray, truth: Sequence, alignm
 
 
 def _check_size(path: Path) -> None:
-    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than the {MAX_FILE_BYTES:,} that are read")
+    if path.is_file():
+        check_size(path, MAX_FILE_BYTES)
