@@ -23,6 +23,7 @@ LEAVES = (
     "syncmv4d_model.data.taco",
     "syncmv4d_model.data.atomic",
     "syncmv4d_model.data.build_options",
+    "syncmv4d_model.data.window",
 )
 LAYERS = (
     ("syncmv4d_cli",),
