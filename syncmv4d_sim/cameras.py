@@ -61,9 +61,12 @@ def sample_rig(
     *,
     views: int,
     width: int,
+    height: int = 0,
     cut: bool = False,
 ) -> SceneRig:
     """Draw a rig whose pictures are `width` px wide; of the body only frame 0 is looked at, but for `framed`.
+
+    A height of 0 draws one: 4:3, 16:9 or square.
 
     `cut` asks for at least one picture whose border cuts the hand, the tool or the target. ValueError for an unknown kind.
     RuntimeError, with the reason, where no rig of MAX_DRAWS fits.
@@ -73,11 +76,12 @@ def sample_rig(
     if kind != "taco" and kind not in RANGES:
         raise ValueError(f"unknown rig {kind!r}; known: {', '.join([*RANGES, 'taco', 'framed'])}")
     aspect = ASPECTS[str(rng.choice(list(ASPECT_SHARES), p=list(ASPECT_SHARES.values())))]
+    height = height or round(width * aspect[1] / aspect[0] / 2) * 2
     objects = _first_objects(body)
     shares = np.zeros((1, 1))
     for draw in range(MAX_DRAWS):
         tolerance = 1 - 0.5 * draw / MAX_DRAWS  # close cameras with narrow lenses never see all of it
-        rig = _taco_views(rng, width=width) if kind == "taco" else _draw_rig(RANGES[kind], rng, views=views, width=width, aspect=aspect, cut=cut)  # fmt: skip
+        rig = _taco_views(rng, width=width) if kind == "taco" else _draw_rig(RANGES[kind], rng, views=views, size=(width, height), cut=cut)  # fmt: skip
         shares = inside_shares(rig, objects)
         if cut and LEAST_INSIDE_CUT * tolerance <= shares.min() <= MOST_INSIDE_CUT and shares.mean() > 0.6:
             return rig
@@ -106,10 +110,7 @@ def _first_objects(body: Surface) -> list[Float[np.ndarray, "P 3"]]:
     return [body.vertices[0, np.unique(faces[label == value])] for value in np.unique(label)]
 
 
-def _draw_rig(
-    ranges: RigRanges, rng: np.random.Generator, *, views: int, width: int, aspect: tuple[int, int], cut: bool
-) -> SceneRig:
-    height = round(width * aspect[1] / aspect[0] / 2) * 2
+def _draw_rig(ranges: RigRanges, rng: np.random.Generator, *, views: int, size: tuple[int, int], cut: bool) -> SceneRig:
     spread = AIM_ERROR_M * (3.0 if cut else 1.0)
     aim = WORKSPACE_M + rng.normal(0, AIM_ERROR_M, 3) * [1, 1, 0.5]
     gaps = _choose(ranges.gaps_deg, rng)
@@ -128,8 +129,8 @@ def _draw_rig(
         roll = np.radians(rng.uniform(-8, 8))
         up = np.array([-np.sin(azimuth) * np.sin(roll), np.cos(azimuth) * np.sin(roll), np.cos(roll)])
         poses.append(look_at(aim + distance * outward, looked_at, up))
-        intrinsics.append(_lens(field * rng.uniform(0.95, 1.05), rng, (width, height), ranges.principal_offset))
-    return SceneRig(_view_names(views), np.stack(intrinsics), np.stack(poses), height, width)
+        intrinsics.append(_lens(field * rng.uniform(0.95, 1.05), rng, size, ranges.principal_offset))
+    return SceneRig(_view_names(views), np.stack(intrinsics), np.stack(poses), size[1], size[0])
 
 
 def _choose(ranges: tuple[tuple[float, float], ...], rng: np.random.Generator) -> tuple[float, float]:

@@ -176,6 +176,17 @@ def film_bodies(rollout: Rollout, world_from_table: Float[np.ndarray, "4 4"]) ->
     )
 
 
+def film_again(
+    rollout: Rollout, sequence: Sequence, world_from_table: Float[np.ndarray, "4 4"]
+) -> UInt8[np.ndarray, "V T H W 3"]:
+    """Film another run of a sequence's scene with its cameras: whole images of all frames."""
+    width, height = sequence.whole_sizes[0]
+    poses = sequence.camera_from_world @ world_from_table
+    rig = SceneRig(sequence.view_names, sequence.whole_intrinsics, poses, height, width)
+    with Renderer(rollout, height=height, width=width) as renderer:
+        return _Camera(renderer, mirrored=is_mirrored(rollout))(rig, list(range(rollout.num_frames))).rgb
+
+
 @dataclass(frozen=True)
 class _Camera:
     """A renderer that mirrors what it films where asked to."""

@@ -27,7 +27,7 @@ TAGS = {
     "missing_target": "the named target is not there; nothing is to be done",
     "unfit_sentence": "the sentence names other objects than those that are there; nothing is to be done",
     "look_alike": "two or three objects of the target's kind; the sentence tells them apart",
-    "left_hand": "a left hand acts: the scene is to be mirrored (mirror.py)",
+    "left_hand": "a left hand acts: the scene is filmed in a mirror (filming.py)",
 }
 """Every tag and what it says. A scene has exactly one of "open" and "closed"."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Float16
+from jaxtyping import Float, Float16
 
 from syncmv4d_model.data.sequence import Sequence, Truths
 from syncmv4d_model.data.surface_tracks import SurfacePoints
@@ -36,6 +36,17 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
+class MadeSequence:
+    """A sequence, what is stored beside it, and where it comes from."""
+
+    sequence: Sequence
+    truths: Truths
+    rejections: tuple[str, ...]  # of the scenes before it
+    rollout: Rollout
+    world_from_table: Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True)
 class BuildOptions:
     """What every sequence of a split shares."""
 
@@ -49,6 +60,7 @@ class BuildOptions:
     windows: Literal["finder", "truth", "largest"] = "finder"
     finder: str = ""  # which one, for the record
     width: int = 0  # of whole first images, px; 0: by the split's rule
+    height: int = 0  # of whole first images, px; 0: drawn, 4:3, 16:9 or square
     shadows: bool = True
     layout: Literal["syncmv4d", "taco"] = "syncmv4d"  # taco heeds split, seed, width and shadows only
 
@@ -57,17 +69,14 @@ class BuildOptions:
             raise ValueError("TACO's layout needs the width of its pictures")
 
 
-def make_sequence(
-    index: int, options: BuildOptions, finder: ObjectFinder | None = None
-) -> tuple[Sequence, Truths, tuple[str, ...]]:
+def make_sequence(index: int, options: BuildOptions, finder: ObjectFinder | None = None) -> MadeSequence:
     """Simulate, check, film and track sequence `index` of a split.
 
-    Returns it with what is stored beside it, and the reasons of the scenes rejected on the way. ValueError without the finder
-    that the options ask for. RuntimeError after MAX_ATTEMPTS rejections.
+    ValueError without the finder that the options ask for. RuntimeError after MAX_ATTEMPTS rejections.
     """
     choose = window_chooser(options, finder)
-    (sequence, truths), rejections = _first_accepted(lambda attempt: _attempt(index, options, attempt, choose))
-    return sequence, truths, rejections
+    made, rejections = _first_accepted(lambda attempt: _attempt(index, options, attempt, choose))
+    return replace(made, rejections=rejections)
 
 
 def make_taco_rollout(index: int, options: BuildOptions) -> tuple[Rollout, tuple[str, ...]]:
@@ -129,9 +138,7 @@ def _first_accepted(attempt: Callable[[int], Made | Rejection]) -> tuple[Made, t
     raise RuntimeError(f"{MAX_ATTEMPTS} scenes in a row rejected, the last because {rejections[-1]}")
 
 
-def _attempt(
-    index: int, options: BuildOptions, attempt: int, choose: WindowChooser
-) -> tuple[Sequence, Truths] | Rejection:
+def _attempt(index: int, options: BuildOptions, attempt: int, choose: WindowChooser) -> MadeSequence | Rejection:
     scene = sample_scene(options.split, index, options.seed, attempt=attempt)
     rollout = settle(scene) if options.frames == 1 else simulate(scene)
     if isinstance(rollout, Rejection):
@@ -148,6 +155,7 @@ def _attempt(
             np.random.default_rng([*key, RIG_STREAM]),
             views=num_views(index, options),
             width=image_width(index, options),
+            height=options.height,
             cut="partly_outside" in scene.tags,
         )
         world_from_table = (
@@ -175,7 +183,7 @@ def _attempt(
     if not is_training and options.frames > 1:
         futures = _redraw_futures(index, options, attempt, filmed.points, world_from_table)
         truths = replace(truths, futures_m=futures)
-    return filmed.sequence, truths
+    return MadeSequence(filmed.sequence, truths, (), rollout, world_from_table)
 
 
 def _redraw_futures(
