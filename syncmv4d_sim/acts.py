@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from syncmv4d_sim.tasks import (
+    HIT_PERIOD_S,
     Choice,
     Start,
     Task,
@@ -20,12 +21,15 @@ from syncmv4d_sim.tasks import (
 
 Times = Float[np.ndarray, "N"]
 TIP_DEG = 130.0
+RETREAT_S = 0.55
 CHANGE_S = 0.3  # in which the pace changes after frame 0 of a scene that starts in the middle of its act
 
 
 def plan(task: Task, start: Start, choice: Choice, time_s: Times) -> ToolPath:
     """The tool's path, from rest at `start`: first the delay, then the act at the chosen pace."""
-    return _ACTS[task.verb](task, start, choice, choice.pace * np.clip(time_s - choice.delay_s, 0, None))
+    time_s = choice.pace * np.clip(time_s - choice.delay_s, 0, None)
+    path = _ACTS[task.verb](task, start, choice, time_s)
+    return _go_back(path, task, start, choice, time_s) if np.isfinite(choice.stop_s) else path
 
 
 def plan_from_middle(task: Task, start: Start, choice: Choice, time_s: Times, *, lead_s: float) -> ToolPath:
@@ -68,20 +72,29 @@ def _reach(
     return path, end, offset
 
 
+def _go_back(path: ToolPath, task: Task, start: Start, choice: Choice, time_s: Times) -> ToolPath:
+    """After the act go back, up first, to where the tool started from, turned about the target by `back_turn`."""
+    end = reach_s(task, start) + choice.stop_s
+    cosine, sine = np.cos(choice.back_turn), np.sin(choice.back_turn)
+    x, y, z = start.position - task.centre
+    place = task.centre + np.array([cosine * x - sine * y, sine * x + cosine * y, z])
+    goal = np.array([*place, start.yaw, start.pitch, start.roll])
+    gone = np.tile(minimum_jerk(time_s, end, end + RETREAT_S)[:, None], (1, 6))
+    gone[:, 2] = minimum_jerk(time_s, end, end + 0.6 * RETREAT_S)
+    return (1 - gone) * path + gone * goal
+
+
 def _hit(task: Task, start: Start, choice: Choice, time_s: Times) -> ToolPath:
     """Strikes from a raised pose; taller swings over taller targets."""
     swing = choice.length * np.radians(24 + 160 * min(task.top_m, 0.1))
-    path, begin, offset = _reach(task, start, time_s, to=np.zeros(2))
-    lift, period = minimum_jerk(time_s, 0, begin), 0.46 / choice.rhythm
+    path, begin, _ = _reach(task, start, time_s, to=np.zeros(2))
+    lift, period = minimum_jerk(time_s, 0, begin), HIT_PERIOD_S / choice.rhythm
     for strike in range(choice.strikes):
         down = begin + period * strike
         lift = lift - minimum_jerk(time_s, down, down + 0.2) + minimum_jerk(time_s, down + 0.24, down + 0.46)
     arm = task.tool.work_point[0]
     path[:, 4] -= swing * lift
     path[:, 2] += arm * np.sin(swing * lift) * 0.9
-    if choice.retreats:
-        end = begin + period * (choice.strikes - 1) + 0.4
-        path[:, :3] += 0.8 * minimum_jerk(time_s, end, end + 0.6)[:, None] * offset
     return path
 
 
@@ -100,7 +113,8 @@ def _cut(task: Task, start: Start, choice: Choice, time_s: Times) -> ToolPath:
     """Saws along the blade on the target's top, as far as the target is wide."""
     width = float(task.target.size_m[:2].min())
     across = start.act_yaw + np.pi / 2
-    to = 0.3 * width * choice.shift * np.array([np.cos(across), np.sin(across)])
+    room = 0.3 if task.target.name != "toy" else 0.12
+    to = room * width * choice.shift * np.array([np.cos(across), np.sin(across)])
     path, begin, _ = _reach(task, start, time_s, to=to)
     stroke = (choice.side or -1.0) * choice.length * np.clip(0.38 * width, 0.015, 0.04)
     return _back_and_forth(path, time_s - begin, start.act_yaw, stroke=stroke, pace_hz=1.6 * choice.rhythm)

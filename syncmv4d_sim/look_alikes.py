@@ -87,13 +87,14 @@ def place_alikes(
     world_from_tool: Float[np.ndarray, "K 4 4"],
     world_from_grip: Float[np.ndarray, "K 4 4"],
     tool: ObjectModel,
+    apart: Float[np.ndarray, "P 3"],
 ) -> tuple[Placed, ...] | None:
-    """Stand the look-alikes on the table, clear of the target, of each other, and of tool and arm in the given poses.
+    """Stand the look-alikes on the table, clear of the target, of each other, of tool and arm in the given poses, and of the points `apart`.
 
-    None where PLACE_TRIES places for one of them were all taken.
+        None where PLACE_TRIES places for one of them were all taken.
     """
     taken = surface_points(alikes.target, world_from_target)
-    tool_points = np.concatenate([transform(pose, tool.vertices[::4]) for pose in world_from_tool])
+    tool_points = np.concatenate([transform(pose, tool.vertices[::4]) for pose in world_from_tool] + [apart])
     reach = np.linspace(-0.06, FOREARM_LENGTH_M, 7)
     arm = (world_from_grip[:, None, :3, 3] + reach[:, None] * world_from_grip[:, None, :3, 2]).reshape(-1, 3)
     placed: list[Placed] = []

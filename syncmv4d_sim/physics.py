@@ -26,6 +26,7 @@ from syncmv4d_sim.rollout import NUM_FRAMES as NUM_FRAMES
 from syncmv4d_sim.rollout import angle_deg as angle_deg
 from syncmv4d_sim.rollout import body_poses as body_poses
 from syncmv4d_sim.scene import DURATION_S, Scene, add_scene
+from syncmv4d_sim.take_up import STAND, TakeUp
 
 TIMESTEP_S = 0.0025
 CLOSE_S = 0.5  # the tool is welded to the palm while the fingers close
@@ -51,7 +52,7 @@ class PalmPath:
 
 
 def build_spec(scene: Scene) -> mujoco.MjSpec:
-    """The scene's physics, before compilation, the tool welded to the palm."""
+    """The scene's physics, before compilation, the tool welded to the palm, or to the stand that it is to be taken from."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     option = spec.option
@@ -65,7 +66,7 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
     hand.add_hand(spec, scene.hand, world_from_palm=scene.world_from_grip[0] @ _grip_from_palm(scene))
     if TOOL not in scene.hidden_bodies:
         weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
-        weld.name1, weld.name2 = hand.PALM, TOOL
+        weld.name1, weld.name2 = STAND if scene.take_up else hand.PALM, TOOL
         weld.data = hand.WELD_AS_PLACED
     return spec
 
@@ -125,8 +126,14 @@ def _grip_from_palm(scene: Scene) -> np.ndarray:
 
 
 def _grasp(scene: Scene, model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    """Close the fingers on the welded tool, release it, and let it settle in the hand; an empty hand just relaxes."""
+    """Close the fingers on the welded tool, release it, and let it settle in the hand.
+
+    A hand that is to take a tool up stays open, an empty one just relaxes.
+    """
     closing_steps, settling_steps = round(CLOSE_S / TIMESTEP_S), round(SETTLE_S / TIMESTEP_S)
+    if scene.take_up:
+        mujoco.mj_step(model, data, settling_steps)
+        return
     is_empty = TOOL in scene.hidden_bodies
     for step in range(0, closing_steps, 4):
         data.ctrl[:] = hand.finger_commands((scene.closing if is_empty else 1.0) * min(1.0, 1.5 * step / closing_steps))
@@ -135,6 +142,14 @@ def _grasp(scene: Scene, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         data.eq_active[model.equality(TOOL_WELD).id] = 0
         data.ctrl[:] = hand.finger_commands(SQUEEZE)
     mujoco.mj_step(model, data, settling_steps)
+
+
+def _take(take_up: TakeUp, model: mujoco.MjModel, data: mujoco.MjData, *, time_s: float) -> None:
+    """Close the hand when it is time to, press, and let the stand go."""
+    closing = 1.25 * (time_s - take_up.close_s) / (take_up.held_s - take_up.close_s)
+    pressing = np.clip(closing, 0, 1) + (SQUEEZE - 1) * np.clip((closing - 1) / 0.25, 0, 1)
+    data.ctrl[:] = hand.finger_commands(float(pressing))
+    data.eq_active[model.equality(TOOL_WELD).id] = time_s < take_up.held_s
 
 
 def follow(
@@ -156,6 +171,8 @@ def follow(
     contacts, observed, states, touching = Contacts(model), Observed(), [], []
     for step in range(num_steps + 1):
         data.mocap_pos[0], data.mocap_quat[0] = path.positions[step], path.quaternions[step]
+        if scene.take_up:
+            _take(scene.take_up, model, data, time_s=step * TIMESTEP_S)
         if step in recorded:
             states.append((data.qpos.copy(), data.mocap_pos.copy(), data.mocap_quat.copy()))
         if step % OBSERVED_STEPS == 0:

@@ -36,15 +36,19 @@ def flaw(rollout: Rollout, observed: Observed) -> str | None:
 
 
 def _grasp_checks(rollout: Rollout) -> list[tuple[bool, str]]:
-    """Whether the tool stays as it was held in the first frame, and was held then as planned."""
+    """Whether the tool is held as planned in the first frame in which it is held at all, and stays so."""
     scene = rollout.scene
-    palm_from_tool = inverse(body_poses(rollout, hand.PALM)) @ body_poses(rollout, TOOL)
+    first = int(np.ceil(scene.take_up.held_s / rollout.frame_period_s)) if scene.take_up else 0
+    if first >= rollout.num_frames:
+        return []
+    palm_from_tool = (inverse(body_poses(rollout, hand.PALM)) @ body_poses(rollout, TOOL))[first:]
     slip_m = np.linalg.norm(palm_from_tool[:, :3, 3] - palm_from_tool[0, :3, 3], axis=-1).max()
     palm_from_grip = hand.palm_from_grip(scene.hand, handle_radius_m=scene.tool.handle_radius_m)
     start_m = np.linalg.norm(palm_from_tool[0, :3, 3] - (palm_from_grip @ scene.grip_from_tool)[:3, 3])
     turn_deg = max(angle_deg(palm_from_tool[0].T[:3, :3] @ pose[:3, :3]) for pose in palm_from_tool)
+    when = "when it was taken" if scene.take_up else "before the first frame"
     return [
-        (start_m > DRIFT_LIMIT_M, f"the tool fell out of the grasp: {start_m * 1e3:.0f} mm before the first frame"),
+        (start_m > DRIFT_LIMIT_M, f"the tool fell out of the grasp: {start_m * 1e3:.0f} mm {when}"),
         (slip_m > DRIFT_LIMIT_M, f"the tool slipped {slip_m * 1e3:.0f} mm in the hand"),
         (turn_deg > DRIFT_LIMIT_DEG, f"the tool turned {turn_deg:.0f} deg in the hand"),
     ]

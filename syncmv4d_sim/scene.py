@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from syncmv4d_model.geometry import inverse, transform
+from syncmv4d_model.geometry import transform
 from syncmv4d_sim.clearance import LOWEST_POINT_MARGIN_M as LOWEST_POINT_MARGIN_M
 from syncmv4d_sim.hand import HandShape
 from syncmv4d_sim.kinds import IDLE_TAGS, draw_tags
@@ -23,7 +23,8 @@ from syncmv4d_sim.splits import SplitRule, Triplet, rule_of, triplet_name
 from syncmv4d_sim.stage import DURATION_S as DURATION_S
 from syncmv4d_sim.stage import PATH_HZ as PATH_HZ
 from syncmv4d_sim.stage import Ball as Ball
-from syncmv4d_sim.stage import Stage, draw_stage
+from syncmv4d_sim.stage import Stage, Way, draw_stage
+from syncmv4d_sim.take_up import TakeUp, add_stand
 from syncmv4d_sim.words import sentence
 
 MAX_DRAWS = 500
@@ -56,15 +57,18 @@ class Scene:
     distractors: tuple[Placed, ...] = ()  # bodies "distractor_<i>", which never move
     hidden_bodies: tuple[str, ...] = ()  # bodies of the model that are not there: neither rendered nor tracked
     closing: float = 1.0  # of the fingers, where the hand holds nothing
+    take_up: TakeUp | None = None  # where the tool is not in the hand in frame 0
     future: int = 0
 
     @property
     def world_from_tool_start(self) -> Float[np.ndarray, "4 4"]:
+        if self.take_up:
+            return self.take_up.world_from_tool
         return parked_pose() if "tool" in self.hidden_bodies else self.world_from_grip[0] @ self.grip_from_tool
 
     @property
     def world_from_tool(self) -> Float[np.ndarray, "N 4 4"]:
-        """The tool's planned path."""
+        """The tool's planned path, from when it is held."""
         return self.world_from_grip @ self.grip_from_tool
 
     @property
@@ -83,13 +87,15 @@ def parked_pose() -> Float[np.ndarray, "4 4"]:
 def add_scene(spec: mujoco.MjSpec, scene: Scene) -> None:
     """Add all but the hand at its place in frame 0.
 
-    Table, light, free bodies "tool", "target" and "ball_<i>", fixed bodies "distractor_<i>".
+    Table, light, free bodies "tool", "target" and "ball_<i>", fixed bodies "stand" and "distractor_<i>".
     """
     add_surroundings(spec, scene.look)
     places = {"tool": scene.world_from_tool_start, "target": scene.world_from_target_start}
     for name, model in (("tool", scene.tool), ("target", scene.target)):
         body = add_object(spec, model, name=name, world_from_body=places[name], free=True)
         body.gravcomp = float(name in scene.hidden_bodies)
+    if scene.take_up:
+        add_stand(spec, scene.take_up)
     for i, (model, place) in enumerate(scene.distractors):
         add_object(spec, model, name=f"distractor_{i}", world_from_body=place, free=False)
     for i, ball in enumerate(scene.balls):
@@ -119,17 +125,17 @@ def sample_scene(split: str, index: int, seed: int, *, attempt: int = 0, future:
     if future < 0:
         raise ValueError(f"futures are numbered from 0, got {future}")
     key, triplet = (seed, rule.stream, index, attempt), rule.triplets[index % len(rule.triplets)]
-    stage, draw, path = _first_clear(key, rule, triplet)
+    stage, draw, way = _first_clear(key, rule, triplet)
     if future:
-        found = _clear_path(stage, key, draw, future=future, tries=FUTURE_TRIES)
+        found = _clear_way(stage, key, draw, future=future, tries=FUTURE_TRIES)
         if found is None:
             raise RuntimeError(f"{triplet_name(triplet)}: none of {FUTURE_TRIES} plans for future {future} keeps clear")
-        path = found
-    return _dressed(stage, path, np.random.default_rng([*key, DRESS_STREAM]), triplet=triplet, seed=seed, future=future)
+        way = found
+    return _dressed(stage, way, np.random.default_rng([*key, DRESS_STREAM]), triplet=triplet, seed=seed, future=future)
 
 
-def _first_clear(key: Key, rule: SplitRule, triplet: Triplet) -> tuple[Stage, int, np.ndarray]:
-    """The first stage whose future 0 keeps clear, its number, and that future's path. No other future is asked."""
+def _first_clear(key: Key, rule: SplitRule, triplet: Triplet) -> tuple[Stage, int, Way]:
+    """The first stage whose future 0 keeps clear, its number, and that future's way. No other future is asked."""
     seed, _, index, _ = key
     tags = draw_tags(rule, seed=seed, index=index)
     for draw in range(MAX_DRAWS):
@@ -137,25 +143,25 @@ def _first_clear(key: Key, rule: SplitRule, triplet: Triplet) -> tuple[Stage, in
         stage = draw_stage(triplet, tags, rng, novel=rule.novel_sizes)
         if stage is None:
             continue
-        path = _clear_path(stage, key, draw, future=0, tries=FIRST_TRIES if "open" in tags else 1)
-        if path is not None:
-            return stage, draw, path
+        way = _clear_way(stage, key, draw, future=0, tries=FIRST_TRIES if "open" in tags else 1)
+        if way is not None:
+            return stage, draw, way
     raise RuntimeError(f"{triplet_name(triplet)}: none of {MAX_DRAWS} plans keeps clear of the table and the target")
 
 
-def _clear_path(stage: Stage, key: Key, draw: int, *, future: int, tries: int) -> np.ndarray | None:
-    """world_from_tool of the first plan of a future that keeps clear, or None."""
+def _clear_way(stage: Stage, key: Key, draw: int, *, future: int, tries: int) -> Way | None:
+    """The first plan of a future that keeps clear, or None."""
     for number in range(tries):
-        path = stage.draw_path(np.random.default_rng([*key, HIDDEN_STREAM, draw, future, number]))
-        if stage.is_clear(path):
-            return path
+        way = stage.draw_way(np.random.default_rng([*key, HIDDEN_STREAM, draw, future, number]))
+        if stage.is_clear(way):
+            return way
     return None
 
 
 def _dressed(
-    stage: Stage, path: np.ndarray, rng: np.random.Generator, *, triplet: Triplet, seed: int, future: int
+    stage: Stage, way: Way, rng: np.random.Generator, *, triplet: Triplet, seed: int, future: int
 ) -> Scene:
-    """The scene of a stage and a path: with a person's hand, surroundings, and the sentence."""
+    """The scene of a stage and a way: with a person's hand, surroundings, and the sentence."""
     task, (verb, tool_name, _) = stage.task, triplet
     missing = [name for name in ("tool", "target") if f"missing_{name}" in stage.tags]
     return Scene(
@@ -166,7 +172,7 @@ def _dressed(
         hand=HandShape.sample(rng),
         world_from_target_start=parked_pose() if "target" in missing else task.world_from_target,
         grip_from_tool=stage.grip_from_tool,
-        world_from_grip=path @ inverse(stage.grip_from_tool),
+        world_from_grip=way.world_from_grip,
         balls=() if "tool" in missing else stage.balls,
         look=sample_look(rng),
         text=sentence(verb, tool_name, stage.target_phrase, rng, is_one_of_many=bool(stage.distractors)),
@@ -176,5 +182,11 @@ def _dressed(
         distractors=stage.distractors,
         hidden_bodies=tuple(missing),
         closing=float(rng.uniform(0.15, 0.9)),
+        take_up=_take_up(stage, way, rng) if stage.gap_m else None,
         future=future,
     )
+
+
+def _take_up(stage: Stage, way: Way, rng: np.random.Generator) -> TakeUp:
+    rgb = np.full(3, rng.uniform(0.15, 0.75)) * rng.uniform(0.8, 1.2, 3)
+    return TakeUp(stage.world_from_tool, stage.held_at, rgb, way.close_s, way.held_s)

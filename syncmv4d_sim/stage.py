@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from syncmv4d_model.geometry import inverse
 from syncmv4d_sim.acts import plan, plan_from_middle, reach_s
-from syncmv4d_sim.clearance import is_clear, surface_points, tool_poses, work_point
+from syncmv4d_sim.clearance import distance, is_clear, surface_points, tool_poses, work_point
 from syncmv4d_sim.kinds import IDLE_TAGS
-from syncmv4d_sim.look_alikes import Placed, draw_alikes, place_alikes
+from syncmv4d_sim.look_alikes import Alikes, Placed, draw_alikes, place_alikes
 from syncmv4d_sim.objects import ObjectModel
 from syncmv4d_sim.shapes import Sizes
 from syncmv4d_sim.splits import SEEN, Triplet
+from syncmv4d_sim.take_up import CLOSE_S as TAKE_S
+from syncmv4d_sim.take_up import DELAY_SHARE, GAP_M, approach, approach_s, lift, stand_points, stand_top
+from syncmv4d_sim.take_up import PACE as TAKEN_PACE
 from syncmv4d_sim.targets import make_target
 from syncmv4d_sim.tasks import Choice, Start, Task, act_height, minimum_jerk, sample_choice, sample_start
 from syncmv4d_sim.tools import make_tool
@@ -28,6 +31,7 @@ DESCRIBED_SHARE = 0.10  # of plain scenes whose sentence says the target's colou
 SMALL_SHARE, LARGE_SHARE = 0.25, 0.75  # a target is called small or large outside of these quantiles of its kind
 LOOK_ALIKE_POSES = 6  # from the start to where the act is done
 IDLE_DRIFT_M, IDLE_TURN = 0.006, 0.03
+STAND_GAP_M = 0.03  # from the target
 MIDDLE_PACE = (0.86, 1.14)  # after frame 0, of scenes that start in the middle of the act
 
 
@@ -41,8 +45,18 @@ class Ball:
 
 
 @dataclass(frozen=True)
+class Way:
+    """Planned poses at PATH_HZ over the scene's lead and DURATION_S."""
+
+    world_from_grip: Float[np.ndarray, "N 4 4"]
+    world_from_tool: Float[np.ndarray, "N 4 4"]
+    close_s: float = 0.0  # only where the hand takes the tool up; see TakeUp
+    held_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Stage:
-    """What frame 0 shows; paths are planned from it and from a random stream of their own."""
+    """What frame 0 shows; ways are planned from it and from a random stream of their own."""
 
     task: Task
     start: Start
@@ -53,29 +67,55 @@ class Stage:
     target_phrase: str  # what the sentence calls the target
     distractors: tuple[Placed, ...] = ()
     lead_s: float = 0.0
+    gap_m: float = 0.0  # of an open hand that is to take the tool up
 
     @property
-    def is_idle(self) -> bool:
-        return bool(IDLE_TAGS & set(self.tags))
+    def world_from_tool(self) -> Float[np.ndarray, "4 4"]:
+        """The tool at its start."""
+        start = self.start
+        return tool_poses(np.array([[*start.position, start.yaw, start.pitch, start.roll]]), self.work_point)[0]
 
-    def draw_path(self, rng: np.random.Generator) -> Float[np.ndarray, "N 4 4"]:
-        """world_from_tool at PATH_HZ over `lead_s` and DURATION_S; frame 0 is the same whatever `rng` says."""
+    @property
+    def held_at(self) -> Float[np.ndarray, "3"]:
+        """Where a stand would hold the tool."""
+        return stand_top(self.world_from_tool, self.task.tool)
+
+    def draw_way(self, rng: np.random.Generator) -> Way:
+        """One way to go on; frame 0 is the same to the bit whatever `rng` says."""
         time_s = np.arange(round(PATH_HZ * (self.lead_s + DURATION_S)) + 1) / PATH_HZ
-        if self.is_idle:
-            return tool_poses(_idle_path(self.start, time_s, rng), self.work_point)
+        if IDLE_TAGS & set(self.tags):
+            return self._way(tool_poses(_idle_path(self.start, time_s, rng), self.work_point))
         if self.lead_s:
             choice = Choice(pace=float(rng.uniform(*MIDDLE_PACE)))
             path = plan_from_middle(self.task, self.start, choice, time_s, lead_s=self.lead_s)
-        else:
-            choice = sample_choice(self.task.verb, rng, is_open="open" in self.tags)
-            path = plan(self.task, self.start, choice, time_s)
-        return tool_poses(path, self.work_point)
+            return self._way(tool_poses(path, self.work_point))
+        choice = sample_choice(self.task.verb, rng, is_open="open" in self.tags)
+        if self.gap_m:
+            return self._taking_up(choice, time_s)
+        return self._way(tool_poses(plan(self.task, self.start, choice, time_s), self.work_point))
 
-    def is_clear(self, world_from_tool: Float[np.ndarray, "N 4 4"]) -> bool:
-        """Whether hand and tool keep clear of table and target on a path; see `clearance.is_clear`."""
-        grip = world_from_tool @ inverse(self.grip_from_tool)
+    def _way(self, world_from_tool: Float[np.ndarray, "N 4 4"]) -> Way:
+        return Way(world_from_tool @ inverse(self.grip_from_tool), world_from_tool)
+
+    def _taking_up(self, choice: Choice, time_s: np.ndarray) -> Way:
+        """The hand comes and closes; from then on the tool does what it does in other scenes, a little faster."""
+        begin_s = DELAY_SHARE * choice.delay_s
+        close_s = begin_s + approach_s(self.gap_m)
+        held_s = close_s + TAKE_S
+        choice = replace(choice, delay_s=0.0, pace=TAKEN_PACE * choice.pace)
+        path = plan(self.task, self.start, choice, time_s - held_s)
+        path[:, 2] += lift(time_s - held_s)
+        way = self._way(tool_poses(path, self.work_point))
+        comes = approach(way.world_from_grip[0], self.gap_m, time_s, begin_s=begin_s)
+        is_held = (time_s >= held_s)[:, None, None]
+        return Way(np.where(is_held, way.world_from_grip, comes), way.world_from_tool, close_s, held_s)
+
+    def is_clear(self, way: Way) -> bool:
+        """Whether hand and tool keep clear of table and target; see `clearance.is_clear`."""
         points = surface_points(self.task.target, self.task.world_from_target)
-        return is_clear(grip, world_from_tool, tool=self.task.tool, target_points=points)
+        if self.gap_m and distance(stand_points(self.held_at), points) < STAND_GAP_M:
+            return False
+        return is_clear(way.world_from_grip, way.world_from_tool, tool=self.task.tool, target_points=points)
 
 
 def draw_stage(triplet: Triplet, tags: tuple[str, ...], rng: np.random.Generator, *, novel: bool) -> Stage | None:
@@ -92,18 +132,31 @@ def draw_stage(triplet: Triplet, tags: tuple[str, ...], rng: np.random.Generator
     task = Task(verb, tool, target, _draw_target_pose(rng))
     start = sample_start(task, rng)
     point, grip_from_tool = work_point(verb, tool, act_pitch=start.act_pitch), _draw_grip(verb, tool, rng)
-    lead_s = _draw_lead(task, start, rng) if "mid_action" in tags else 0.0
-    balls = _fill(tool, rng) if verb == "pour in some" else ()
-    distractors: tuple[Placed, ...] | None = ()
-    if alikes:
-        way = _straight_way(task, start, point)
-        distractors = place_alikes(
-            alikes, task.world_from_target, rng,
-            world_from_tool=way, world_from_grip=way @ inverse(grip_from_tool), tool=tool,
-        )  # fmt: skip
-    if distractors is None:
-        return None
-    return Stage(task, start, point, grip_from_tool, balls, tags, phrase, distractors, lead_s)
+    stage = Stage(
+        task, start, point, grip_from_tool, _fill(tool, rng) if verb == "pour in some" else (), tags, phrase,
+        lead_s=_draw_lead(task, start, rng) if "mid_action" in tags else 0.0,
+        gap_m=float(rng.uniform(*GAP_M)) if "take_up" in tags else 0.0,
+    )  # fmt: skip
+    if alikes is None:
+        return stage
+    distractors = _place(alikes, stage, rng)
+    return None if distractors is None else replace(stage, distractors=distractors)
+
+
+def _place(alikes: Alikes, stage: Stage, rng: np.random.Generator) -> tuple[Placed, ...] | None:
+    """Look-alikes clear of the straight way from the start to above the target's middle; no plan is known to it."""
+    task, start, share = stage.task, stage.start, np.linspace(0, 1, LOOK_ALIKE_POSES)[:, None]
+    first_m, over_m = act_height(task)
+    end = [*(task.centre + np.array([0, 0, first_m + over_m])), start.act_yaw, start.act_pitch, 0.0]
+    begin = [*start.position, start.yaw, start.pitch, start.roll]
+    way = tool_poses((1 - share) * np.array(begin) + share * np.array(end), stage.work_point)
+    grip, apart = way @ inverse(stage.grip_from_tool), np.zeros((0, 3))
+    if stage.gap_m:
+        open_hand = approach(grip[0], stage.gap_m, np.zeros(1), begin_s=0.0)
+        grip, apart = np.concatenate([open_hand, grip]), stand_points(stage.held_at)
+    return place_alikes(
+        alikes, task.world_from_target, rng, world_from_tool=way, world_from_grip=grip, tool=task.tool, apart=apart
+    )
 
 
 def _other_triplet(triplet: Triplet, rng: np.random.Generator) -> Triplet:
@@ -120,15 +173,6 @@ def _described(target: ObjectModel, rng: np.random.Generator, *, novel: bool) ->
         return target, f"{'small' if rank <= SMALL_SHARE else 'large'} {target.name}"
     (colour,) = draw_colours(1, rng)
     return painted(target, colour, rng), f"{colour} {target.name}"
-
-
-def _straight_way(task: Task, start: Start, point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "K 4 4"]:
-    """Tool poses on the straight line from the start to above the target's middle; no plan is known to it."""
-    share = np.linspace(0, 1, LOOK_ALIKE_POSES)[:, None]
-    first_m, over_m = act_height(task)
-    end = [*(task.centre + np.array([0, 0, first_m + over_m])), start.act_yaw, start.act_pitch, 0.0]
-    begin = [*start.position, start.yaw, start.pitch, start.roll]
-    return tool_poses((1 - share) * np.array(begin) + share * np.array(end), point)
 
 
 def _idle_path(start: Start, time_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -80,41 +80,48 @@ class Choice:
     rhythm: float = 1.0  # how fast strokes follow each other
     shift: float = 0.0  # -1..1 across the target
     strikes: int = STRIKES
-    retreats: bool = False  # goes back after the last strike
+    stop_s: float = np.inf  # of acting; then the tool goes back, to its start turned about the target by `back_turn`
+    back_turn: float = 0.0
 
 
 @dataclass(frozen=True)
 class _Ranges:
     """Uniform ranges of an open choice."""
 
-    delay_s: tuple[float, float] = (0.0, 0.3)
+    delay_s: tuple[float, float] = (0.0, 0.45)
     pace: tuple[float, float] = (0.85, 1.2)
     turn_deg: tuple[float, float] = (0.0, 0.0)
     length: tuple[float, float] = (1.0, 1.0)
     rhythm: tuple[float, float] = (1.0, 1.0)
     shift: tuple[float, float] = (0.0, 0.0)
+    stop_s: tuple[float, float] = (0.45, 1.2)
 
 
 _OPEN = {
     "hit": _Ranges(length=(0.6, 1.2), rhythm=(0.6, 1.0)),
-    "stir": _Ranges(turn_deg=(-150, 150), length=(0.7, 1.15), rhythm=(0.75, 1.25)),
+    "stir": _Ranges(turn_deg=(-150, 150), length=(0.7, 1.15), rhythm=(0.75, 1.25), stop_s=(0.6, 1.3)),
     "cut": _Ranges(length=(0.7, 1.7), rhythm=(0.6, 1.15), shift=(-1, 1)),
     "dust": _Ranges(turn_deg=(-50, 50), length=(0.7, 1.3), rhythm=(0.65, 1.2)),
-    "push": _Ranges(turn_deg=(-55, 55), length=(0.5, 1.5)),
+    "push": _Ranges(turn_deg=(-60, 60), length=(0.5, 1.5), stop_s=(0.7, 1.1)),
     "pour in some": _Ranges(pace=(0.92, 1.2), delay_s=(0, 0.25), length=(0.88, 1.12), rhythm=(0.8, 1.3)),
     "smear": _Ranges(turn_deg=(-35, 35), length=(0.7, 1.3), rhythm=(0.65, 1.2)),
 }
+RETREAT_SHARE = 0.6  # of open choices of all verbs but pouring
+HIT_PERIOD_S, HIT_S = 0.46, 0.4  # from strike to strike; from the beginning of one to the tool's being up again
 
 
 def sample_choice(verb: str, rng: np.random.Generator, *, is_open: bool) -> Choice:
     """A closed choice is a short delay and a few per cent of pace."""
     if not is_open:
         return Choice(delay_s=float(rng.uniform(0, 0.15)), pace=float(rng.uniform(0.96, 1.04)))
-    ranges = _OPEN[verb]
-    drawn = {name: float(rng.uniform(*span)) for name, span in vars(ranges).items()}
-    turn = np.radians(drawn.pop("turn_deg"))
-    side, strikes, retreats = rng.choice([-1.0, 1.0]), int(rng.integers(1, 5)), bool(rng.random() < 0.6)
-    return Choice(**drawn, turn=float(turn), side=float(side), strikes=strikes, retreats=retreats)
+    drawn = {name: float(rng.uniform(*span)) for name, span in vars(_OPEN[verb]).items()}
+    turn, side, strikes = np.radians(drawn.pop("turn_deg")), rng.choice([-1.0, 1.0]), int(rng.integers(1, 5))
+    if verb == "hit":
+        drawn["stop_s"] = HIT_PERIOD_S / drawn["rhythm"] * (strikes - 1) + HIT_S
+    if rng.random() > RETREAT_SHARE or verb == "pour in some":
+        drawn["stop_s"] = np.inf
+    back_turn = np.radians(rng.uniform(-70, 70))
+    return Choice(**drawn, turn=float(turn), side=float(side), strikes=strikes, back_turn=float(back_turn))
 
 
 def minimum_jerk(time_s: Float[np.ndarray, "N"], start_s: float, end_s: float) -> Float[np.ndarray, "N"]:
