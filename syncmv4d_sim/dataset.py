@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from threadpoolctl import threadpool_limits
 
 from syncmv4d_model.data.build_options import check_same_options
 from syncmv4d_model.data.sequence import write_sequence
@@ -163,4 +164,5 @@ def _is_built(out: Path, index: int, options: BuildOptions) -> bool:
 
 def _start_worker() -> None:
     os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer takes every core for itself; the workers fill them
+    threadpool_limits(1)  # nor does numpy take a second one
     faulthandler.enable()

@@ -32,8 +32,11 @@ from syncmv4d_sim.hand import PALM
 from syncmv4d_sim.mirror import mirror_images, mirror_points, mirror_poses, mirror_rig
 from syncmv4d_sim.objects import label_of
 from syncmv4d_sim.physics import TARGET, TOOL, Rollout, body_poses
-from syncmv4d_sim.render import Frames, Renderer
+from syncmv4d_sim.render import SUPERSAMPLE, Frames, Renderer
 from syncmv4d_sim.surface import surface
+
+WHOLE_SUPERSAMPLE = 2
+"""Of whole later frames, whose pixels are finer than the windows' anyhow."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +194,10 @@ class _Camera:
     renderer: Renderer
     mirrored: bool
 
-    def __call__(self, rig: SceneRig, frames: list[int]) -> Frames:
+    def __call__(self, rig: SceneRig, frames: list[int], *, supersample: int = SUPERSAMPLE) -> Frames:
         if not self.mirrored:
-            return self.renderer.film(rig, frames)
-        turned = self.renderer.film(mirror_rig(rig), frames)
+            return self.renderer.film(rig, frames, supersample=supersample)
+        turned = self.renderer.film(mirror_rig(rig), frames, supersample=supersample)
         return Frames(mirror_images(turned.rgb, columns=3), mirror_images(turned.depth_m, columns=3))
 
 
@@ -224,7 +227,7 @@ def _film_later(
     opening = np.stack([cut_window(im, r, **stored) for im, r in zip(first.rgb[:, 0], regions, strict=True)])[:, None]
     chosen = list(range(1, frames))
     if options.keeps_whole_frames and chosen:
-        whole = shoot(rig, chosen)
+        whole = shoot(rig, chosen, supersample=WHOLE_SUPERSAMPLE)
         cut = np.stack(
             [[cut_window(im, r, **stored) for im in view] for view, r in zip(whole.rgb, regions, strict=True)]
         )

@@ -78,9 +78,12 @@ class Renderer:
     def __exit__(self, *_: object) -> None:
         self._context.free()
 
-    def film(self, rig: SceneRig, frames: Sequence[int] | None = None) -> Frames:
-        """Render these frames (None: all) in every view. ValueError for pictures larger than it was made for."""
-        height, width = rig.height * SUPERSAMPLE, rig.width * SUPERSAMPLE
+    def film(self, rig: SceneRig, frames: Sequence[int] | None = None, *, supersample: int = SUPERSAMPLE) -> Frames:
+        """Render these frames (None: all) in every view. ValueError for pictures larger than it was made for.
+
+        With an even `supersample` no sample lies at a pixel's centre: depth is then that of its deepest sample.
+        """
+        height, width = rig.height * supersample, rig.width * supersample
         if height > self._height or width > self._width:
             raise ValueError(f"made for {self._width} x {self._height} samples, asked for {width} x {height}")
         chosen = range(self._replay.num_frames) if frames is None else frames
@@ -98,8 +101,8 @@ class Renderer:
                 _aim(self._picture, rig.intrinsics[view], poses[view], height=rig.height, width=rig.width)
                 mujoco.mjr_render(viewport, self._picture, self._context)
                 mujoco.mjr_readPixels(colour_buffer, z_buffer, viewport, self._context)
-                rgb[view, place] = _pixel_means(colour_buffer[::-1])
-                depth[view, place] = _pixel_centres(z_buffer[::-1])
+                rgb[view, place] = _pixel_means(colour_buffer[::-1], supersample)
+                depth[view, place] = _pixel_depths(z_buffer[::-1], supersample)
         return Frames(rgb, _metric_depth(depth))
 
 
@@ -109,16 +112,19 @@ def render(replay: Replay, rig: SceneRig, *, shadows: bool = True) -> Frames:
         return renderer.film(rig)
 
 
-def _pixel_means(samples: UInt8[np.ndarray, "SH SW 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    total = np.zeros((samples.shape[0] // SUPERSAMPLE, samples.shape[1] // SUPERSAMPLE, 3), np.uint16)
-    for row in range(SUPERSAMPLE):
-        for column in range(SUPERSAMPLE):
-            total += samples[row::SUPERSAMPLE, column::SUPERSAMPLE]
-    return ((total + SUPERSAMPLE**2 // 2) // SUPERSAMPLE**2).astype(np.uint8)
+def _pixel_means(samples: UInt8[np.ndarray, "SH SW 3"], count: int) -> UInt8[np.ndarray, "H W 3"]:
+    total = np.zeros((samples.shape[0] // count, samples.shape[1] // count, 3), np.uint16)
+    for row in range(count):
+        for column in range(count):
+            total += samples[row::count, column::count]
+    return ((total + count**2 // 2) // count**2).astype(np.uint8)
 
 
-def _pixel_centres(samples: Float32[np.ndarray, "SH SW"]) -> Float32[np.ndarray, "H W"]:
-    return samples[SUPERSAMPLE // 2 :: SUPERSAMPLE, SUPERSAMPLE // 2 :: SUPERSAMPLE]
+def _pixel_depths(samples: Float32[np.ndarray, "SH SW"], count: int) -> Float32[np.ndarray, "H W"]:
+    if count % 2:
+        return samples[count // 2 :: count, count // 2 :: count]
+    parts = [samples[row::count, column::count] for row in range(count) for column in range(count)]
+    return np.maximum.reduce(parts)
 
 
 def _aim(
