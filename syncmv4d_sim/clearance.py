@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
 from syncmv4d_model.geometry import transform
 from syncmv4d_sim.objects import ObjectModel
@@ -66,7 +67,7 @@ def is_clear(
 
 def distance(points: Float[np.ndarray, "P 3"], others: Float[np.ndarray, "Q 3"]) -> float:
     """The least distance between two sets of points, metres."""
-    return float(np.sqrt(((points[:, None] - others[None]) ** 2).sum(-1).min()))
+    return float(cKDTree(others).query(points)[0].min())
 
 
 def surface_points(model: ObjectModel, world_from_body: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "P 3"]:

@@ -14,9 +14,9 @@ from syncmv4d_sim.tasks import minimum_jerk
 
 STAND = "stand"
 GAP_M = (0.06, 0.15)  # between the open hand in frame 0 and where it closes, along the palm's normal
-CLOSE_S = 0.3
+CLOSE_S = 0.36
 LIFT_M, LIFT_S = 0.035, 0.3  # out of the stand, before the tool goes its way
-PACE = 1.2  # of what comes after: the clip stays as long as any
+PACE = 1.1  # of what comes after: the clip stays as long as any
 DELAY_SHARE = 0.4  # of the delay of other scenes
 CLIP_M, POST_RADIUS_M, FOOT_RADIUS_M = 0.009, 0.004, 0.035
 IN_FRONT_OF_HANDLE_M = 0.012
@@ -53,9 +53,7 @@ def add_stand(spec: mujoco.MjSpec, take_up: TakeUp) -> None:
     look = {"rgba": [*take_up.rgb, 1], "contype": 0, "conaffinity": 0, "group": VISUAL_GROUP, "mass": 0}
     cylinder, box = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_BOX
     body.add_geom(name="stand_foot", type=cylinder, size=[FOOT_RADIUS_M, 0.004, 0], pos=[0, 0, 0.004], **look)
-    body.add_geom(
-        name="stand_post", type=cylinder, size=[POST_RADIUS_M, height / 2, 0], pos=[0, 0, height / 2], **look
-    )
+    body.add_geom(name="stand_post", type=cylinder, size=[POST_RADIUS_M, height / 2, 0], pos=[0, 0, height / 2], **look)
     body.add_geom(name="stand_clip", type=box, size=[CLIP_M, CLIP_M, CLIP_M], pos=[0, 0, height - CLIP_M], **look)
 
 

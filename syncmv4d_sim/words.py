@@ -13,7 +13,14 @@ NAMED_COLOURS = {
     "orange": (0.97, 0.45, 0.03), "purple": (0.46, 0.10, 0.62), "white": (0.95, 0.95, 0.94), "black": (0.05, 0.05, 0.06),
     "brown": (0.36, 0.20, 0.09), "grey": (0.48, 0.49, 0.50),
 }  # fmt: skip
-CONFUSABLE = ({"white", "grey"}, {"black", "grey"}, {"orange", "red"}, {"orange", "yellow"}, {"brown", "black"}, {"brown", "red"})
+CONFUSABLE = (
+    {"white", "grey"},
+    {"black", "grey"},
+    {"orange", "red"},
+    {"orange", "yellow"},
+    {"brown", "black"},
+    {"brown", "red"},
+)
 """Pairs that one light or another makes alike: never both among look-alikes."""
 
 _PHRASES = {
