@@ -32,6 +32,7 @@ TIMESTEP_S = 0.0025
 CLOSE_S = 0.5  # the tool is welded to the palm while the fingers close
 SETTLE_S = 0.25  # held by friction only, before the first frame
 OBSERVED_STEPS = 4  # from one look at the contacts to the next
+STAND_SOLREF, STAND_SOLIMP = (0.006, 1.0), (0.98, 0.999, 0.001, 0.5, 2.0)  # a stand hardly gives way
 SQUEEZE = 1.25  # of the closing commands, once the tool is released
 
 RING_BIT = 4  # contact type that balls meet and the hand does not
@@ -67,7 +68,9 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
     if TOOL not in scene.hidden_bodies:
         weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
         weld.name1, weld.name2 = STAND if scene.take_up else hand.PALM, TOOL
-        weld.data = hand.WELD_AS_PLACED
+        weld.data = hand.WELD_AS_PLACED.copy()
+        if scene.take_up:
+            weld.solref, weld.solimp = np.array(STAND_SOLREF), np.array(STAND_SOLIMP)
     return spec
 
 
