@@ -17,7 +17,7 @@ from syncmv4d_sim.targets import make_target
 from syncmv4d_sim.words import draw_colours, painted
 
 BY_COLOUR_SHARE = 0.6
-SIZE_STEP = (1.35, 1.6)  # between look-alikes that only their size tells apart
+SIZE_STEP = (1.3, 1.45)  # between look-alikes that only their size tells apart
 TWO_WORDS = {"smaller": ("small", "smaller"), "larger": ("large", "larger", "big", "bigger")}
 THREE_WORDS = {"smaller": ("smallest",), "larger": ("largest", "biggest")}
 

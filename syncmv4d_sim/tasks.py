@@ -98,7 +98,7 @@ class _Ranges:
 
 
 _OPEN = {
-    "hit": _Ranges(length=(0.6, 1.2), rhythm=(0.6, 1.0)),
+    "hit": _Ranges(length=(0.5, 1.5), rhythm=(0.55, 1.0)),
     "stir": _Ranges(turn_deg=(-150, 150), length=(0.7, 1.15), rhythm=(0.75, 1.25), stop_s=(0.6, 1.3)),
     "cut": _Ranges(length=(0.7, 1.7), rhythm=(0.6, 1.15), shift=(-1, 1)),
     "dust": _Ranges(turn_deg=(-50, 50), length=(0.7, 1.3), rhythm=(0.65, 1.2)),
