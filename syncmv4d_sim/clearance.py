@@ -1,4 +1,6 @@
-"""Poses of a tool along a path, and whether hand, arm and tool keep clear of table and target on it."""
+"""Poses of a tool along a path, and whether hand, arm and tool keep clear of table and target on
+it.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def is_clear(
     tool: ObjectModel,
     target_points: Float[np.ndarray, "P 3"],
 ) -> bool:
-    """Whether a path keeps fist, forearm and tool out of the table, and all but the tool's end out of the target."""
+    """Whether a path keeps fist, forearm and tool out of the table, and all but the tool's end out
+    of the target.
+    """
     grip = world_from_grip[::CHECKED_EVERY]
     wrist, back = grip[:, :3, 3], grip[:, :3, 2]
     if wrist[:, 2].min() <= HAND_RADIUS_M or (back[:, 2] >= STEEPEST_ARM).any():

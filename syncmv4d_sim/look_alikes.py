@@ -1,6 +1,8 @@
-"""Objects of the target's kind that stand beside it, and the words that tell the target apart from them.
+"""Objects of the target's kind that stand beside it, and the words that tell the target apart from
+them.
 
-Where they stand follows from what frame 0 shows: the target, and how the hand holds the tool. They never move.
+Where they stand follows from what frame 0 shows: the target, and how the hand holds the tool. They
+never move.
 """
 
 from __future__ import annotations
@@ -89,7 +91,8 @@ def place_alikes(
     tool: ObjectModel,
     apart: Float[np.ndarray, "P 3"],
 ) -> tuple[Placed, ...] | None:
-    """Stand the look-alikes on the table, clear of the target, of each other, of tool and arm in the given poses, and of the points `apart`.
+    """Stand the look-alikes on the table, clear of the target, of each other, of tool and arm in
+    the given poses, and of the points `apart`.
 
     None where PLACE_TRIES places for one of them were all taken.
     """

@@ -21,7 +21,9 @@ ANSWERING_VERBS = ("hit", "cut", "dust", "push")  # the tool must touch the targ
 
 
 def flaw(rollout: Rollout, observed: Observed) -> str | None:
-    """Quality control; the first reason to reject, or None. Of a run of one frame: whether that frame is sound."""
+    """Quality control; the first reason to reject, or None. Of a run of one frame: whether that
+    frame is sound.
+    """
     if not np.isfinite(rollout.qpos).all():
         return "the simulation diverged"
     checks = [
@@ -37,7 +39,9 @@ def flaw(rollout: Rollout, observed: Observed) -> str | None:
 
 
 def _grasp_checks(rollout: Rollout) -> list[tuple[bool, str]]:
-    """Whether the tool is held as planned in the first frame in which it is held at all, and stays so."""
+    """Whether the tool is held as planned in the first frame in which it is held at all, and stays
+    so.
+    """
     scene = rollout.scene
     first = int(np.ceil((scene.take_up.held_s + TAKEN_SETTLE_S) / rollout.frame_period_s)) if scene.take_up else 0
     if first >= rollout.num_frames:

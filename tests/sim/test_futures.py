@@ -1,4 +1,6 @@
-"""Frame 0 knows no future: scenes that differ in `future` alone share it to the bit, drawn and settled, and then differ."""
+"""Frame 0 knows no future: scenes that differ in `future` alone share it to the bit, drawn and
+settled, and then differ.
+"""
 
 from __future__ import annotations
 
