@@ -6,7 +6,7 @@ import pytest
 
 from syncmv4d_sim.dataset import BuildOptions, build
 
-TACO_OPTIONS = BuildOptions(split="test_1", seed=2, width=160, layout="taco", shadows=False)
+TACO_OPTIONS = BuildOptions(split="test_1", seed=4, width=160, layout="taco", shadows=False)
 
 
 @pytest.fixture(scope="session")
