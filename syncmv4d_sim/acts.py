@@ -33,7 +33,9 @@ def plan(task: Task, start: Start, choice: Choice, time_s: Times) -> ToolPath:
 
 
 def plan_from_middle(task: Task, start: Start, choice: Choice, time_s: Times, *, lead_s: float) -> ToolPath:
-    """As `plan`, but what is hidden acts only after `lead_s`: from there on the pace changes smoothly to the chosen one."""
+    """As `plan`, but what is hidden acts only after `lead_s`: from there on the pace changes
+    smoothly to the chosen one.
+    """
     after = np.clip(time_s - lead_s, 0, None)
     eased = np.where(after < CHANGE_S, after**2 / (2 * CHANGE_S), after - CHANGE_S / 2)
     return _ACTS[task.verb](task, start, choice, time_s + (choice.pace - 1) * eased)
@@ -53,7 +55,8 @@ def _reach_time(distance_m: float) -> float:
 def _reach(
     task: Task, start: Start, time_s: Times, *, to: Float[np.ndarray, "2"]
 ) -> tuple[ToolPath, float, Float[np.ndarray, "3"]]:
-    """Go from `start` to the point `to` (relative to the target's centre), coming down over the rim only near the end.
+    """Go from `start` to the point `to` (relative to the target's centre), coming down over the rim
+    only near the end.
 
     Returns the path, the time of arrival, and how far the start is from there.
     """
@@ -73,7 +76,9 @@ def _reach(
 
 
 def _go_back(path: ToolPath, task: Task, start: Start, choice: Choice, time_s: Times) -> ToolPath:
-    """After the act go back, up first, to where the tool started from, turned about the target by `back_turn`."""
+    """After the act go back, up first, to where the tool started from, turned about the target by
+    `back_turn`.
+    """
     end = reach_s(task, start) + choice.stop_s
     cosine, sine = np.cos(choice.back_turn), np.sin(choice.back_turn)
     x, y, z = start.position - task.centre

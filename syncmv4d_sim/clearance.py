@@ -1,9 +1,12 @@
-"""Poses of a tool along a path, and whether hand, arm and tool keep clear of table and target on it."""
+"""Poses of a tool along a path, and whether hand, arm and tool keep clear of table and target on
+it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
 from syncmv4d_model.geometry import transform
 from syncmv4d_sim.objects import ObjectModel
@@ -49,7 +52,9 @@ def is_clear(
     tool: ObjectModel,
     target_points: Float[np.ndarray, "P 3"],
 ) -> bool:
-    """Whether a path keeps fist, forearm and tool out of the table, and all but the tool's end out of the target."""
+    """Whether a path keeps fist, forearm and tool out of the table, and all but the tool's end out
+    of the target.
+    """
     grip = world_from_grip[::CHECKED_EVERY]
     wrist, back = grip[:, :3, 3], grip[:, :3, 2]
     if wrist[:, 2].min() <= HAND_RADIUS_M or (back[:, 2] >= STEEPEST_ARM).any():
@@ -66,7 +71,7 @@ def is_clear(
 
 def distance(points: Float[np.ndarray, "P 3"], others: Float[np.ndarray, "Q 3"]) -> float:
     """The least distance between two sets of points, metres."""
-    return float(np.sqrt(((points[:, None] - others[None]) ** 2).sum(-1).min()))
+    return float(cKDTree(others).query(points)[0].min())
 
 
 def surface_points(model: ObjectModel, world_from_body: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "P 3"]:

@@ -1,6 +1,8 @@
-"""Kinds of scenes, as tags: what a scene shows besides the plain case, and whether its future is open.
+"""Kinds of scenes, as tags: what a scene shows besides the plain case, and whether its future is
+open.
 
-Tags depend on split, seed and number alone, never on how many scenes were rejected: quality control cannot change the shares.
+Tags depend on split, seed and number alone, never on how many scenes were rejected: quality control
+cannot change the shares.
 """
 
 from __future__ import annotations

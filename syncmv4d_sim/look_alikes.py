@@ -1,6 +1,8 @@
-"""Objects of the target's kind that stand beside it, and the words that tell the target apart from them.
+"""Objects of the target's kind that stand beside it, and the words that tell the target apart from
+them.
 
-Where they stand follows from what frame 0 shows: the target, and how the hand holds the tool. They never move.
+Where they stand follows from what frame 0 shows: the target, and how the hand holds the tool. They
+never move.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from syncmv4d_sim.targets import make_target
 from syncmv4d_sim.words import draw_colours, painted
 
 BY_COLOUR_SHARE = 0.6
-SIZE_STEP = (1.35, 1.6)  # between look-alikes that only their size tells apart
+SIZE_STEP = (1.3, 1.45)  # between look-alikes that only their size tells apart
 TWO_WORDS = {"smaller": ("small", "smaller"), "larger": ("large", "larger", "big", "bigger")}
 THREE_WORDS = {"smaller": ("smallest",), "larger": ("largest", "biggest")}
 
@@ -85,11 +87,12 @@ def place_alikes(
     rng: np.random.Generator,
     *,
     world_from_tool: Float[np.ndarray, "K 4 4"],
-    world_from_grip: Float[np.ndarray, "K 4 4"],
+    world_from_grip: Float[np.ndarray, "G 4 4"],
     tool: ObjectModel,
     apart: Float[np.ndarray, "P 3"],
 ) -> tuple[Placed, ...] | None:
-    """Stand the look-alikes on the table, clear of the target, of each other, of tool and arm in the given poses, and of the points `apart`.
+    """Stand the look-alikes on the table, clear of the target, of each other, of tool and arm in
+    the given poses, and of the points `apart`.
 
     None where PLACE_TRIES places for one of them were all taken.
     """

@@ -1,7 +1,9 @@
-"""A left hand's scene is a right hand's seen in a mirror: the world's x, and the pictures' columns, run the other way.
+"""A left hand's scene is a right hand's seen in a mirror: the world's x, and the pictures' columns,
+run the other way.
 
-Physics and renderer know right hands only. What they make is mirrored afterwards, exactly: a mirrored point projects through
-the mirrored rig to the mirrored pixel. The table stays horizontal, the operator on the same side.
+Physics and renderer know right hands only. What they make is mirrored afterwards, exactly: a
+mirrored point projects through the mirrored rig to the mirrored pixel. The table stays horizontal,
+the operator on the same side.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ def mirror_points(points: Float[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B 3"
 
 
 def mirror_poses(poses: Float[np.ndarray, "*B 4 4"]) -> Float[np.ndarray, "*B 4 4"]:
-    """Rigid poses, or motions, between mirrored frames: they stay rotations and place mirrored points."""
+    """Rigid poses, or motions, between mirrored frames: they stay rotations and place mirrored
+    points.
+    """
     return (poses * np.outer(_FLIP, _FLIP)).astype(poses.dtype)
 
 
@@ -39,7 +43,9 @@ def mirror_images(images: Array, *, columns: int) -> Array:
 
 
 def mirror_rig(rig: SceneRig) -> SceneRig:
-    """The cameras that see the mirrored scene as the mirrored pictures. Views keep their names and their order."""
+    """The cameras that see the mirrored scene as the mirrored pictures. Views keep their names and
+    their order.
+    """
     intrinsics = rig.intrinsics.copy()
     intrinsics[:, 0, 2] = rig.width - 1 - intrinsics[:, 0, 2]
     intrinsics[:, 0, 1] *= -1

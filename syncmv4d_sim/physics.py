@@ -1,7 +1,8 @@
-"""Run a scene: the fingers close on the tool, let friction hold it, and the palm follows the planned path.
+"""Run a scene: the fingers close on the tool, let friction hold it, and the palm follows the
+planned path.
 
-Everything that moves does so by physics; the only commands are the palm's path and the fingers' set points. The same scene
-gives the same result to the bit.
+Everything that moves does so by physics; the only commands are the palm's path and the fingers' set
+points. The same scene gives the same result to the bit.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ TIMESTEP_S = 0.0025
 CLOSE_S = 0.5  # the tool is welded to the palm while the fingers close
 SETTLE_S = 0.25  # held by friction only, before the first frame
 OBSERVED_STEPS = 4  # from one look at the contacts to the next
+STAND_SOLREF, STAND_SOLIMP = (0.006, 1.0), (0.98, 0.999, 0.001, 0.5, 2.0)  # a stand hardly gives way
 SQUEEZE = 1.25  # of the closing commands, once the tool is released
 
 RING_BIT = 4  # contact type that balls meet and the hand does not
@@ -52,7 +54,9 @@ class PalmPath:
 
 
 def build_spec(scene: Scene) -> mujoco.MjSpec:
-    """The scene's physics, before compilation, the tool welded to the palm, or to the stand that it is to be taken from."""
+    """The scene's physics, before compilation, the tool welded to the palm, or to the stand that it
+    is to be taken from.
+    """
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     option = spec.option
@@ -67,12 +71,16 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
     if TOOL not in scene.hidden_bodies:
         weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
         weld.name1, weld.name2 = STAND if scene.take_up else hand.PALM, TOOL
-        weld.data = hand.WELD_AS_PLACED
+        weld.data = hand.WELD_AS_PLACED.copy()
+        if scene.take_up:
+            weld.solref, weld.solimp = np.array(STAND_SOLREF), np.array(STAND_SOLIMP)
     return spec
 
 
 def _smooth_grip(spec: mujoco.MjSpec, scene: Scene) -> None:
-    """Let the hand hold one cylinder instead of a vessel's ring of boxes, which stays there for what the vessel holds."""
+    """Let the hand hold one cylinder instead of a vessel's ring of boxes, which stays there for
+    what the vessel holds.
+    """
     tool = spec.body(TOOL)
     for geom in tool.geoms:
         if geom.conaffinity:
@@ -89,7 +97,9 @@ def simulate(scene: Scene, *, frame_period_s: float = FRAME_PERIOD_S) -> Rollout
 
 
 def settle(scene: Scene) -> Rollout | Rejection:
-    """Frame 0 only: the run of one frame that `simulate` begins with, to the bit, and the checks that need no future."""
+    """Frame 0 only: the run of one frame that `simulate` begins with, to the bit, and the checks
+    that need no future.
+    """
     return _checked(scene, num_steps=0, frame_period_s=FRAME_PERIOD_S)
 
 
@@ -161,7 +171,8 @@ def follow(
     frame_period_s: float,
     watchers: Sequence[Callable[[mujoco.MjData], None]] = (),
 ) -> tuple[Rollout, Observed]:
-    """Lead the palm along a path from where `grasped` left it, recording the step nearest to every frame's time.
+    """Lead the palm along a path from where `grasped` left it, recording the step nearest to every
+    frame's time.
 
     `watchers` see the state after every OBSERVED_STEPS steps and must not change it.
     """

@@ -14,13 +14,16 @@ DRIFT_LIMIT_DEG = 15.0
 PENETRATION_LIMIT_M = 0.012
 LAG_LIMIT_M = 0.03  # of the palm behind its path: more means that it hit something
 TILT_LIMIT_DEG = 35.0  # of the target
+TAKEN_SETTLE_S = 0.12  # for a tool that was taken from its stand to settle in the hand
 PUSH_MIN_M = 0.02
 POUR_MIN_BALLS = 5
 ANSWERING_VERBS = ("hit", "cut", "dust", "push")  # the tool must touch the target
 
 
 def flaw(rollout: Rollout, observed: Observed) -> str | None:
-    """Quality control; the first reason to reject, or None. Of a run of one frame: whether that frame is sound."""
+    """Quality control; the first reason to reject, or None. Of a run of one frame: whether that
+    frame is sound.
+    """
     if not np.isfinite(rollout.qpos).all():
         return "the simulation diverged"
     checks = [
@@ -36,15 +39,17 @@ def flaw(rollout: Rollout, observed: Observed) -> str | None:
 
 
 def _grasp_checks(rollout: Rollout) -> list[tuple[bool, str]]:
-    """Whether the tool is held as planned in the first frame in which it is held at all, and stays so."""
+    """Whether the tool is held as planned in the first frame in which it is held at all, and stays
+    so.
+    """
     scene = rollout.scene
-    first = int(np.ceil(scene.take_up.held_s / rollout.frame_period_s)) if scene.take_up else 0
+    first = int(np.ceil((scene.take_up.held_s + TAKEN_SETTLE_S) / rollout.frame_period_s)) if scene.take_up else 0
     if first >= rollout.num_frames:
         return []
     palm_from_tool = (inverse(body_poses(rollout, hand.PALM)) @ body_poses(rollout, TOOL))[first:]
-    slip_m = np.linalg.norm(palm_from_tool[:, :3, 3] - palm_from_tool[0, :3, 3], axis=-1).max()
+    slip_m = float(np.linalg.norm(palm_from_tool[:, :3, 3] - palm_from_tool[0, :3, 3], axis=-1).max())
     palm_from_grip = hand.palm_from_grip(scene.hand, handle_radius_m=scene.tool.handle_radius_m)
-    start_m = np.linalg.norm(palm_from_tool[0, :3, 3] - (palm_from_grip @ scene.grip_from_tool)[:3, 3])
+    start_m = float(np.linalg.norm(palm_from_tool[0, :3, 3] - (palm_from_grip @ scene.grip_from_tool)[:3, 3]))
     turn_deg = max(angle_deg(palm_from_tool[0].T[:3, :3] @ pose[:3, :3]) for pose in palm_from_tool)
     when = "when it was taken" if scene.take_up else "before the first frame"
     return [

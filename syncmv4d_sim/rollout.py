@@ -1,4 +1,6 @@
-"""What a run of the physics leaves: its states at the recorded frames, or why it is not fit to be a sequence."""
+"""What a run of the physics leaves: its states at the recorded frames, or why it is not fit to be a
+sequence.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Rollout:
         return len(self.qpos)
 
     def set_frame(self, data: mujoco.MjData, frame: int) -> None:
-        """Put a recorded frame's poses into `data` (made from `model`); velocities stay as they are."""
+        """Put a recorded frame's poses into `data` (made from `model`); velocities stay as they
+        are.
+        """
         data.qpos[:] = self.qpos[frame]
         data.mocap_pos[:] = self.mocap_pos[frame]
         data.mocap_quat[:] = self.mocap_quat[frame]

@@ -1,7 +1,8 @@
 """A scene: everything that a sequence is made from, drawn from one seed before any physics runs.
 
-Two random streams: the visible one decides all that frame 0 shows, the hidden one how it goes on from there. Scenes that
-differ in `future` alone have the same frame 0 to the bit, and so has the grasp once it has settled.
+Two random streams: the visible one decides all that frame 0 shows, the hidden one how it goes on
+from there. Scenes that differ in `future` alone have the same frame 0 to the bit, and so has the
+grasp once it has settled.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def parked_pose() -> Float[np.ndarray, "4 4"]:
 def add_scene(spec: mujoco.MjSpec, scene: Scene) -> None:
     """Add all but the hand at its place in frame 0.
 
-    Table, light, free bodies "tool", "target" and "ball_<i>", fixed bodies "stand" and "distractor_<i>".
+    Table, light, free bodies "tool", "target" and "ball_<i>", fixed bodies "stand" and
+    "distractor_<i>".
     """
     add_surroundings(spec, scene.look)
     places = {"tool": scene.world_from_tool_start, "target": scene.world_from_target_start}
@@ -118,8 +120,9 @@ def add_scene(spec: mujoco.MjSpec, scene: Scene) -> None:
 def sample_scene(split: str, index: int, seed: int, *, attempt: int = 0, future: int = 0) -> Scene:
     """The scene of one sequence; the same arguments give the same scene, bit for bit.
 
-    `attempt` counts the scenes of this index that quality control rejected. `future` redraws what frame 0 hides and nothing
-    else. ValueError for an unknown split or a negative future, RuntimeError where no plan keeps clear of table and target.
+    `attempt` counts the scenes of this index that quality control rejected. `future` redraws what
+    frame 0 hides and nothing else. ValueError for an unknown split or a negative future,
+    RuntimeError where no plan keeps clear of table and target.
     """
     rule = rule_of(split)
     if future < 0:
@@ -135,7 +138,9 @@ def sample_scene(split: str, index: int, seed: int, *, attempt: int = 0, future:
 
 
 def _first_clear(key: Key, rule: SplitRule, triplet: Triplet) -> tuple[Stage, int, Way]:
-    """The first stage whose future 0 keeps clear, its number, and that future's way. No other future is asked."""
+    """The first stage whose future 0 keeps clear, its number, and that future's way. No other
+    future is asked.
+    """
     seed, _, index, _ = key
     tags = draw_tags(rule, seed=seed, index=index)
     for draw in range(MAX_DRAWS):

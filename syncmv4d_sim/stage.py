@@ -1,4 +1,6 @@
-"""The stage of a scene: everything that its first image shows, drawn before and apart from what it hides."""
+"""The stage of a scene: everything that its first image shows, drawn before and apart from what it
+hides.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ class Stage:
         return Way(world_from_tool @ inverse(self.grip_from_tool), world_from_tool)
 
     def _taking_up(self, choice: Choice, time_s: np.ndarray) -> Way:
-        """The hand comes and closes; from then on the tool does what it does in other scenes, a little faster."""
+        """The hand comes and closes; from then on the tool does what it does in other scenes, a
+        little faster.
+        """
         begin_s = DELAY_SHARE * choice.delay_s
         close_s = begin_s + approach_s(self.gap_m)
         held_s = close_s + TAKE_S
@@ -144,7 +148,9 @@ def draw_stage(triplet: Triplet, tags: tuple[str, ...], rng: np.random.Generator
 
 
 def _place(alikes: Alikes, stage: Stage, rng: np.random.Generator) -> tuple[Placed, ...] | None:
-    """Look-alikes clear of the straight way from the start to above the target's middle; no plan is known to it."""
+    """Look-alikes clear of the straight way from the start to above the target's middle; no plan is
+    known to it.
+    """
     task, start, share = stage.task, stage.start, np.linspace(0, 1, LOOK_ALIKE_POSES)[:, None]
     first_m, over_m = act_height(task)
     end = [*(task.centre + np.array([0, 0, first_m + over_m])), start.act_yaw, start.act_pitch, 0.0]
@@ -160,13 +166,15 @@ def _place(alikes: Alikes, stage: Stage, rng: np.random.Generator) -> tuple[Plac
 
 
 def _other_triplet(triplet: Triplet, rng: np.random.Generator) -> Triplet:
-    """One that shares neither verb and tool nor verb and target: what the sentence asks for cannot be done with it."""
+    """One with another tool and another target."""
     others = [t for t in SEEN if t[1] != triplet[1] and t[2] != triplet[2]]
     return others[rng.integers(len(others))]
 
 
 def _described(target: ObjectModel, rng: np.random.Generator, *, novel: bool) -> tuple[ObjectModel, str]:
-    """The target and a name for it that says its colour, or its size where it is small or large for its kind."""
+    """The target and a name for it that says its colour, or its size where it is small or large for
+    its kind.
+    """
     others = [make_target(target.name, rng, novel=novel).size_m.prod() for _ in range(12)] if rng.random() < 0.4 else []
     rank = np.mean(np.array(others) < target.size_m.prod()) if others else 0.5
     if others and not SMALL_SHARE < rank < LARGE_SHARE:
@@ -200,7 +208,9 @@ def _draw_target_pose(rng: np.random.Generator) -> Float[np.ndarray, "4 4"]:
 
 
 def _draw_grip(verb: str, tool: ObjectModel, rng: np.random.Generator) -> Float[np.ndarray, "4 4"]:
-    """How the tool lies in the hand: turned about its handle so that the forearm rises, shifted along it."""
+    """How the tool lies in the hand: turned about its handle so that the forearm rises, shifted
+    along it.
+    """
     roll = np.radians(rng.uniform(-8, 12) if verb == "pour in some" else rng.uniform(22, 58))
     tool_from_grip = np.eye(4)
     tool_from_grip[:3, 1] = [0, np.sin(roll), -np.cos(roll)]

@@ -14,9 +14,9 @@ from syncmv4d_sim.tasks import minimum_jerk
 
 STAND = "stand"
 GAP_M = (0.06, 0.15)  # between the open hand in frame 0 and where it closes, along the palm's normal
-CLOSE_S = 0.3
+CLOSE_S = 0.36
 LIFT_M, LIFT_S = 0.035, 0.3  # out of the stand, before the tool goes its way
-PACE = 1.2  # of what comes after: the clip stays as long as any
+PACE = 1.1  # of what comes after: the clip stays as long as any
 DELAY_SHARE = 0.4  # of the delay of other scenes
 CLIP_M, POST_RADIUS_M, FOOT_RADIUS_M = 0.009, 0.004, 0.035
 IN_FRONT_OF_HANDLE_M = 0.012
@@ -34,7 +34,9 @@ class TakeUp:
 
 
 def stand_top(world_from_tool: Float[np.ndarray, "4 4"], tool: ObjectModel) -> Float[np.ndarray, "3"]:
-    """Where a stand holds a tool: just in front of its handle, so that the handle is free for the hand."""
+    """Where a stand holds a tool: just in front of its handle, so that the handle is free for the
+    hand.
+    """
     return transform(world_from_tool, np.array([[tool.handle_length_m / 2 + IN_FRONT_OF_HANDLE_M, 0.0, 0.0]]))[0]
 
 
@@ -47,7 +49,9 @@ def stand_points(held_at: Float[np.ndarray, "3"]) -> Float[np.ndarray, "P 3"]:
 
 
 def add_stand(spec: mujoco.MjSpec, take_up: TakeUp) -> None:
-    """Add the stand, drawn only: foot, post and clip. What holds the tool is an equality, as long as it is active."""
+    """Add the stand, drawn only: foot, post and clip. What holds the tool is an equality, as long
+    as it is active.
+    """
     body = spec.worldbody.add_body(name=STAND, pos=take_up.held_at * np.array([1, 1, 0]))
     height = float(take_up.held_at[2])
     look = {"rgba": [*take_up.rgb, 1], "contype": 0, "conaffinity": 0, "group": VISUAL_GROUP, "mass": 0}
@@ -73,5 +77,7 @@ def approach(
 
 
 def lift(time_s: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
-    """Height above the planned path, metres, of a tool that comes out of its stand; `time_s` counts from the grasp."""
+    """Height above the planned path, metres, of a tool that comes out of its stand; `time_s` counts
+    from the grasp.
+    """
     return LIFT_M * (minimum_jerk(time_s, 0, LIFT_S) - minimum_jerk(time_s, LIFT_S, 2.5 * LIFT_S))

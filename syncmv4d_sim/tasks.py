@@ -1,9 +1,11 @@
-"""What a motion is planned from: the task and the tool's start, which frame 0 shows, and a choice, which it hides.
+"""What a motion is planned from: the task and the tool's start, which frame 0 shows, and a choice,
+which it hides.
 
-In closed scenes the first image decides the motion. The tool starts at rest somewhere around the target; where it must go
-follows from where tool and target are, how large the target is, how the tool is held, and from which side it comes. Only a
-short delay, a few per cent of pace and the sentence's wording are hidden from the image. In open scenes the choice also
-holds side, direction, length and the like, all drawn apart from everything that frame 0 shows.
+In closed scenes the first image decides the motion. The tool starts at rest somewhere around the
+target; where it must go follows from where tool and target are, how large the target is, how the
+tool is held, and from which side it comes. Only a short delay, a few per cent of pace and the
+sentence's wording are hidden from the image. In open scenes the choice also holds side, direction,
+length and the like, all drawn apart from everything that frame 0 shows.
 """
 
 from __future__ import annotations
@@ -63,14 +65,18 @@ class Start:
         return offset / np.linalg.norm(offset)
 
     def side(self, task: Task) -> float:
-        """+1 or -1: which side of the tool's own direction the tool stands on, seen from the target."""
+        """+1 or -1: which side of the tool's own direction the tool stands on, seen from the
+        target.
+        """
         away = self.away(task)
         return float(np.sign(np.cos(self.act_yaw) * away[1] - np.sin(self.act_yaw) * away[0]) or 1.0)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What frame 0 does not show. The defaults are what closed scenes do; what a number means depends on the verb."""
+    """What frame 0 does not show. The defaults are what closed scenes do; what a number means
+    depends on the verb.
+    """
 
     delay_s: float = 0.0
     pace: float = 1.0
@@ -98,7 +104,7 @@ class _Ranges:
 
 
 _OPEN = {
-    "hit": _Ranges(length=(0.6, 1.2), rhythm=(0.6, 1.0)),
+    "hit": _Ranges(length=(0.5, 1.5), rhythm=(0.55, 1.0)),
     "stir": _Ranges(turn_deg=(-150, 150), length=(0.7, 1.15), rhythm=(0.75, 1.25), stop_s=(0.6, 1.3)),
     "cut": _Ranges(length=(0.7, 1.7), rhythm=(0.6, 1.15), shift=(-1, 1)),
     "dust": _Ranges(turn_deg=(-50, 50), length=(0.7, 1.3), rhythm=(0.65, 1.2)),
@@ -131,7 +137,9 @@ def minimum_jerk(time_s: Float[np.ndarray, "N"], start_s: float, end_s: float) -
 
 
 def sample_start(task: Task, rng: np.random.Generator) -> Start:
-    """10 to 23 cm from where such an act begins, anywhere but opposite the operator, mostly sideways."""
+    """10 to 23 cm from where such an act begins, anywhere but opposite the operator, mostly
+    sideways.
+    """
     distance, azimuth, elevation = (
         rng.uniform(0.10, 0.23),
         np.radians(90 + rng.uniform(-START_ARC_DEG, START_ARC_DEG)),
@@ -175,7 +183,9 @@ def _act_pitch_range(task: Task) -> tuple[float, float]:
 
 
 def act_height(task: Task) -> tuple[float, float]:
-    """Height of the act's first point above the table, and how far above it the tool arrives before it comes down."""
+    """Height of the act's first point above the table, and how far above it the tool arrives before
+    it comes down.
+    """
     target, top = task.target, task.top_m
     if task.verb in ("dust", "smear"):
         height, _ = sweep(task)
@@ -206,7 +216,9 @@ def stir_radius(task: Task) -> float:
 
 
 def sweep(task: Task) -> tuple[float, float]:
-    """Height and half length of sweeps: a share of the target's width on its top or rim, or on a pan's floor."""
+    """Height and half length of sweeps: a share of the target's width on its top or rim, or on a
+    pan's floor.
+    """
     share = 0.3 if task.verb == "smear" else 0.36
     half = float(np.clip(share * task.target.size_m[:2].min(), 0.02, 0.055))
     if task.target.name == "pan":

@@ -39,7 +39,9 @@ _TEMPLATES = (
 
 
 def sentence(verb: str, tool: str, target: str, rng: np.random.Generator, *, is_one_of_many: bool = False) -> str:
-    """One English wording of the triplet; `target` may carry an adjective. One of many is always "the"."""
+    """One English wording of the triplet; `target` may carry an adjective. One of many is always
+    "the".
+    """
     article = "the" if rng.random() < 0.5 or is_one_of_many else "an" if target[0] in "aeiou" else "a"
     act = _PHRASES[verb][int(rng.random() < 0.3)].format(o=f"{article} {target}")
     template = _TEMPLATES[0] if rng.random() < 0.3 else _TEMPLATES[rng.integers(len(_TEMPLATES))]
