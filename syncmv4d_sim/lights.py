@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import mujoco
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from syncmv4d_sim.families import Range, draw_family
 
 SOFT_SPREAD = 0.09  # between the lights that together give a soft shadow, of the distance
+EXPOSURE = (0.78, 1.15)  # brightness of a white table in the middle
 WARM, COLD = np.array([1.0, 0.82, 0.6]), np.array([0.78, 0.9, 1.0])
 
 
@@ -41,9 +42,11 @@ def sample_lighting(rng: np.random.Generator, look: Range) -> Lighting:
     """One of the families."""
     family = draw_family("light", rng, look)
     lights = _FAMILIES[family](rng)
-    strength = sum(float(light.rgb.mean()) for light in lights)
-    ambient = np.clip(rng.uniform(0.95, 1.25) - 0.8 * strength, 0.15, 0.5) * _tint(rng, 0.06)
-    return Lighting(family, tuple(lights), ambient, float(rng.uniform(0.02, 0.22)))
+    direct = sum(float(light.rgb.mean() * -light.direction[2]) for light in lights)
+    ambient = direct * rng.uniform(0.5, 1.1) * _tint(rng, 0.06)
+    exposure = rng.uniform(*EXPOSURE) / (direct + float(ambient.mean()))
+    lights = [replace(light, rgb=light.rgb * exposure) for light in lights]
+    return Lighting(family, tuple(lights), ambient * exposure, float(rng.uniform(0.0, 0.15)))
 
 
 def add_lighting(spec: mujoco.MjSpec, lighting: Lighting, *, shadow_px: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from syncmv4d_sim import hand
 from syncmv4d_sim.hand import HandShape
+from syncmv4d_sim.hand_shape import BONES_PER_VERTEX, MEAN_LENGTH_M
 
 SHAPES = [HandShape(), *(HandShape.sample(np.random.default_rng(seed)) for seed in range(3))]
 
@@ -44,13 +45,13 @@ def test_hand_length_is_the_asked_one_from_wrist_to_middle_fingertip(shape: Hand
     geometry = hand.hand_geometry(shape)
     bones = np.linalg.norm(geometry.tails[8:11] - geometry.heads[8:11], axis=-1)
     length = np.linalg.norm(geometry.heads[8]) + bones.sum()
-    assert length == pytest.approx(shape.scale * hand.MEAN_LENGTH_M)
+    assert length == pytest.approx(shape.scale * MEAN_LENGTH_M)
 
 
 def test_weights_of_every_vertex_sum_to_one_over_few_bones() -> None:
     weights = hand.hand_geometry(HandShape()).weights
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
-    assert (weights > 0).sum(1).max() <= hand.BONES_PER_VERTEX
+    assert (weights > 0).sum(1).max() <= BONES_PER_VERTEX
 
 
 def test_mesh_is_closed_and_faces_outwards() -> None:
