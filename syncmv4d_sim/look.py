@@ -17,8 +17,7 @@ from syncmv4d_sim.textures import Texture, sample_texture
 
 TABLE_THICKNESS_M = 0.03
 FLOOR_BELOW_M = 0.75
-SHADOW_MAP_PX = 1024
-SHARED_SHADOW_MAP_PX = 512  # where several lights cast one
+SHADOW_MAP_PX = 512  # of the middle 1.6 m of the scene
 WALL_TOP_M = 2.4
 PHOTOGRAPHIC = {"photo": 8.0, "label": 0.3, "dots": 0.5, "checker": 0.5}  # how often walls have them
 TABLE_TOPS = {"photo": 0.4, "label": 0.2, "wood": 2.5, "marble": 1.5, "weave": 1.5, "noise": 2.0}
@@ -144,8 +143,8 @@ def add_surroundings(spec: mujoco.MjSpec, look: Look) -> None:
     """Add the table (geom "table", colliding, top at z = 0), floor, walls, sky and lights to the world body."""
     spec.visual.map.znear, spec.visual.map.zfar = 0.02, 20
     spec.stat.extent, spec.stat.center = 1.0, np.zeros(3)
-    shadows = sum(light.casts_shadow for light in look.lighting.lights)
-    add_lighting(spec, look.lighting, shadow_px=SHADOW_MAP_PX if shadows < 2 else SHARED_SHADOW_MAP_PX)
+    spec.visual.map.shadowclip = 0.8
+    add_lighting(spec, look.lighting, shadow_px=SHADOW_MAP_PX)
     _add_material(spec, look.table, name="table", shine=look.table_shine)
     _add_material(spec, look.floor, name="floor", shine=0.0)
     spec.worldbody.add_geom(
