@@ -85,7 +85,7 @@ def sample_look(rng: np.random.Generator, *, family: Range = "known") -> Look:
 
 
 def _dull(rng: np.random.Generator, darkest: float, brightest: float) -> Float[np.ndarray, "3"]:
-    saturation = rng.uniform(0, 1) ** 2 * 0.45
+    saturation = rng.uniform(0, 1) ** 2.5 * 0.45
     return hsv_rgb(float(rng.uniform(0, 1)), float(saturation), float(rng.uniform(darkest, brightest)))
 
 
