@@ -16,6 +16,7 @@ class Family:
 
     known: tuple[str, ...]
     unseen: tuple[str, ...]
+    unseen_share: float = 1.0  # of draws for an unseen look; the rest is known, where few members would make all alike
 
 
 FAMILIES: dict[str, Family] = {
@@ -27,8 +28,8 @@ FAMILIES: dict[str, Family] = {
         ("cells", "terrazzo", "zigzag", "contours", "collage"),
     ),
     "light": Family(("sun", "window", "lamp", "overcast"), ("low_sun", "two_lamps")),
-    "room": Family(("open", "corner", "backdrop"), ("panels",)),
-    "handle": Family(("turned", "bulged", "waisted", "faceted", "flat"), ("knobbed", "squared")),
+    "room": Family(("open", "corner", "backdrop"), ("panels",), 0.5),
+    "handle": Family(("turned", "bulged", "waisted", "faceted", "flat"), ("knobbed", "squared"), 0.6),
     "hammer": Family(("ball", "mallet", "club"), ("claw",)),
     "spatula": Family(("plain", "flared", "rounded"), ("slotted",)),
     "knife": Family(("utility", "chef", "cleaver"), ("clip",)),
@@ -39,15 +40,17 @@ FAMILIES: dict[str, Family] = {
     "box": Family(("plain", "banded", "parcel", "lidded"), ("rounded",)),
     "toy": Family(("animal", "duck", "car", "blocks"), ("house", "robot")),
     "vessel": Family(("flared", "curved", "rimmed", "footed"), ("square", "oval")),
-    "skin": Family(("smooth", "blotchy", "freckled", "hairy"), ("tattooed",)),
-    "cover": Family(("bare", "long_sleeve", "short_sleeve", "cuffed", "glove"), ("gauntlet",)),
-    "clutter": Family(("bottle", "book", "fruit", "can", "cable", "pen", "slab", "jar"), ("vase", "bricks")),
+    "skin": Family(("smooth", "blotchy", "freckled", "hairy"), ("tattooed",), 0.5),
+    "cover": Family(("bare", "long_sleeve", "short_sleeve", "cuffed", "glove"), ("gauntlet",), 0.4),
+    "clutter": Family(("bottle", "book", "fruit", "can", "cable", "pen", "slab", "jar"), ("vase", "bricks"), 0.5),
 }  # fmt: skip
 """By kind."""
 
 
 def draw_family(kind: str, rng: np.random.Generator, look: Range, *, weights: dict[str, float] | None = None) -> str:
     """A member of that kind; known ones are drawn by `weights` (1 where none is named). KeyError for an unknown kind."""
-    names = FAMILIES[kind].known if look == "known" else FAMILIES[kind].unseen
+    family = FAMILIES[kind]
+    is_known = look == "known" or (family.unseen_share < 1 and rng.random() >= family.unseen_share)
+    names = family.known if is_known else family.unseen
     share = np.array([(weights or {}).get(name, 1.0) for name in names])
     return names[int(rng.choice(len(names), p=share / share.sum()))]

@@ -10,14 +10,14 @@ from jaxtyping import Float
 
 from syncmv4d_sim.families import Range, draw_family
 from syncmv4d_sim.lights import Lighting, add_lighting, sample_lighting
-from syncmv4d_sim.objects import add_texture
+from syncmv4d_sim.meshes import MeshPart
+from syncmv4d_sim.objects import add_texture, add_visual
 from syncmv4d_sim.shapes import WOOD_RGB, hsv_rgb
 from syncmv4d_sim.textures import Texture, sample_texture
 
 TABLE_THICKNESS_M = 0.03
 FLOOR_BELOW_M = 0.75
-SHADOW_MAP_PX = 1024
-SHARED_SHADOW_MAP_PX = 512  # where several lights cast one
+SHADOW_MAP_PX = 512  # of the middle 1.6 m of the scene
 WALL_TOP_M = 2.4
 PHOTOGRAPHIC = {"photo": 8.0, "label": 0.3, "dots": 0.5, "checker": 0.5}  # how often walls have them
 TABLE_TOPS = {"photo": 0.4, "label": 0.2, "wood": 2.5, "marble": 1.5, "weave": 1.5, "noise": 2.0}
@@ -32,6 +32,16 @@ class Wall:
     half_width_m: float
     turn: float  # away from facing the origin, radians
     texture: Texture
+
+    def mesh(self) -> MeshPart:
+        """One face, from the floor up. MuJoCo draws no face from behind, so cameras may stand outside."""
+        facing = self.azimuth + np.pi + self.turn
+        across = np.array([-np.sin(facing), np.cos(facing), 0.0]) * self.half_width_m
+        middle = self.distance_m * np.array([np.cos(self.azimuth), np.sin(self.azimuth), 0.0])
+        low, high = np.array([0, 0, -FLOOR_BELOW_M]), np.array([0, 0, WALL_TOP_M])
+        corners = [middle - across + low, middle + across + low, middle + across + high, middle - across + high]
+        faces = np.array([[0, 1, 2], [0, 2, 3]])
+        return MeshPart(np.stack(corners), faces, np.array(self.texture.rgb), 0.0, self.texture)
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,9 @@ def sample_look(rng: np.random.Generator, *, family: Range = "known") -> Look:
         table_half_m=(float(rng.uniform(0.6, 0.9)), float(rng.uniform(0.52, 0.75))),
         table_yaw=float(rng.uniform(-0.4, 0.4)),
         table_shine=float(rng.uniform(0, 0.5)),
-        floor=sample_texture(rng, _dull(rng, 0.08, 0.6), look=family, tile_m=float(rng.uniform(0.4, 1.5))),
+        floor=sample_texture(
+            rng, _dull(rng, 0.08, 0.6), look=family, contrast=0.3, tile_m=float(rng.uniform(0.4, 1.5))
+        ),
         walls=_WALLS[room](rng, family),
         sky=_photograph(rng, family, size_px=64),
         room=room,
@@ -73,16 +85,18 @@ def sample_look(rng: np.random.Generator, *, family: Range = "known") -> Look:
 
 
 def _dull(rng: np.random.Generator, darkest: float, brightest: float) -> Float[np.ndarray, "3"]:
-    saturation = rng.uniform(0, 1) ** 1.5 * 0.5
+    saturation = rng.uniform(0, 1) ** 2.5 * 0.45
     return hsv_rgb(float(rng.uniform(0, 1)), float(saturation), float(rng.uniform(darkest, brightest)))
 
 
 def _table_top(rng: np.random.Generator, look: Range) -> Texture:
-    rgb = _dull(rng, 0.25, 0.92)
+    rgb = _dull(rng, 0.28, 0.9)
     if rng.random() < 0.3:
         rgb = WOOD_RGB[rng.integers(len(WOOD_RGB))] * rng.uniform(0.7, 1.2)
     tile_m = float(rng.uniform(0.2, 0.8))
-    return sample_texture(rng, rgb, look=look, tile_m=tile_m, size_px=192, weights=TABLE_TOPS)
+    return sample_texture(
+        rng, rgb, look=look, tile_m=tile_m, size_px=192, contrast=float(rng.uniform(0.03, 0.4)), weights=TABLE_TOPS
+    )
 
 
 def _photograph(rng: np.random.Generator, look: Range, *, size_px: int = 128) -> Texture:
@@ -129,8 +143,8 @@ def add_surroundings(spec: mujoco.MjSpec, look: Look) -> None:
     """Add the table (geom "table", colliding, top at z = 0), floor, walls, sky and lights to the world body."""
     spec.visual.map.znear, spec.visual.map.zfar = 0.02, 20
     spec.stat.extent, spec.stat.center = 1.0, np.zeros(3)
-    shadows = sum(light.casts_shadow for light in look.lighting.lights)
-    add_lighting(spec, look.lighting, shadow_px=SHADOW_MAP_PX if shadows < 2 else SHARED_SHADOW_MAP_PX)
+    spec.visual.map.shadowclip = 0.8
+    add_lighting(spec, look.lighting, shadow_px=SHADOW_MAP_PX)
     _add_material(spec, look.table, name="table", shine=look.table_shine)
     _add_material(spec, look.floor, name="floor", shine=0.0)
     spec.worldbody.add_geom(
@@ -152,13 +166,8 @@ def add_surroundings(spec: mujoco.MjSpec, look: Look) -> None:
         conaffinity=0,
     )
     _add_sky(spec, look.sky)
-    names = {
-        texture.seed: f"wall_{i}" for i, texture in enumerate({w.texture.seed: w.texture for w in look.walls}.values())
-    }
-    for wall in look.walls:
-        if (name := names[wall.texture.seed]) not in {material.name for material in spec.materials}:
-            _add_material(spec, wall.texture, name=name, shine=0.0)
-        _add_wall(spec, wall, material=name)
+    for i, wall in enumerate(look.walls):
+        add_visual(spec, spec.worldbody, wall.mesh(), name=f"wall_{i}")
 
 
 def _add_material(spec: mujoco.MjSpec, texture: Texture, *, name: str, shine: float) -> None:
@@ -166,26 +175,6 @@ def _add_material(spec: mujoco.MjSpec, texture: Texture, *, name: str, shine: fl
     material = spec.add_material(name=name, specular=0.3 * shine, shininess=0.3, texuniform=True)
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
     material.texrepeat = np.full(2, 1 / texture.tile_m)
-
-
-def _add_wall(spec: mujoco.MjSpec, wall: Wall, *, material: str) -> None:
-    """A plane, which MuJoCo draws from the front only and never lets cast a shadow."""
-    outward = np.array([np.cos(wall.azimuth), np.sin(wall.azimuth), 0])
-    facing = wall.azimuth + np.pi + wall.turn
-    z = np.array([np.cos(facing), np.sin(facing), 0.0])
-    up = np.array([0.0, 0, 1])
-    rotation, quaternion = np.stack([np.cross(up, z), up, z], -1), np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
-    height = WALL_TOP_M + FLOOR_BELOW_M
-    spec.worldbody.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[wall.half_width_m, height / 2, 0.5],
-        pos=wall.distance_m * outward + up * (height / 2 - FLOOR_BELOW_M),
-        quat=quaternion,
-        material=material,
-        contype=0,
-        conaffinity=0,
-    )
 
 
 def _add_sky(spec: mujoco.MjSpec, sky: Texture) -> None:

@@ -63,7 +63,7 @@ class Sizes:
         if rng.random() < PLAIN_SHARE:
             return replace(part, shine=shine)
         is_metal = part.shine >= METAL_SHINE and self.look == "known"
-        weights = dict.fromkeys(("photo", "label"), 0.4)
+        weights: dict[str, float] = {"photo": 0.4, "label": 0.4}
         if is_metal:
             weights = dict.fromkeys(FAMILIES["texture"].known, 0.0) | dict.fromkeys(METALLIC, 1.0)
         texture = sample_texture(

@@ -21,7 +21,7 @@ METALLIC = ("brushed", "noise", "stains")
 class Texture:
     """What a picture is made from; `pixels` makes it."""
 
-    family: str  # of kind "texture", or one that a caller paints itself
+    family: str  # of kind "texture" or "skin"
     seed: int
     rgb: Colour
     second: Colour
@@ -39,11 +39,13 @@ class Texture:
 
 def sample_texture(
     rng: np.random.Generator, rgb: Float[np.ndarray, "3"], *, look: Range, tile_m: float, size_px: int = 128,
-    weights: dict[str, float] | None = None,
+    contrast: float = 0.4, weights: dict[str, float] | None = None,
 ) -> Texture:  # fmt: skip
-    """A texture whose main colour is `rgb`; the second is a shade of it or any other."""
+    """A texture whose main colour is `rgb`; the second is darker or any other, and differs by about `contrast`."""
     family = draw_family("texture", rng, look, weights=weights)
-    shade = rgb * rng.uniform(0.5, 0.85) if rng.random() < 0.5 else rgb + rng.uniform(-0.4, 0.4, 3)
+    shade = (
+        rgb * (1 - contrast * rng.uniform(0.4, 1.2)) if rng.random() < 0.5 else rgb + contrast * rng.uniform(-1, 1, 3)
+    )
     return Texture(family, int(rng.integers(2**31)), _colour(rgb), _colour(shade), tile_m, size_px)
 
 
@@ -234,8 +236,7 @@ def _collage(rng: np.random.Generator, size: int, first: np.ndarray, second: np.
         height, width = (rng.uniform(0.05, 0.4, 2) * size).astype(int)
         colour = _muted(rng) if rng.random() < 0.7 else second * rng.uniform(0.4, 1.3)
         picture[top : top + height, left : left + width] = colour
-    blurred = sum(np.roll(picture, shift, (0, 1)) for shift in ((0, 0), (1, 0), (0, 1), (2, 1), (1, 2)))
-    return blurred / 5
+    return np.mean([np.roll(picture, shift, (0, 1)) for shift in ((0, 0), (1, 0), (0, 1), (2, 1), (1, 2))], axis=0)
 
 
 def _muted(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
@@ -247,9 +248,34 @@ def _vivid(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     return np.clip(colour + 0.5 * (colour - colour.mean()), 0.03, 0.97)
 
 
+def _smooth(rng: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> Picture:
+    return _mix(first, second, 0.5 * spectral_noise(rng, size, 1.6) - 0.1)
+
+
+def _blotchy(rng: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> Picture:
+    return _mix(first, second, 1.6 * spectral_noise(rng, size, 1.2) - 0.4)
+
+
+def _freckled(rng: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> Picture:
+    spots = np.clip((spectral_noise(rng, size, 0.6) - rng.uniform(0.72, 0.85)) * 10, 0, 1)
+    return _mix(_smooth(rng, size, first, second), 0.75 * second, spots)
+
+
+def _hairy(rng: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> Picture:
+    hairs = np.clip((spectral_noise(rng, size, 0.35, stretch=10.0) - 0.8) * 6, 0, 1)
+    return _mix(_smooth(rng, size, first, second), 0.35 * first, 0.6 * hairs)
+
+
+def _tattooed(rng: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> Picture:
+    lines = np.abs((spectral_noise(rng, size, 1.9) * 5) % 1 - 0.5) < 0.14
+    where = np.clip((spectral_noise(rng, size, 2.4) - 0.5) * 8, 0, 1)
+    return _mix(_smooth(rng, size, first, second), 0.2 * first + np.array([0.0, 0.03, 0.08]), 0.8 * lines * where)
+
+
 _PAINTERS: dict[str, Callable[[np.random.Generator, int, np.ndarray, np.ndarray], Picture]] = {
     "noise": _noise, "wood": _wood, "marble": _marble, "weave": _weave, "brushed": _brushed, "stains": _stains,
     "gradient": _gradient, "stripes": _stripes, "checker": _checker, "dots": _dots, "speckle": _speckle,
     "label": _label, "photo": _photo, "cells": _cells, "terrazzo": _terrazzo, "zigzag": _zigzag,
-    "contours": _contours, "collage": _collage,
+    "contours": _contours, "collage": _collage, "smooth": _smooth, "blotchy": _blotchy, "freckled": _freckled,
+    "hairy": _hairy, "tattooed": _tattooed,
 }  # fmt: skip
