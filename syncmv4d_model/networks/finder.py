@@ -51,7 +51,7 @@ class Finder(nn.Module):
         self.config, self.tokenizer = config, tokenizer
         width = config.width
         self.stem = nn.Sequential(_convolution(4, width // 2, 3, 2), nn.GELU())
-        self.quarter = nn.Sequential(_convolution(width // 2, width, 3, 2), _Block(width))
+        self.quarter = nn.Sequential(_convolution(width // 2, width, 3, 2), nn.GELU())
         self.eighth = nn.Sequential(_convolution(width, 2 * width, 2, 2), _Block(2 * width))
         self.sixteenth = nn.Sequential(_convolution(2 * width, 5 * width // 2, 2, 2))
         self.sentence = _SentenceEncoder(config)
@@ -167,7 +167,9 @@ class _Up(nn.Module):
         self.skip = nn.Conv2d(channels_out, channels_out, 1)
         self.block = _Block(channels_out)
 
-    def forward(self, coarse: Float[Tensor, "B C h w"], fine: Float[Tensor, "B D 2h 2w"]) -> Float[Tensor, "B D 2h 2w"]:
+    def forward(
+        self, coarse: Float[Tensor, "B C h w"], fine: Float[Tensor, "B D 2*h 2*w"]
+    ) -> Float[Tensor, "B D 2*h 2*w"]:
         return self.block(F.interpolate(self.narrow(coarse), scale_factor=2.0) + self.skip(fine))
 
 
@@ -231,6 +233,8 @@ class _Asked(nn.Module):
         self.mix = nn.Linear(width, width)
         self.spread = nn.Conv2d(objects * width, objects * width, 3, padding=1, groups=objects * width)
         self.answer = nn.Conv2d(objects * width, objects * 5, 1, groups=objects)
+        with torch.no_grad():  # at first no cell belongs to anything, as is true of most
+            self.answer.bias.view(objects, 5)[:, 0] = -4.0
         self.presence = nn.Sequential(nn.Linear(width + 1, width), nn.GELU(), nn.Linear(width, 1))
         self.sharpness = nn.Parameter(torch.tensor(2.0))
         self.register_buffer("prior", torch.tensor([-1.0, -1.0, 1.0, 1.0])[:, None, None], persistent=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +68,13 @@ def train_finder(
     a row whose loss or gradient is not finite.
     """
     run = _Run(finder, plan, run_dir / STATE_FILE)
-    sums: dict[str, float] = {}
+    sums, since = Counter[str](), run.step
     finder.train()
     while run.step < plan.steps and not limit.over():
-        for name, value in run.take_step(views, seed).items():
-            sums[name] = sums.get(name, 0.0) + value
+        sums.update(run.take_step(views, seed))
         if run.step % log_every == 0:
-            _log(run_dir, run.step, {name: value / log_every for name, value in sums.items()}, report)
-            sums = {}
+            _log(run_dir, run.step, {name: value / (run.step - since) for name, value in sums.items()}, report)
+            sums, since = Counter[str](), run.step
         if run.step % save_every == 0:
             run.save()
             if validation is not None:

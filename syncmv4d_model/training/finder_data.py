@@ -54,21 +54,20 @@ class FinderBatch:
 
 @dataclass(frozen=True)
 class FinderViews:
-    """All views of a split, and their sentences."""
+    """All views of a split, and what their sentences forbid to vary."""
 
-    batch: FinderBatch  # ids: of `texts`, once each
-    text: Int[Tensor, "N"]  # of each view, index into texts
+    batch: FinderBatch
     keeps_colour: Bool[Tensor, "N"]
     keeps_sides: Bool[Tensor, "N"]
 
     def __len__(self) -> int:
-        return len(self.text)
+        return len(self.keeps_colour)
 
     def take(self, index: Int[Tensor, "B"]) -> FinderBatch:
         """Some of the views."""
         batch = self.batch
         return FinderBatch(
-            batch.colour[index], batch.mask[index], batch.extent[index], batch.boxes[index], batch.ids[self.text[index]]
+            batch.colour[index], batch.mask[index], batch.extent[index], batch.boxes[index], batch.ids[index]
         )
 
 
@@ -101,8 +100,7 @@ def read_views(
     )
     words = [{part for word in words_of(text) for part in word.split("-")} for text in texts]
     return FinderViews(
-        FinderBatch(colour, mask, extent, boxes, tokenize(texts)),
-        torch.from_numpy(of_view),
+        FinderBatch(colour, mask, extent, boxes, tokenize(texts)[of_view]),
         torch.tensor([bool(words[text] & COLOUR_WORDS) for text in of_view]),
         torch.tensor([bool(words[text] & SIDE_WORDS) for text in of_view]),
     )
@@ -119,7 +117,7 @@ def _fitted(first: FirstImages, view: int, config: FinderConfig) -> tuple[np.nda
     y = np.floor(fit[1] + (np.arange(height) + 0.5) * fit[3] / height).astype(int)
     nearest = mask[np.clip(y, 0, rows - 1)[:, None], np.clip(x, 0, columns - 1)]
     inside = ((y >= 0) & (y < rows))[:, None] & ((x >= 0) & (x < columns))
-    extent = to_canvas(np.array([0, 0, columns, rows]), fit, width=width)
+    extent = to_canvas(np.array([0.0, 0, columns, rows]), fit, width=width)
     boxes = to_canvas(first.boxes_px[view], fit, width=width)
     return (
         colour,
@@ -208,21 +206,26 @@ def _relight(
     """Exposure, white balance, hue, gamma, blur, coarse chroma and noise; hues stay where the sentence names one."""
     count = len(colour)
 
-    def chosen(share: float) -> Float[Tensor, "B 1 1 1"]:
-        return (torch.rand(count, generator=generator) < share).float()[:, None, None, None]
+    def choose(share: float) -> Int[Tensor, "C"]:
+        return (torch.rand(count, generator=generator) < share).nonzero()[:, 0]
+
+    def strengths(chosen: Tensor, low: float, high: float) -> Float[Tensor, "C 1 1 1"]:
+        return _uniform((len(chosen), 1, 1, 1), low, high, generator)
 
     image = colour.float().div(255).permute(0, 3, 1, 2)
-    image = (_colour_matrix(keeps_colour, generator) @ image.flatten(2)).unflatten(-1, image.shape[-2:])
-    gamma = _uniform(count, -0.35, 0.35, generator).exp()[:, None, None, None]
-    image = image.clamp(1e-4, 1).pow(gamma)
-    blurred = F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)
-    image = image.lerp(blurred, chosen(0.4) * _uniform((count, 1, 1, 1), 0, 1, generator))
-    luma = image.mean(1, keepdim=True)
-    chroma = F.interpolate(F.avg_pool2d(image - luma, 4), scale_factor=4.0)
-    image = torch.where(chosen(0.2) > 0, luma + chroma, image)
-    sigma = chosen(0.5) * _uniform((count, 1, 1, 1), 0, 0.06, generator)
-    image = image + sigma * torch.randn(image.shape, generator=generator)
-    return image.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    image = (_colour_matrix(keeps_colour, generator) @ image.flatten(2)).unflatten(-1, image.shape[-2:]).clamp_(0, 1)
+    chosen = choose(0.5)
+    image[chosen] = image[chosen].pow(strengths(chosen, -0.35, 0.35).exp())
+    chosen = choose(0.4)
+    blurred = F.avg_pool2d(image[chosen], 3, 1, 1, count_include_pad=False)
+    image[chosen] = image[chosen].lerp(blurred, strengths(chosen, 0, 1))
+    chosen = choose(0.2)
+    luma = image[chosen].mean(1, keepdim=True)
+    image[chosen] = luma + F.interpolate(F.avg_pool2d(image[chosen] - luma, 4), scale_factor=4.0)
+    chosen = choose(0.3)
+    noise = torch.randn(len(chosen), *image.shape[1:], generator=generator)
+    image[chosen] += strengths(chosen, 0, 0.06) * noise
+    return image.mul_(255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def _colour_matrix(keeps_colour: Bool[Tensor, "B"], generator: torch.Generator) -> Float[Tensor, "B 3 3"]:
