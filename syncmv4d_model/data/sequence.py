@@ -62,6 +62,7 @@ class Sequence:
     boxes_px: Float[np.ndarray, "V 3 4"] | None = None  # visible parts of hand, tool, target in `reference`; NaN: none
     tags: tuple[str, ...] = ()  # what kind of scene it is
     seed: int = NO_SEED  # of what its cameras do to its pictures; NO_SEED: nothing
+    futures_m: Float32[np.ndarray, "F V T K 3"] | None = None  # what `read_futures` finds, for who asked for it
 
     @property
     def whole_images(self) -> tuple[UInt8[np.ndarray, "_ _ 3"], ...]:
