@@ -20,16 +20,19 @@ def surface(rollout: Rollout) -> Surface:
         rollout.set_frame(data, frame)
         skin.append(skinned_vertices(rollout.model, data, scene.hand))
     hand = hand_geometry(scene.hand)
-    rigid = [(scene.tool, body_poses(rollout, "tool")), (scene.target, body_poses(rollout, "target"))]
-    vertices = [
-        np.stack(skin),
-        *(np.stack([transform(pose, model.vertices) for pose in poses]) for model, poses in rigid),
+    shown = {
+        name: model
+        for name, model in (("tool", scene.tool), ("target", scene.target))
+        if name not in scene.hidden_bodies
+    }
+    rigid = [
+        np.stack([transform(pose, model.vertices) for pose in body_poses(rollout, name)])
+        for name, model in shown.items()
     ]
-    faces = [hand.faces, scene.tool.faces, scene.target.faces]
+    vertices = [np.stack(skin), *rigid]
+    faces = [hand.faces, *(model.faces for model in shown.values())]
     offsets = np.cumsum([0, *(v.shape[1] for v in vertices)])
-    labels = [
-        np.full(len(f), label_of(kind), np.uint8) for f, kind in zip(faces, ("hand", "tool", "target"), strict=True)
-    ]
+    labels = [np.full(len(f), label_of(name), np.uint8) for f, name in zip(faces, ("hand", *shown), strict=True)]
     fist = np.flatnonzero(hand.weights.argmax(1) != BODIES.index("forearm"))
     joined = np.concatenate([f + offset for f, offset in zip(faces, offsets[:-1], strict=True)])
     essential = np.concatenate([fist, np.arange(offsets[1], offsets[-1])])

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from syncmv4d_sim.dataset import BuildOptions, build
+from syncmv4d_sim.dataset import build
+from syncmv4d_sim.sequences import BuildOptions
 
 TACO_OPTIONS = BuildOptions(split="val", seed=2, width=160, layout="taco", shadows=False)
 
