@@ -91,7 +91,7 @@ def place_alikes(
 ) -> tuple[Placed, ...] | None:
     """Stand the look-alikes on the table, clear of the target, of each other, of tool and arm in the given poses, and of the points `apart`.
 
-        None where PLACE_TRIES places for one of them were all taken.
+    None where PLACE_TRIES places for one of them were all taken.
     """
     taken = surface_points(alikes.target, world_from_target)
     tool_points = np.concatenate([transform(pose, tool.vertices[::4]) for pose in world_from_tool] + [apart])

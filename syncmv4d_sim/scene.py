@@ -158,9 +158,7 @@ def _clear_way(stage: Stage, key: Key, draw: int, *, future: int, tries: int) ->
     return None
 
 
-def _dressed(
-    stage: Stage, way: Way, rng: np.random.Generator, *, triplet: Triplet, seed: int, future: int
-) -> Scene:
+def _dressed(stage: Stage, way: Way, rng: np.random.Generator, *, triplet: Triplet, seed: int, future: int) -> Scene:
     """The scene of a stage and a way: with a person's hand, surroundings, and the sentence."""
     task, (verb, tool_name, _) = stage.task, triplet
     missing = [name for name in ("tool", "target") if f"missing_{name}" in stage.tags]

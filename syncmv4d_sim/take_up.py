@@ -53,9 +53,7 @@ def add_stand(spec: mujoco.MjSpec, take_up: TakeUp) -> None:
     look = {"rgba": [*take_up.rgb, 1], "contype": 0, "conaffinity": 0, "group": VISUAL_GROUP, "mass": 0}
     cylinder, box = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_BOX
     body.add_geom(name="stand_foot", type=cylinder, size=[FOOT_RADIUS_M, 0.004, 0], pos=[0, 0, 0.004], **look)
-    body.add_geom(
-        name="stand_post", type=cylinder, size=[POST_RADIUS_M, height / 2, 0], pos=[0, 0, height / 2], **look
-    )
+    body.add_geom(name="stand_post", type=cylinder, size=[POST_RADIUS_M, height / 2, 0], pos=[0, 0, height / 2], **look)
     body.add_geom(name="stand_clip", type=box, size=[CLIP_M, CLIP_M, CLIP_M], pos=[0, 0, height - CLIP_M], **look)
 
 

@@ -33,10 +33,10 @@ class Chain:
 def read_truth(directory: Path) -> Sequence:
     """A sequence with its redrawn futures, where it has any. ValueError for futures of other points or frames; errors as `read_sequence`."""
     sequence, futures = read_sequence(directory), read_futures(directory)
-    if futures is None:
+    if futures is None or not len(futures):
         return sequence
     path, wanted = directory / FUTURES_FILE, list(sequence.positions.shape)
-    if not len(futures) or list(futures.shape[1:]) != wanted:
+    if list(futures.shape[1:]) != wanted:
         raise ValueError(f"{path} has displacements {list(futures.shape)}, not of positions {wanted}")
     if not np.isfinite(futures).all():
         raise ValueError(f"{path} holds something that is not a finite number")
