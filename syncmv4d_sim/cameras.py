@@ -7,7 +7,7 @@ every view to the action of all frames, for comparison.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +55,7 @@ RANGES: dict[str, RigRanges] = {
 
 
 def sample_rig(
-    kind: RigKind,
+    kind: str,
     body: Surface,
     rng: np.random.Generator,
     *,
@@ -92,7 +92,7 @@ def sample_rig(
     )
 
 
-def inside_shares(rig: SceneRig, objects: list[Float[np.ndarray, "P 3"]]) -> Float[np.ndarray, "V O"]:
+def inside_shares(rig: SceneRig, objects: list[Float[np.ndarray, "_ 3"]]) -> Float[np.ndarray, "V O"]:
     """Share of each object's vertices that project into each view."""
     shares = np.zeros((len(rig.view_names), len(objects)))
     for view, (intrinsics, pose) in enumerate(zip(rig.intrinsics, rig.camera_from_world, strict=True)):
@@ -104,7 +104,7 @@ def inside_shares(rig: SceneRig, objects: list[Float[np.ndarray, "P 3"]]) -> Flo
     return shares
 
 
-def _first_objects(body: Surface) -> list[Float[np.ndarray, "P 3"]]:
+def _first_objects(body: Surface) -> list[Float[np.ndarray, "_ 3"]]:
     """Vertices of hand (without the arm), tool and target at frame 0, as far as they are there."""
     faces, label = body.faces[body.essential_faces], body.label[body.essential_faces]
     return [body.vertices[0, np.unique(faces[label == value])] for value in np.unique(label)]
@@ -211,14 +211,6 @@ def sample_world(rng: np.random.Generator, rig: SceneRig) -> Float[np.ndarray, "
         pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
     pose[:3, 3] = rng.uniform(-1.0, 1.0, 3) * [1, 1, 0.8]
     return pose
-
-
-def mirror_rig(rig: SceneRig) -> SceneRig:
-    """The rig that sees a scene as `rig` sees its mirror image (x to -x), once its pictures are turned left to right."""
-    flip, poses = np.diag([-1.0, 1, 1, 1]), rig.camera_from_world
-    intrinsics = rig.intrinsics.copy()
-    intrinsics[:, 0, 2] = rig.width - 1 - intrinsics[:, 0, 2]
-    return replace(rig, intrinsics=intrinsics, camera_from_world=flip @ poses @ flip)
 
 
 def taco_cameras() -> dict[str, Camera]:

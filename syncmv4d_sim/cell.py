@@ -27,8 +27,9 @@ from scipy.spatial.transform import Rotation, RotationSpline
 
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.geometry import inverse, transform
-from syncmv4d_sim.filming import MIRROR, film_again
+from syncmv4d_sim.filming import film_again
 from syncmv4d_sim.hand import PALM
+from syncmv4d_sim.mirror import mirror_poses
 from syncmv4d_sim.physics import (
     TARGET,
     TIMESTEP_S,
@@ -107,7 +108,7 @@ class SimulatedCell:
         """Carry out a tool motion given in the sequence's world; see `execute`. Every call starts at frame 0 again."""
         in_table = inverse(self._world_from_table) @ motion @ self._world_from_table
         if "left_hand" in self.scene.tags:  # the scene is a right hand's in a mirror
-            in_table = MIRROR @ in_table @ MIRROR
+            in_table = mirror_poses(in_table)
         done = execute(self.scene, in_table, frame_period_s=frame_period_s)
         self._newest = done.rollout
         return done.outcome

@@ -28,15 +28,12 @@ from syncmv4d_model.data.window import (
     window_intrinsics,
 )
 from syncmv4d_model.geometry import inverse, transform
-from syncmv4d_sim.cameras import mirror_rig
 from syncmv4d_sim.hand import PALM
+from syncmv4d_sim.mirror import mirror_images, mirror_points, mirror_poses, mirror_rig
 from syncmv4d_sim.objects import label_of
 from syncmv4d_sim.physics import TARGET, TOOL, Rollout, body_poses
 from syncmv4d_sim.render import Frames, Renderer
 from syncmv4d_sim.surface import surface
-
-MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
-"""Left hands are right hands in a mirror: x to -x in the table's frame."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def scene_surface(rollout: Rollout) -> Surface:
     body = surface(rollout)
     if not is_mirrored(rollout):
         return body
-    return replace(body, vertices=body.vertices * [-1.0, 1.0, 1.0])
+    return replace(body, vertices=mirror_points(body.vertices))
 
 
 def is_mirrored(rollout: Rollout) -> bool:
@@ -166,7 +163,7 @@ def film_bodies(rollout: Rollout, world_from_table: Float[np.ndarray, "4 4"]) ->
     names = {body: name for body, name in names.items() if body not in rollout.scene.hidden_bodies}
     poses = np.stack([body_poses(rollout, body) for body in names])
     if is_mirrored(rollout):
-        poses = MIRROR @ poses @ MIRROR
+        poses = mirror_poses(poses)
     return Bodies(
         names=tuple(names.values()),
         label=np.array([label_of(name) for name in names.values()], np.uint8),
@@ -198,7 +195,7 @@ class _Camera:
         if not self.mirrored:
             return self.renderer.film(rig, frames)
         turned = self.renderer.film(mirror_rig(rig), frames)
-        return Frames(np.ascontiguousarray(turned.rgb[:, :, :, ::-1]), np.ascontiguousarray(turned.depth_m[..., ::-1]))
+        return Frames(mirror_images(turned.rgb, columns=3), mirror_images(turned.depth_m, columns=3))
 
 
 @dataclass(frozen=True)

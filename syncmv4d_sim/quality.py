@@ -48,9 +48,9 @@ def _grasp_checks(rollout: Rollout) -> list[tuple[bool, str]]:
     turn_deg = max(angle_deg(palm_from_tool[0].T[:3, :3] @ pose[:3, :3]) for pose in palm_from_tool)
     when = "when it was taken" if scene.take_up else "before the first frame"
     return [
-        (start_m > DRIFT_LIMIT_M, f"the tool fell out of the grasp: {start_m * 1e3:.0f} mm {when}"),
-        (slip_m > DRIFT_LIMIT_M, f"the tool slipped {slip_m * 1e3:.0f} mm in the hand"),
-        (turn_deg > DRIFT_LIMIT_DEG, f"the tool turned {turn_deg:.0f} deg in the hand"),
+        (bool(start_m > DRIFT_LIMIT_M), f"the tool fell out of the grasp: {start_m * 1e3:.0f} mm {when}"),
+        (bool(slip_m > DRIFT_LIMIT_M), f"the tool slipped {slip_m * 1e3:.0f} mm in the hand"),
+        (bool(turn_deg > DRIFT_LIMIT_DEG), f"the tool turned {turn_deg:.0f} deg in the hand"),
     ]
 
 

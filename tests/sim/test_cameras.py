@@ -11,13 +11,13 @@ from syncmv4d_model.geometry import camera_centre, look_at, project, transform
 from syncmv4d_sim.cameras import (
     WORKSPACE_M,
     inside_shares,
-    mirror_rig,
     sample_rig,
     sample_world,
     taco_clusters,
     taco_meeting_point,
 )
 from syncmv4d_sim.filming import scene_surface
+from syncmv4d_sim.mirror import mirror_rig
 from syncmv4d_sim.physics import Rollout, settle
 from syncmv4d_sim.render import SUPERSAMPLE, render
 from syncmv4d_sim.scene import sample_scene
