@@ -139,24 +139,17 @@ def show(figures: dict[str, Any], title: str, console: Console) -> None:
     from syncmv4d_model.evaluation.leak import KNOWN, RAYS
 
     table = Table(
-        title=f"{title}: the tool's mean motion, explained by",
-        caption="leak: share of what is left",
+        title=f"{title}: the tool's mean motion, explained by frame 0 and by rays",
+        caption="rays through the centres of; beside the places at frame 0 of; leak: what rays explain of what frame 0 leaves",
         caption_justify="left",
     )
-    for heading in ("rays", "beside", "scenes", "R2 of frame 0", "with rays", "rays alone", "leak", "95 % interval"):
-        table.add_column(heading, justify="left" if heading in ("rays", "beside") else "right")
+    for heading in ("rays", "beside", "R2", "+ rays", "alone", "leak", "95 %"):
+        table.add_column(heading, justify="left" if heading in ("rays", "beside") else "right", no_wrap=True)
     for leak in figures["leak"]:
         shown = [f"{leak[name]:.3f}" for name in ("r2_known", "r2_with_rays", "r2_rays_alone")]
         low, high = leak["interval"]
-        between = f"{100 * low:.1f} .. {100 * high:.1f} %"
-        table.add_row(
-            RAYS[leak["rays"]],
-            KNOWN[leak["known"]],
-            str(leak["scenes"]),
-            *shown,
-            f"{100 * leak['leak']:.1f} %",
-            between,
-        )
+        between = f"{100 * low:.1f} .. {100 * high:.1f}"
+        table.add_row(RAYS[leak["rays"]], KNOWN[leak["known"]], *shown, f"{100 * leak['leak']:.1f} %", between)
     console.print(table)
     for axes, row in figures["text_mean_over_static"].items():
         console.print(f"text mean over static, {axes} axes: {row['ratio']:.3f} ({row['scenes']} scenes)")

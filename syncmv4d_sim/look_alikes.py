@@ -85,7 +85,7 @@ def place_alikes(
     rng: np.random.Generator,
     *,
     world_from_tool: Float[np.ndarray, "K 4 4"],
-    world_from_grip: Float[np.ndarray, "K 4 4"],
+    world_from_grip: Float[np.ndarray, "G 4 4"],
     tool: ObjectModel,
     apart: Float[np.ndarray, "P 3"],
 ) -> tuple[Placed, ...] | None:

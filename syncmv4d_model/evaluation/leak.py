@@ -22,15 +22,15 @@ Known = Literal["tool_target", "tool_target_hand", "shapes"]
 Rays = Literal["image_centres", "window_centres"]
 KNOWN: dict[Known, str] = {
     "tool_target": "tool, target",
-    "tool_target_hand": "tool, target, hand",
-    "shapes": "and their extents",
+    "tool_target_hand": "+ hand",
+    "shapes": "+ extents",
 }
 """What of frame 0 the rays must add to: places of the first two, of all three, places and extents of all three. Windows are chosen
 by the extents of all three: what a window's ray tells of these is no leak.
 """
 RAYS: dict[Rays, str] = {
-    "image_centres": "image centres",
-    "window_centres": "window centres",
+    "image_centres": "images",
+    "window_centres": "windows",
 }
 FOLDS = 10
 LEAST_SCENES = 2 * FOLDS
@@ -114,7 +114,8 @@ def measure_leak(scenes: Seq[Scene], known: Known, rays: Rays, *, seed: int = 0)
     """
     scenes = [scene for scene in scenes if known == "tool_target" or "hand" in scene.places_m]
     if len(scenes) < LEAST_SCENES:
-        raise ValueError(f"a regression needs at least {LEAST_SCENES} scenes with {KNOWN[known]}, got {len(scenes)}")
+        parts = "tool and target" if known == "tool_target" else "tool, target and hand"
+        raise ValueError(f"a regression needs at least {LEAST_SCENES} scenes with {parts}, got {len(scenes)}")
     motion = np.stack([scene.motion_m for scene in scenes])
     places = np.stack([_features(scene, known) for scene in scenes])
     meeting = np.stack([scene.meeting_m[rays] for scene in scenes])

@@ -52,7 +52,7 @@ def test_the_command_prints_and_writes_the_figures_of_a_split(data, tmp_path, ca
 
 def test_too_few_sequences_are_refused(data, capsys):
     assert main(["bench", "data", "--data", str(data), "--limit", "5"]) == 2
-    assert "a regression needs at least 20 scenes with tool, target, got 5" in capsys.readouterr().err
+    assert "a regression needs at least 20 scenes with tool and target, got 5" in capsys.readouterr().err
 
 
 def test_a_pixel_of_a_window_is_as_large_as_depth_and_focal_length_say():

@@ -78,5 +78,5 @@ def test_scenes_without_a_part_are_left_out_and_too_few_are_refused():
     made = [*scenes(LEAST_SCENES, knows_future=False), handless]
     assert measure_leak(made, "tool_target", "image_centres").scenes == LEAST_SCENES + 1
     assert measure_leak(made, "shapes", "image_centres").scenes == LEAST_SCENES
-    with pytest.raises(ValueError, match=f"at least {LEAST_SCENES} scenes with tool, target, got 3"):
+    with pytest.raises(ValueError, match=f"at least {LEAST_SCENES} scenes with tool and target, got 3"):
         measure_leak(made[:3], "tool_target", "image_centres")
