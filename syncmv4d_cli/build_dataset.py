@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from syncmv4d_cli.build_taco import Taco, build_taco
 from syncmv4d_cli.choices import choose
+from syncmv4d_cli.dataset_finder import load_finder
 from syncmv4d_cli.least import check_least
 
 if TYPE_CHECKING:
@@ -108,10 +109,6 @@ def build_sim(options: Sim) -> None:
 
 def _finder(options: Sim) -> tuple[ObjectFinder | None, str]:
     """The finder that the options ask for and its identity for the record. ValueError for a checkpoint without one."""
-    if options.windows != "finder" or options.rig == "framed" or options.layout == "taco":
+    if options.rig == "framed" or options.layout == "taco":
         return None, ""
-    from syncmv4d_model.checkpoint_index import BUNDLED_NANO
-    from syncmv4d_model.networks.finder import CheckpointFinder
-
-    finder = CheckpointFinder(options.checkpoint or BUNDLED_NANO)
-    return finder, finder.identity
+    return load_finder(options.windows, options.checkpoint)

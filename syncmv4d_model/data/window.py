@@ -87,6 +87,14 @@ def enlarge_windows(windows_px: Float64[np.ndarray, "*n 4"], factor: float) -> F
     return np.concatenate([centre - extent / 2, extent], axis=-1)
 
 
+def grow_windows(
+    windows_px: Float64[np.ndarray, "*n 4"], margin_px: int, *, height: int, width: int
+) -> Float64[np.ndarray, "*n 4"]:
+    """Add `margin_px` pixels on every side; they are pixels of the windows resized to height x width."""
+    beyond = margin_px * windows_px[..., 2:] / np.array([width, height])
+    return np.concatenate([windows_px[..., :2] - beyond, windows_px[..., 2:] + 2 * beyond], axis=-1)
+
+
 def window_intrinsics(
     intrinsics: Float[np.ndarray, "V 3 3"],
     windows_px: Float64[np.ndarray, "V 4"],
