@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 from torch import Tensor
 
 from syncmv4d_model.binding import (
@@ -29,15 +29,9 @@ from syncmv4d_model.binding import (
 from syncmv4d_model.checkpoint import Components, load_components
 from syncmv4d_model.checkpoint_index import BUNDLED_NANO
 from syncmv4d_model.config import LoopConfig, ModelConfig
+from syncmv4d_model.data.given_anchors import check_anchors, place_anchors
 from syncmv4d_model.data.observation import cut_windows, image_sizes
-from syncmv4d_model.data.window import (
-    ObjectFinder,
-    choose_windows,
-    describe_missed,
-    from_window,
-    largest_windows,
-    to_window,
-)
+from syncmv4d_model.data.window import ObjectFinder, choose_windows, describe_missed, from_window, largest_windows
 from syncmv4d_model.diffusion.closed_loop import Cancelled as Cancelled  # part of the door: predict raises it
 from syncmv4d_model.diffusion.closed_loop import Denoised, denoise
 from syncmv4d_model.diffusion.flow_matching import cooled, sampling_times
@@ -119,7 +113,7 @@ class Predictor:
         """
         self._check(observation)
         if anchors_px is not None:
-            _check_anchors(anchors_px, observation)
+            check_anchors(anchors_px, observation)
         config, defaults = self.config, self.config.loop
         interval = _given(feedback_interval, defaults.feedback_interval)
         if interval < 1:
@@ -128,7 +122,7 @@ class Predictor:
         seen, missed = self.look(observation)
         binding, warnings = self.bind(seen, seed, _strength("text_guidance", text_guidance, defaults))
         conditioned = time.perf_counter()
-        given = None if anchors_px is None else _given_anchors(anchors_px, seen)
+        given = None if anchors_px is None else place_anchors(anchors_px, seen)
         anchors = None
         if given is not None:
             anchors = binding.anchors(torch.from_numpy(given.pixels)[None].to(binding.images.device))
@@ -146,14 +140,9 @@ class Predictor:
         )
         denoised = time.perf_counter()
         _check_finite(result)
-        arrays = self._decode(result, binding)
-        outside = []
-        if given is not None and arrays["label"].shape[1]:
-            outside = _leave_out(arrays, given, anchors_px, observation)
-        elif arrays["label"].shape[1]:
-            arrays["anchors_px"] = from_window(
-                arrays["anchors_px"], seen.windows_px, height=config.height, width=config.width
-            )
+        arrays = self._decode(result, binding, seen.windows_px)
+        if given is not None and arrays["label"].size:  # no point is tracked by a model without motion
+            arrays, missed = given.mark(arrays), [*missed, *given.warnings(observation.view_names)]
         timings = _stages(started, conditioned, denoised, time.perf_counter())
         return Prediction(
             **arrays,
@@ -161,7 +150,7 @@ class Predictor:
             intrinsics=seen.intrinsics,
             frame_period_s=config.frame_period_s,
             seed=seed,
-            warnings=(*missed, *outside, *warnings, *_doubts(arrays["label"], labelled=result.aligned is not None)),
+            warnings=(*missed, *warnings, *_doubts(arrays["label"], labelled=result.aligned is not None)),
             timings_s=timings,
         )
 
@@ -250,7 +239,9 @@ class Predictor:
             return State(video, None, None)
         return State(video, noise(config.codec.motion_channels, *cells), noise(config.num_frames, num_points, 3))
 
-    def _decode(self, result: Denoised, binding: Binding) -> dict[str, np.ndarray]:
+    def _decode(
+        self, result: Denoised, binding: Binding, windows_px: Float64[np.ndarray, "V 4"]
+    ) -> dict[str, np.ndarray]:
         config = self.config
         video = _to_bytes(self.components.decode_video(result.state.video[0], binding.images[0]))
         views, frames = video.shape[:2]
@@ -276,11 +267,13 @@ class Predictor:
             "visible": visible,
             "stddev": stddev,
             "label": label,
-            "anchors_px": result.anchors.pixels[0],
             "depth_scale": binding.metric_scale(result.depth_scale)[0],
         }
         assert frames == config.num_frames
-        return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
+        found = {name: array.cpu().numpy() for name, array in arrays.items()}
+        pixels = result.anchors.pixels[0].cpu().numpy()
+        anchors_px = from_window(pixels, windows_px, height=config.height, width=config.width)
+        return {"video": video, "anchors_px": anchors_px} | found
 
 
 def _to_bytes(video: Tensor) -> np.ndarray:
