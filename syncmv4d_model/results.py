@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from syncmv4d_model.data.atomic import flush
+from syncmv4d_model.data.npz import read_npz
 from syncmv4d_model.data.observation import Fit
-from syncmv4d_model.data.sequence import read_npz
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.geometry import inverse
 from syncmv4d_model.types import LABELS, Observation, Prediction

@@ -24,6 +24,10 @@ LEAVES = (
     "syncmv4d_model.data.atomic",
     "syncmv4d_model.data.build_options",
     "syncmv4d_model.data.window",
+    "syncmv4d_model.data.degradation",
+    "syncmv4d_model.data.image_file",
+    "syncmv4d_model.data.npz",
+    "syncmv4d_model.data.truth_checks",
 )
 LAYERS = (
     ("syncmv4d_cli",),

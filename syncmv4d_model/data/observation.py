@@ -11,8 +11,8 @@ from jaxtyping import Float, Float32, Float64, UInt8
 
 from syncmv4d_model.data.lens import distorted as distorted_pixels
 from syncmv4d_model.data.lens import is_straight, undistorted, undistorted_image
+from syncmv4d_model.data.npz import read_npz
 from syncmv4d_model.data.rig import RIG_FILE, Distortion, Rig, read_rig
-from syncmv4d_model.data.sequence import read_npz
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.data.window import cut_window, window_intrinsics
 from syncmv4d_model.types import ModelInput, Observation

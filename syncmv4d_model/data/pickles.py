@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from syncmv4d_model.data.sequence import check_size
+from syncmv4d_model.data.npz import check_size
 
 MAX_BYTES = 256 << 20
 """MANO's own files have 4 MB, a recording's hands less than 1 MB."""

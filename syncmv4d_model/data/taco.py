@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from syncmv4d_model.data.sequence import check_size
+from syncmv4d_model.data.npz import check_size
 from syncmv4d_model.geometry import camera_centre
 
 FRAME_RATE_HZ = 30

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from syncmv4d_model.data import taco
 from syncmv4d_model.data.mano import SIDES, HandModel, hand_vertices
+from syncmv4d_model.data.npz import read_npz
 from syncmv4d_model.data.pickles import as_array, read_pickle
-from syncmv4d_model.data.sequence import read_npz
 from syncmv4d_model.data.surface_tracks import Surface
 from syncmv4d_model.geometry import transform
 from syncmv4d_model.types import LABELS

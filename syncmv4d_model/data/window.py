@@ -112,7 +112,8 @@ def to_window(
 ) -> Float32[np.ndarray, "V K 2"]:
     """Take pixels of the whole images to those of the resized windows; centres are integers."""
     scale = np.array([width, height]) / windows_px[:, None, 2:]
-    return ((pixels - windows_px[:, None, :2] + 0.5) * scale - 0.5).astype(np.float32)
+    inside = pixels.astype(np.float64) - windows_px[:, None, :2]
+    return ((inside + 0.5) * scale - 0.5).astype(np.float32)
 
 
 def from_window(
@@ -124,7 +125,8 @@ def from_window(
 ) -> Float32[np.ndarray, "V K 2"]:
     """Inverse of `to_window`."""
     scale = np.array([width, height]) / windows_px[:, None, 2:]
-    return ((pixels + 0.5) / scale - 0.5 + windows_px[:, None, :2]).astype(np.float32)
+    inside = (pixels.astype(np.float64) + 0.5) / scale - 0.5
+    return (inside + windows_px[:, None, :2]).astype(np.float32)
 
 
 def cut_window(

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from syncmv4d_model.data.sequence import TRUTH_FILE, read_npz, read_sequence
+from syncmv4d_model.data.npz import read_npz
+from syncmv4d_model.data.sequence import TRUTH_FILE, read_sequence
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks
 from syncmv4d_model.evaluation.case import Case

@@ -15,7 +15,9 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
-from syncmv4d_model.data.sequence import Sequence, check_size, checked_flags, checked_label, read_npz
+from syncmv4d_model.data.npz import check_size, read_npz
+from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.truth_checks import checked_flags, checked_label
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import TextMean

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
+from syncmv4d_model.data.sequence import Sequence, Truths, list_sequences, read_sequence, write_sequence
 from syncmv4d_model.data.video import encode_video, read_video, write_video
+from syncmv4d_model.data.window import cut_window, enlarge_windows
 from tests.model.scene_folders import small_sequence
 
 ROOT = Path(__file__).parents[2]
@@ -50,9 +51,73 @@ def test_a_written_sequence_is_read_again_to_the_bit(tmp_path):
     write_sequence(tmp_path / "000000", sequence)
     again = read_sequence(tmp_path / "000000")
     for name, value in vars(sequence).items():
-        assert np.array_equal(getattr(again, name), value), name
+        if value is not None and not isinstance(value, tuple):
+            assert np.array_equal(getattr(again, name), value), name
+    np.testing.assert_array_equal(again.reference, sequence.video[:, 0])
+    np.testing.assert_array_equal(again.windows_px, [[0, 0, 32, 32]] * 3)
     files = {path.name for path in (tmp_path / "000000").iterdir()}
-    assert files == {"left.mp4", "centre.mp4", "right.mp4", "rig.yaml", "task.txt", "truth.npz"}
+    names = {f"{view}.{kind}" for view in ("left", "centre", "right") for kind in ("png", "mp4")}
+    assert files == names | {"rig.yaml", "task.txt", "truth.npz"}
+
+
+def windowed_sequence() -> tuple[Sequence, Truths, np.ndarray]:
+    """A sequence whose windows lie in larger pictures, what is stored of it, and the whole pictures [V T H W 3]."""
+    plain, rng = small_sequence(), np.random.default_rng(0)
+    blocks = rng.integers(0, 255, (3, plain.positions.shape[1], 6, 8, 3)).astype(np.uint8)
+    whole = blocks.repeat(10, axis=2).repeat(10, axis=3)
+    windows = np.array([[10.0, 6, 32, 32], [40, 20, 32, 32], [-8, 10, 32, 32]])
+    large = enlarge_windows(windows, 40 / 32)
+    video = np.stack(
+        [[cut_window(f, w, height=32, width=32) for f in view] for view, w in zip(whole, windows, strict=True)]
+    )
+    margin = np.stack(
+        [[cut_window(f, w, height=40, width=40) for f in view] for view, w in zip(whole, large, strict=True)]
+    )
+    k = plain.intrinsics.copy()
+    k[:, :2, 2] += windows[:, :2]
+    sequence = replace(
+        plain, video=video, reference=tuple(whole[:, 0]), reference_intrinsics=k, windows_px=windows,
+        tags=("closed", "left_hand"), seed=7,
+    )  # fmt: skip
+    return sequence, Truths(margin_video=margin, full_video=tuple(whole)), whole
+
+
+def test_a_sequence_in_windows_of_larger_pictures_is_read_again_to_the_bit(tmp_path):
+    sequence, truths, _ = windowed_sequence()
+    write_sequence(tmp_path / "000000", sequence, truths)
+    again = read_sequence(tmp_path / "000000", degraded=False)
+    for name in ("video", "windows_px", "seed", "tags", "positions"):
+        assert np.array_equal(getattr(again, name), getattr(sequence, name)), name
+    np.testing.assert_allclose(again.intrinsics, sequence.intrinsics, atol=1e-9)
+    np.testing.assert_allclose(again.anchors_px, sequence.anchors_px, atol=1e-5)
+    for one, other in zip(again.reference, sequence.reference, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["whole frames kept", "margin only"])
+def test_other_windows_are_cut_from_what_is_stored(tmp_path, kept):
+    sequence, truths, whole = windowed_sequence()
+    write_sequence(tmp_path / "000000", sequence, truths if kept else replace(truths, full_video=()))
+    windows = sequence.windows + [2.0, -1, 0, 0]
+    moved = read_sequence(tmp_path / "000000", windows_px=windows, degraded=False)
+    expected = np.stack(
+        [[cut_window(f, w, height=32, width=32) for f in view] for view, w in zip(whole, windows, strict=True)]
+    )
+    np.testing.assert_array_equal(moved.video[:, 0], expected[:, 0])  # always from the first image
+    error = np.abs(moved.video.astype(int) - expected)
+    assert error.max() == 0 if not kept else error.mean() < 12  # whole frames are stored with losses
+    np.testing.assert_allclose(moved.anchors_px, sequence.anchors_px - [2, -1], atol=1e-4)
+    np.testing.assert_allclose(moved.intrinsics[:, :2, 2], sequence.intrinsics[:, :2, 2] - [2, -1], atol=1e-9)
+
+
+def test_what_cameras_do_to_pictures_is_the_same_at_every_reading(tmp_path):
+    sequence, truths, _ = windowed_sequence()
+    write_sequence(tmp_path / "000000", sequence, truths)
+    one, again = (read_sequence(tmp_path / "000000") for _ in range(2))
+    np.testing.assert_array_equal(one.video, again.video)
+    assert np.abs(one.reference[0].astype(int) - sequence.reference[0]).mean() > 1
+    for view, window in enumerate(one.windows):
+        np.testing.assert_array_equal(one.video[view, 0], cut_window(one.reference[view], window, height=32, width=32))
 
 
 def test_truth_has_the_keys_of_the_contract(tmp_path):
@@ -60,7 +125,7 @@ def test_truth_has_the_keys_of_the_contract(tmp_path):
     with np.load(tmp_path / "000000" / "truth.npz", allow_pickle=False) as truth:
         assert set(truth) == {
             "positions", "visible", "label", "intrinsics", "camera_from_world", "anchors_px", "video_size",
-            "frame_period_s", "task", "depth_scale", "triplet",
+            "frame_period_s", "task", "depth_scale", "triplet", "windows_px", "margin_px", "tags", "seed",
         }  # fmt: skip
         assert truth["video_size"].tolist() == [[32, 32]] * 3
 
