@@ -14,13 +14,13 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from syncmv4d_model.data import taco
 from syncmv4d_model.data.mano import HandModel
-from syncmv4d_model.data.observation import area_resized
 from syncmv4d_model.data.raster import Hit, rasterise
 from syncmv4d_model.data.reprojection import reprojection_offset
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.data.surface_tracks import SceneRig, Surface, track
 from syncmv4d_model.data.taco_surface import read_surface
 from syncmv4d_model.data.video import picked_frames
+from syncmv4d_model.data.window import cut_window, window_intrinsics
 from syncmv4d_model.geometry import project, resized_intrinsics, transform
 
 CAMERA_STREAM, ANCHOR_STREAM = 201, 202
@@ -122,15 +122,16 @@ def _filmed(
     """The clip of one camera, cut to the action, and its K."""
     folder = recording.folder(taco.MARKERLESS_VIDEOS)
     path = (folder if folder.is_dir() else recording.folder(taco.VIDEOS)) / f"{serial}.mp4"
-    frames, intrinsics, crop, scale = [], camera.intrinsics, np.zeros(2), np.ones(2)
+    frames, intrinsics, window = [], camera.intrinsics, np.zeros(4)
     for image in picked_frames(path, options.source_frames.tolist()):
         height, width = image.shape[:2]
         if not frames:
             intrinsics = resized_intrinsics(intrinsics, width / camera.size[0], height / camera.size[1])
-            corner, side = action_crop(surface, intrinsics, camera.camera_from_world, (height, width), options)
-            crop, scale = corner, np.array([options.width, options.height]) / side
-        frames.append(area_resized(image, crop, scale, height=options.height, width=options.width))
-    cut = resized_intrinsics(intrinsics, *scale.tolist(), crop_x_px=float(crop[0]), crop_y_px=float(crop[1]))
+            window = np.concatenate(
+                action_crop(surface, intrinsics, camera.camera_from_world, (height, width), options)
+            )
+        frames.append(cut_window(image, window, height=options.height, width=options.width))
+    cut = window_intrinsics(intrinsics[None], window[None], height=options.height, width=options.width)[0]
     return np.stack(frames), cut
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from syncmv4d_model.data.npz import read_npz
-from syncmv4d_model.data.sequence import TRUTH_FILE, read_sequence
+from syncmv4d_model.data.sequence import TRUTH_FILE
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks
-from syncmv4d_model.evaluation.case import Case
+from syncmv4d_model.evaluation.case import Case, whole_anchors
 from syncmv4d_model.evaluation.kept_rows import Motion, ScoredScene
 from syncmv4d_model.evaluation.methods import Method
 from syncmv4d_model.evaluation.reliability import reliability_of
@@ -42,7 +42,7 @@ def made_cases(
         if (scene := known.get(directory.name)) is not None:
             motions[scene.triplet] = scene.motion or motions.get(scene.triplet)
             continue
-        sequence = read_sequence(directory)
+        sequence = method.read(directory)
         case = replace(method.case(sequence, index), other_scene=motions.get(sequence.triplet))
         yield case
         if case.tracks:
@@ -62,7 +62,7 @@ def scored_chain(method: Method, chain: Chain) -> list[ScoredScene]:
     for index, directory in chain.entries:
         scene = chain.known.get(directory.name)
         if scene is None:
-            scene = scored_scene(replace(method.case(read_sequence(directory), index), other_scene=before))
+            scene = scored_scene(replace(method.case(method.read(directory), index), other_scene=before))
             scenes.append(scene)
         before = scene.motion or before
     return scenes
@@ -102,7 +102,7 @@ def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
         "sequence": truth.name,
         "task": truth.task,
         "triplet": truth.triplet,
-        "anchors": anchors_digest(truth.anchors_px),
+        "anchors": anchors_digest(whole_anchors(truth)),
         **values,
         "error_over_time_cm": over_time,
         "reliability": reliability_of(case),

@@ -10,6 +10,7 @@ from PIL import Image
 
 from syncmv4d_model.data.rig import Rig, write_rig
 from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.evaluation.case import whole_anchors
 from syncmv4d_model.geometry import look_at, project, transform
 from syncmv4d_model.types import Prediction
 
@@ -83,7 +84,9 @@ def perfect_prediction(sequence: Sequence) -> Prediction:
         visible=sequence.visible,
         stddev=np.full(sequence.visible.shape, 0.01, np.float32),
         label=sequence.label,
-        anchors_px=sequence.anchors_px,
+        anchors_px=whole_anchors(sequence),
+        windows_px=sequence.windows,
+        intrinsics=sequence.intrinsics,
         depth_scale=sequence.depth_scale,
         frame_period_s=sequence.frame_period_s,
         seed=3,
