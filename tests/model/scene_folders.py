@@ -10,7 +10,7 @@ from PIL import Image
 
 from syncmv4d_model.data.rig import Rig, write_rig
 from syncmv4d_model.data.sequence import Sequence
-from syncmv4d_model.evaluation.case import whole_anchors
+from syncmv4d_model.data.window import from_window
 from syncmv4d_model.geometry import look_at, project, transform
 from syncmv4d_model.types import Prediction
 
@@ -76,6 +76,7 @@ def small_sequence(name: str = "000000", *, frames: int = 5, points: int = 30, s
 
 def perfect_prediction(sequence: Sequence) -> Prediction:
     """What a model without error would answer."""
+    height, width = sequence.video.shape[2:4]
     return Prediction(
         video=sequence.video,
         pseudo_video=(sequence.video / 255).astype(np.float32),
@@ -84,7 +85,7 @@ def perfect_prediction(sequence: Sequence) -> Prediction:
         visible=sequence.visible,
         stddev=np.full(sequence.visible.shape, 0.01, np.float32),
         label=sequence.label,
-        anchors_px=whole_anchors(sequence),
+        anchors_px=from_window(sequence.anchors_px, sequence.windows, height=height, width=width),
         windows_px=sequence.windows,
         intrinsics=sequence.intrinsics,
         depth_scale=sequence.depth_scale,
