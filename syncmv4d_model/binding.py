@@ -224,7 +224,7 @@ def make_condition(
         still = _encode_still(components, images, config.num_frames)
     if reference is None:
         reference = _encode_still(components, images, 1) if still is None else still[:, :, :, :1]
-    centres = view_centres(cameras, mean_depth_m=config.mean_depth_m, multi_view=config.switches.multi_view)
+    centres = view_centres(cameras, multi_view=config.switches.multi_view)
     expected = expect_motion(components, tokens, images, cameras)
     return Condition(text, tokens.mask, reference, still, expected, cameras, centres), tokens
 
