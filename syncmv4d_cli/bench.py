@@ -89,9 +89,9 @@ def bench_model(options: Model) -> None:
     config = predictor.config
     observation = random_observation(options.views, config.height, config.width)
     steps = options.steps or config.loop.steps
-    binding, _ = predictor.bind(observation, 0, 1.0)
+    binding, _ = predictor.bind(predictor.look(observation)[0], 0, 1.0)
     full = binding.loop()
-    noise = predictor.noise(observation, 0, config.num_points)
+    noise = predictor.noise(options.views, 0, config.num_points)
     times = sampling_times(steps, shift=config.loop.shift)
     t = torch.ones(1, device=options.device)
     alone = replace(full, point_aligner=None)
@@ -134,7 +134,7 @@ def random_observation(views: int, height: int, width: int):
     rng = np.random.default_rng(0)
     intrinsics, camera_from_world = arc_rig(views, height=height, width=width)
     return Observation(
-        images=rng.integers(0, 256, (views, height, width, 3), dtype=np.uint8),
+        images=tuple(rng.integers(0, 256, (views, height, width, 3), dtype=np.uint8)),
         intrinsics=intrinsics,
         camera_from_world=camera_from_world,
         task="use a spatula to stir in a pan",

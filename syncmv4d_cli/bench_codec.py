@@ -69,10 +69,9 @@ def score(codec: PcaCodec | None, config: ModelConfig, sequences: Iterable[Seque
     """End-point error of moving points after encode-decode, as in evaluation.metrics, and the video's PSNR."""
     import torch
 
-    from syncmv4d_model.binding import stack_cameras
     from syncmv4d_model.data.loader import truth_videos
     from syncmv4d_model.evaluation import metrics
-    from syncmv4d_model.evaluation.case import observation_of
+    from syncmv4d_model.evaluation.predicted import cameras_of
     from syncmv4d_model.motion.pseudo_video import EXACT, decode_denormalise
 
     errors, still, squared = [], [], []
@@ -87,7 +86,7 @@ def score(codec: PcaCodec | None, config: ModelConfig, sequences: Iterable[Seque
         coarse = decode_denormalise(
             decoded[None],
             torch.from_numpy(sequence.anchors_px)[None],
-            stack_cameras([observation_of(sequence)]),
+            cameras_of(sequence),
             torch.from_numpy(sequence.depth_scale)[None],
             motion=config.motion,
             splat_px=config.motion.dense_splat_px,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from syncmv4d_model.evaluation.harness import Report
     from syncmv4d_model.evaluation.image_networks import ImageNetworks
     from syncmv4d_model.evaluation.recorded import Scene
+    from syncmv4d_model.predictor import Predictor
 
 
 def evaluate_bag(
@@ -39,8 +39,7 @@ def evaluate_bag(
     with Recording(bag, reading) as recording:  # its mistakes are said before the networks are loaded
         requests = recording.requests[:limit]
         warnings: list[str] = []
-        scenes = _scenes(recording, requests, config, warnings=warnings, progress=progress)
-        first = list(islice(scenes, 1))
+        _check_first(recording, requests, config)
 
         from syncmv4d_model.evaluation.recorded import evaluate_scenes
         from syncmv4d_model.predictor import Predictor
@@ -48,7 +47,7 @@ def evaluate_bag(
         predictor = Predictor.load(checkpoint, device=device)
         report = evaluate_scenes(
             predictor,
-            (scene for part in (first, scenes) for scene in part),
+            _scenes(recording, requests, predictor, warnings=warnings, progress=progress),
             name=bag.name,
             seed=seed,
             steps=steps,
@@ -62,33 +61,46 @@ def evaluate_bag(
     return report
 
 
+def _check_first(recording: Recording, requests: tuple[Request, ...], config: ModelConfig) -> None:
+    """ValueError where the first request's images cannot be an observation."""
+    from syncmv4d_model.data.observation import observe
+
+    for request in requests[:1]:
+        images, _ = recording.images(request, count=1, period_s=config.frame_period_s)
+        first = [image for image in images[0] if image is not None]
+        observe(recording.rig, first, request.task, max_views=config.max_views)
+
+
 def _scenes(
     recording: Recording,
     requests: tuple[Request, ...],
-    config: ModelConfig,
+    predictor: Predictor,
     *,
     warnings: list[str],
     progress: Callable[[int, int], None],
 ) -> Iterator[Scene]:
     """The scene of each request, its images decoded one request at a time."""
-    from syncmv4d_model.data.observation import make_fit, rig_warnings
+    from syncmv4d_model.data.rig_warnings import rig_warnings
 
-    fit = make_fit(recording.rig, height=config.height, width=config.width)
     for index, request in enumerate(requests):
         progress(index, len(requests))
-        scene = _scene(recording, request, config, name=f"{index:06d}")
-        warnings += rig_warnings(scene.observation, fit)
+        scene = _scene(recording, request, predictor, name=f"{index:06d}")
+        warnings += rig_warnings(scene.observation)
         yield scene
     progress(len(requests), len(requests))
 
 
-def _scene(recording: Recording, request: Request, config: ModelConfig, *, name: str) -> Scene:
+def _scene(recording: Recording, request: Request, predictor: Predictor, *, name: str) -> Scene:
     from dataclasses import replace
 
     from syncmv4d_model.evaluation.recorded import make_scene, with_truth
 
+    config = predictor.config
     images, late_s = recording.images(request, count=config.num_frames, period_s=config.frame_period_s)
-    scene = make_scene(recording.rig, images, request.task, name=name, config=config, stamp_s=request.stamp_ns / 1e9)
+    scene = make_scene(
+        recording.rig, images, request.task, name=name, config=config, stamp_s=request.stamp_ns / 1e9,
+        find_windows=predictor.find_windows,
+    )  # fmt: skip
     if request.truth is None:
         scene = replace(scene, why_no_truth=request.why_no_truth)
     else:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # the command's help needs none of these
     import numpy as np
 
     from syncmv4d_model.config import ModelConfig
-    from syncmv4d_model.data.observation import Fit
+    from syncmv4d_model.data.observation import Lenses
     from syncmv4d_model.predictor import Predictor
-    from syncmv4d_model.types import Observation
+    from syncmv4d_model.types import Observation, Prediction
 
 MAX_WARNINGS = 8
 MAX_STEPS = 1000
@@ -105,43 +105,42 @@ def generate_for_sequence(
     return _answer(predictor, options, _read(options, predictor.config), console=console, record=record or {})
 
 
-def _read(options: Options, config: ModelConfig) -> tuple[Observation, Fit, np.ndarray | None]:
-    """The input at the model's size, and the anchors to track in its pixels."""
+def _read(options: Options, config: ModelConfig) -> tuple[Observation, Lenses, np.ndarray | None]:
+    """The input, and the anchors to track in the observation's pixels."""
     from syncmv4d_model.data.observation import load_anchors, read_observation
 
-    observation, fit = read_observation(
-        options.input, options.task, height=config.height, width=config.width, max_views=config.max_views
-    )
-    return observation, fit, load_anchors(options.anchors, fit) if options.anchors is not None else None
+    observation, lenses = read_observation(options.input, options.task, max_views=config.max_views)
+    return observation, lenses, load_anchors(options.anchors, lenses) if options.anchors is not None else None
 
 
 def _answer(
     predictor: Predictor,
     options: Options,
-    views: tuple[Observation, Fit, np.ndarray | None],
+    views: tuple[Observation, Lenses, np.ndarray | None],
     *,
     console: Console,
     record: Mapping[str, Any],
 ) -> list[Path]:
     """Predict, draw, write and report."""
     from syncmv4d_cli.preview import draw_preview, match_truth
-    from syncmv4d_model.data.observation import rig_warnings
+    from syncmv4d_model.data.rig_warnings import rig_warnings
     from syncmv4d_model.data.sequence import TRUTH_FILE, read_sequence
     from syncmv4d_model.results import write_prediction
 
-    observation, fit, anchors_px = views
-    for line in cropped_views(fit):
-        console.print(line)
+    observation, lenses, anchors_px = views
     with _step_bar(console) as progress:
         prediction = predictor.predict(
             observation, steps=options.steps, seed=options.seed, anchors_px=anchors_px, progress=progress
         )
-    prediction = replace(prediction, warnings=shortened([*rig_warnings(observation, fit), *prediction.warnings]))
+    for line in tell_windows(prediction, observation):
+        console.print(line)
+    prediction = replace(prediction, warnings=shortened([*rig_warnings(observation), *prediction.warnings]))
     for warning in prediction.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     truth = None
     if (options.input / TRUTH_FILE).is_file():
-        truth = match_truth(prediction, fit, read_sequence(options.input))
+        windows_px = prediction.windows_px  # of the stored images, as the input is
+        truth = match_truth(prediction, read_sequence(options.input, windows_px=windows_px, degraded=False))
     steps = predictor.config.loop.steps if options.steps is None else options.steps
     note = f"{predictor.name}   ·   {steps} steps   ·   seed {options.seed}"
     preview = draw_preview(prediction, observation, note=note, truth=truth)
@@ -149,7 +148,7 @@ def _answer(
         options.out,
         prediction,
         observation,
-        fit,
+        lenses,
         checkpoint=predictor.name,
         preview=preview,
         rerun=options.rerun,
@@ -180,12 +179,14 @@ def check_options(options: Options) -> None:
         import rerun  # noqa: F401  (asked for: its absence is said before the work, not after)
 
 
-def cropped_views(fit: Fit) -> list[str]:
-    """One line for the views whose images are not used whole: a model's images have one shape."""
+def tell_windows(prediction: Prediction, observation: Observation) -> list[str]:
+    """One line for the views whose images are not used whole."""
     lines: dict[str, list[str]] = {}
-    for (name, used), (width, height) in zip(fit.used_px().items(), fit.input_sizes, strict=True):
-        if (round(used[2]), round(used[3])) != (width, height):
-            seen = f"the model sees the centred {used[2]:.0f} x {used[3]:.0f} px of the {width} x {height} px image"
+    for name, image, window in zip(observation.view_names, observation.images, prediction.windows_px, strict=True):
+        left, top, wide, high = (round(edge) for edge in window.tolist())
+        height, width = image.shape[:2]
+        if (wide, high) != (width, height):
+            seen = f"the model saw {wide} x {high} px of the {width} x {height} px image, from ({left}, {top}) on"
             lines.setdefault(seen, []).append(name)
     return [f"{', '.join(names)}: {seen}" for seen, names in lines.items()]
 

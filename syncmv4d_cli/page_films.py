@@ -15,7 +15,7 @@ from syncmv4d_cli.preview import HOLD_FRAMES, Overlay, draw_tracks, prediction_o
 from syncmv4d_cli.scene_sheet import overlays_at, predict_again, rank_scenes
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.evaluation.baselines import static_tracks, static_video
-from syncmv4d_model.evaluation.case import Case, observation_of
+from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.pages.films import Film
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def panels_of(case: Case) -> list[Panel]:
         guess, positions = "text mean", case.text_mean_tracks
     return [
         ("truth", truth.video, overlays_at(truth, truth.positions)),
-        ("generated", case.given("video"), prediction_overlays(case.prediction, observation_of(truth))),
+        ("generated", case.given("video"), prediction_overlays(case.prediction, truth.camera_from_world)),
         (guess, static_video(truth), overlays_at(truth, positions)),
     ]
 

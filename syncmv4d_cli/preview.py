@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image, ImageDraw
 
 from syncmv4d_cli.contact_sheet import Sheet, fit_tile
-from syncmv4d_model.data.observation import Fit, read_observation
-from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence
+from syncmv4d_model.data.sequence import Sequence, list_sequences
+from syncmv4d_model.data.window import to_window
+from syncmv4d_model.evaluation.case import observation_of, whole_anchors
 from syncmv4d_model.evaluation.metrics import end_point_error
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.results import LABEL_COLOURS, Preview
@@ -22,7 +23,7 @@ TILE_PX = 240
 MAX_POINTS = 160  # per view; more would hide the picture
 TRAIL_FRAMES = 8
 HOLD_FRAMES = 5  # the animation rests on its last frame before it starts again
-SAME_POINT_PX = 2.0  # a generated point and a true one whose frame-0 pixels are closer are the same point
+SAME_POINT_PX = 2.0  # of the video: a generated point and a true one whose frame-0 pixels are closer are the same
 _BACKDROP_LIGHT = 0.5
 _SUPERSAMPLING = 2
 
@@ -55,29 +56,34 @@ def draw_preview(
     """The still and the animation. `note` stands under the task (checkpoint, seed, steps)."""
     last = prediction.video.shape[1] - 1
     shown = sorted({max(1, last // 3), max(1, 2 * last // 3), last}) if last else [0]
-    overlays = prediction_overlays(prediction, observation)
+    overlays = prediction_overlays(prediction, observation.camera_from_world)
     true_overlays = truth_overlays(truth) if truth is not None else []
     columns = ["camera", *(f"generated {_time(prediction, f)}" for f in shown), "pseudo video", "tracks"]
     still = _sheet(prediction, observation, columns, note=note, truth=truth)
     moving = _sheet(prediction, observation, ["camera", "generated", "pseudo video", "tracks"], note=note, truth=truth)
-    for view, image in enumerate(observation.images):
-        row = [fit_tile(image, TILE_PX), *(fit_tile(prediction.video[view, f], TILE_PX) for f in shown)]
+    cameras = [_camera_tile(*each) for each in zip(observation.images, prediction.windows_px, strict=True)]
+    for view, camera in enumerate(cameras):
+        row = [camera, *(fit_tile(prediction.video[view, f], TILE_PX) for f in shown)]
         row += _motion_tiles(prediction, overlays, view, last)
         still.put_row(view, row + _truth_tiles(truth, true_overlays, view, last))
     frames = []
     for frame in range(last + 1):
-        for view, image in enumerate(observation.images):
-            row = [fit_tile(image, TILE_PX), fit_tile(prediction.video[view, frame], TILE_PX)]
+        for view, camera in enumerate(cameras):
+            row = [camera, fit_tile(prediction.video[view, frame], TILE_PX)]
             row += _motion_tiles(prediction, overlays, view, frame)
             moving.put_row(view, row + _truth_tiles(truth, true_overlays, view, frame))
         frames.append(moving.pixels())
     return Preview(still=still.pixels(), frames=np.stack(frames + frames[-1:] * HOLD_FRAMES))
 
 
-def match_truth(prediction: Prediction, fit: Fit, sequence: Sequence) -> Truth:
+def match_truth(prediction: Prediction, sequence: Sequence) -> Truth:
     """Compare with a true sequence: each generated point with the true point whose frame-0 pixel is nearest."""
-    true_anchors = fit.to_model(sequence.anchors_px)
-    offsets = prediction.anchors_px[:, :, None] - true_anchors[:, None]
+    height, width = prediction.video.shape[2:4]
+    true_anchors, anchors = (
+        to_window(pixels, prediction.windows_px, height=height, width=width)
+        for pixels in (whole_anchors(sequence), prediction.anchors_px)
+    )
+    offsets = anchors[:, :, None] - true_anchors[:, None]
     squared = (offsets * offsets).sum(-1)
     match = squared.argmin(-1)
     same = np.sqrt(squared.min(-1)) <= SAME_POINT_PX
@@ -91,11 +97,11 @@ def match_truth(prediction: Prediction, fit: Fit, sequence: Sequence) -> Truth:
     return Truth(sequence, match, same, error * 100, static * 100)
 
 
-def prediction_overlays(prediction: Prediction, observation: Observation) -> list[Overlay]:
+def prediction_overlays(prediction: Prediction, camera_from_world: Float[np.ndarray, "V 4 4"]) -> list[Overlay]:
     """The generated tracks, each in its own view."""
     views, frames, count = prediction.tracks.shape[:3]
     kept = thinned(count)
-    pixels = project_tracks(prediction.tracks, observation.intrinsics, observation.camera_from_world)
+    pixels = project_tracks(prediction.tracks, prediction.intrinsics, camera_from_world)
     return [
         Overlay(pixels[v][:, kept], prediction.visible[v][:, kept], prediction.label[v][kept]) for v in range(views)
     ]
@@ -153,15 +159,14 @@ def draw_tracks(
 def write_validation_picture(path: Path, components, data_dir: Path, *, split: str = "val") -> None:
     """Predict the first sequence of a split and draw it beside the truth, as a PNG."""
     from syncmv4d_model.data.atomic import atomic_file
+    from syncmv4d_model.evaluation.predicted import read_as_seen
     from syncmv4d_model.predictor import Predictor
 
-    directory = list_sequences(data_dir, split, limit=1)[0]
-    sequence, config = read_sequence(directory), components.config
-    observation, fit = read_observation(
-        directory, sequence.task, height=config.height, width=config.width, max_views=config.max_views
-    )
-    prediction = Predictor(components).predict(observation, seed=0)
-    preview = draw_preview(prediction, observation, note=path.stem, truth=match_truth(prediction, fit, sequence))
+    predictor = Predictor(components)
+    sequence = read_as_seen(predictor, list_sequences(data_dir, split, limit=1)[0])
+    observation = observation_of(sequence)
+    prediction = predictor.predict(observation, seed=0)
+    preview = draw_preview(prediction, observation, note=path.stem, truth=match_truth(prediction, sequence))
     with atomic_file(path) as partial:
         Image.fromarray(preview.still).save(partial, format="PNG")
 
@@ -175,16 +180,25 @@ def _sheet(
         facts.append(
             f"error of moving points {truth.error_cm:.1f} cm (if nothing moved: {truth.static_error_cm:.1f} cm)"
         )
-    width, height = fit_tile(observation.images[0], TILE_PX).size
-    true_size = None if truth is None else fit_tile(truth.sequence.video[0, 0], TILE_PX).size
+    shown = [*observation.images, prediction.video[0, 0], *([] if truth is None else [truth.sequence.video[0, 0]])]
+    sizes = [fit_tile(image, TILE_PX).size for image in shown]
     return Sheet(
         columns=[*columns, *(["true video", "true tracks"] if truth is not None else [])],
         rows=observation.view_names,
-        tile=(width, max(height, true_size[1] if true_size else 0)),
+        tile=(max(width for width, _ in sizes), max(height for _, height in sizes)),
         title=" ".join(observation.task.split()) or "(no task)",
         subtitle="   ·   ".join(facts),
         legend=[(name, LABEL_COLOURS[LABELS.index(name)]) for name in ("hand", "tool", "target", "unknown")],
     )
+
+
+def _camera_tile(image: UInt8[np.ndarray, "_ _ 3"], window_px: Float[np.ndarray, "4"]) -> Image.Image:
+    """The whole image, what is outside the window dimmed."""
+    tile = fit_tile(image, TILE_PX)
+    left, top, wide, high = window_px * (tile.width / image.shape[1])
+    inside = Image.new("L", tile.size, round(255 * _BACKDROP_LIGHT))
+    ImageDraw.Draw(inside).rectangle([left, top, left + wide - 1, top + high - 1], fill=255)
+    return Image.composite(tile, Image.new("RGB", tile.size), inside)
 
 
 def _motion_tiles(prediction: Prediction, overlays: list[Overlay], view: int, frame: int) -> list[Image.Image]:

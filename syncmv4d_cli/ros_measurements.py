@@ -133,11 +133,11 @@ def work(bench: Bench) -> None:
     with Remote(
         NodesWork, bench.namespace, CAMERAS, IMAGE_SIZE, rig_file, environment=bench.environment()
     ) as nodes_work:
-        spent = nodes_work.call("seconds", WORK_ROUNDS, bench.options.size)
+        spent = nodes_work.call("seconds", WORK_ROUNDS)
     both = np.add(spent["store"], spent["convert"])
     bench.add("work", "store, every image", "ms", 1e3 * np.array(spent["store"]))
     bench.add("work", "store and convert, an image that is used", "ms", 1e3 * both, asked=MAX_WORK_MS)
-    bench.add("work", "convert, calibrate, crop, resize for the model", "ms", 1e3 * np.array(spent["prepare"]))
+    bench.add("work", "convert, calibrate, check", "ms", 1e3 * np.array(spent["prepare"]))
 
 
 def publish(bench: Bench) -> None:

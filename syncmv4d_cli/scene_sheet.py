@@ -14,9 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from syncmv4d_cli.contact_sheet import BACKGROUND, FAINT_INK, INK, Sheet, fit_tile, wrapped
 from syncmv4d_cli.preview import Overlay, draw_tracks, prediction_overlays, project_tracks, thinned
 from syncmv4d_model.data.sequence import Sequence as Truth
-from syncmv4d_model.evaluation.case import Case, observation_of
+from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.metrics import moving_points
-from syncmv4d_model.evaluation.scenes import read_truth
 from syncmv4d_model.results import LABEL_COLOURS
 from syncmv4d_model.types import LABELS
 
@@ -75,7 +74,7 @@ def predict_again(method: Method, folders: Sequence[Path], scenes: Sequence[Rank
     """What was scored of these scenes, from the same noise. `folders` are the split's; one sample of each is enough to draw."""
     method = method.one_sample()
     for scene in scenes:
-        yield method.case(read_truth(folders[scene.index]), scene.index)
+        yield method.case(method.read(folders[scene.index]), scene.index)
 
 
 def draw_sheet(path: Path, report: Report, method: Method, folders: Sequence[Path], *, count: int) -> None:
@@ -128,7 +127,7 @@ def _tiles(case: Case) -> list[Image.Image]:
     seen_moving = moving_points(truth.positions)[:, None] & truth.visible
     view, last = int(seen_moving.sum((1, 2)).argmax()), truth.positions.shape[1] - 1
     true_paths = overlays_at(truth, truth.positions)[view]
-    paths = prediction_overlays(case.prediction, observation_of(truth))[view]
+    paths = prediction_overlays(case.prediction, truth.camera_from_world)[view]
     first = truth.video[view, 0]
     return [
         draw_tracks(first, true_paths, last, long_side_px=TILE_PX, trail=last),

@@ -31,16 +31,16 @@ from syncmv4d_model.types import (
     ExpectedMotion,
     ExpectedPoints,
     JointVelocity,
-    Observation,
+    ModelInput,
     State,
 )
 
 
-def stack_cameras(observations: Sequence[Observation]) -> Cameras:
-    """Calibration of observations of equal size and view count, as float32 tensors."""
-    height, width = observations[0].images.shape[1:3]
-    intrinsics = np.stack([observation.intrinsics for observation in observations])
-    camera_from_world = np.stack([observation.camera_from_world for observation in observations])
+def stack_cameras(inputs: Sequence[ModelInput]) -> Cameras:
+    """Calibration of inputs of equal size and view count, as float32 tensors."""
+    height, width = inputs[0].images.shape[1:3]
+    intrinsics = np.stack([each.intrinsics for each in inputs])
+    camera_from_world = np.stack([each.camera_from_world for each in inputs])
     return Cameras(torch.from_numpy(intrinsics).float(), torch.from_numpy(camera_from_world).float(), height, width)
 
 
@@ -224,7 +224,7 @@ def make_condition(
         still = _encode_still(components, images, config.num_frames)
     if reference is None:
         reference = _encode_still(components, images, 1) if still is None else still[:, :, :, :1]
-    centres = view_centres(cameras, mean_depth_m=config.mean_depth_m, multi_view=config.switches.multi_view)
+    centres = view_centres(cameras, multi_view=config.switches.multi_view)
     expected = expect_motion(components, tokens, images, cameras)
     return Condition(text, tokens.mask, reference, still, expected, cameras, centres), tokens
 

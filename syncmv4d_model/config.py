@@ -144,7 +144,7 @@ class ModelConfig:
     width: int = 96
     frame_period_s: float = 0.125
     num_points: int = 96
-    mean_depth_m: float = 0.8  # preset's mean depth; places the centre when V = 1
+    mean_depth_m: float = 0.8  # read from older checkpoints and not used: networks.camera_rays.WINDOW_SIDE_M
     switches: SwitchConfig = field(default_factory=SwitchConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 from torch import Tensor
 
 from syncmv4d_model.binding import (
@@ -29,6 +29,9 @@ from syncmv4d_model.binding import (
 from syncmv4d_model.checkpoint import Components, load_components
 from syncmv4d_model.checkpoint_index import BUNDLED_NANO
 from syncmv4d_model.config import LoopConfig, ModelConfig
+from syncmv4d_model.data.given_anchors import check_anchors, place_anchors
+from syncmv4d_model.data.observation import cut_windows, image_sizes
+from syncmv4d_model.data.window import ObjectFinder, choose_windows, describe_missed, from_window, largest_windows
 from syncmv4d_model.diffusion.closed_loop import Cancelled as Cancelled  # part of the door: predict raises it
 from syncmv4d_model.diffusion.closed_loop import Denoised, denoise
 from syncmv4d_model.diffusion.flow_matching import cooled, sampling_times
@@ -37,6 +40,8 @@ from syncmv4d_model.motion.pseudo_video import decode_denormalise, project_norma
 from syncmv4d_model.types import (
     LABELS,
     TRACK_UNIT_M,
+    Cameras,
+    ModelInput,
     Observation,
     Prediction,
     State,
@@ -49,11 +54,20 @@ _Value = TypeVar("_Value")
 class Predictor:
     """Loads a checkpoint once and answers observations. Not for use by two threads at the same time."""
 
-    def __init__(self, components: Components, *, name: str = "unsaved", engine: str = "eager") -> None:
+    def __init__(
+        self,
+        components: Components,
+        *,
+        name: str = "unsaved",
+        engine: str = "eager",
+        finder: ObjectFinder | None = None,
+    ) -> None:
+        """`finder` finds what the windows are about; without one, they are the largest centred parts of the images."""
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         self.components = components.eval()
         self.name = name
+        self.finder = finder
         if engine == "compile":
             components.joint_denoiser.compile_blocks()
 
@@ -91,24 +105,28 @@ class Predictor:
     ) -> Prediction:
         """Generate videos and tracks. Options that are None take the checkpoint's defaults (config.LoopConfig).
 
-        anchors_px are frame-0 pixels of `observation.images` to track. Raises ValueError for an observation of the wrong
-        size, too many views or a calibration that is not finite, for anchors outside the images, for an option out of
-        its range and where the networks' answer is not finite; Cancelled when cancelled() says so.
+        anchors_px are frame-0 pixels of `observation.images` to track; those outside the window that the networks see
+        are tracked from its border, never visible and without stddev, and a warning says how many they are. Raises
+        ValueError for an observation of too many views, with an empty image or a calibration that is not finite, for
+        anchors outside the images, for an option out of its range and where the networks' answer is not finite;
+        Cancelled when cancelled() says so.
         """
         self._check(observation)
         if anchors_px is not None:
-            _check_anchors(anchors_px, observation)
+            check_anchors(anchors_px, observation)
         config, defaults = self.config, self.config.loop
         interval = _given(feedback_interval, defaults.feedback_interval)
         if interval < 1:
             raise ValueError(f"feedback_interval must be at least 1, got {interval}")
         started = time.perf_counter()
-        binding, warnings = self.bind(observation, seed, _strength("text_guidance", text_guidance, defaults))
+        seen, missed = self.look(observation)
+        binding, warnings = self.bind(seen, seed, _strength("text_guidance", text_guidance, defaults))
         conditioned = time.perf_counter()
+        given = None if anchors_px is None else place_anchors(anchors_px, seen)
         anchors = None
-        if anchors_px is not None:
-            anchors = binding.anchors(torch.from_numpy(anchors_px).float()[None].to(binding.images.device))
-        noise = self.noise(observation, seed, config.num_points if anchors_px is None else anchors_px.shape[1])
+        if given is not None:
+            anchors = binding.anchors(torch.from_numpy(given.pixels)[None].to(binding.images.device))
+        noise = self.noise(len(seen.images), seed, config.num_points if given is None else given.pixels.shape[1])
         result = denoise(
             binding.loop(),
             cooled(noise, _given(temperature, defaults.temperature)),
@@ -122,29 +140,47 @@ class Predictor:
         )
         denoised = time.perf_counter()
         _check_finite(result)
-        arrays = self._decode(result, binding)
+        arrays = self._decode(result, binding, seen.windows_px)
+        if given is not None and arrays["label"].size:  # no point is tracked by a model without motion
+            arrays, missed = given.mark(arrays), [*missed, *given.warnings(observation.view_names)]
         timings = _stages(started, conditioned, denoised, time.perf_counter())
         return Prediction(
             **arrays,
+            windows_px=seen.windows_px,
+            intrinsics=seen.intrinsics,
             frame_period_s=config.frame_period_s,
             seed=seed,
-            warnings=(*warnings, *_doubts(arrays["label"], labelled=result.aligned is not None)),
+            warnings=(*missed, *warnings, *_doubts(arrays["label"], labelled=result.aligned is not None)),
             timings_s=timings,
         )
+
+    def find_windows(self, observation: Observation) -> tuple[Float64[np.ndarray, "V 4"], list[str]]:
+        """Return what the networks will see of each image (data.window), and a warning for each object that was missed."""
+        sizes, aspect = image_sizes(observation), self.config.width / self.config.height
+        if self.finder is None:
+            return largest_windows(sizes, aspect=aspect), []
+        found = self.finder(observation.images, observation.task)
+        windows_px = choose_windows(found.boxes_px, sizes, aspect=aspect)
+        return windows_px, describe_missed(found, observation.view_names)
+
+    def look(self, observation: Observation) -> tuple[ModelInput, list[str]]:
+        """Return what the networks see of an observation, and the warnings of `find_windows`."""
+        windows_px, warnings = self.find_windows(observation)
+        return cut_windows(observation, windows_px, height=self.config.height, width=self.config.width), warnings
 
     @torch.no_grad()
     def codec_round_trip(
         self,
-        observation: Observation,
+        cameras: Cameras,
         points_world: Float[np.ndarray, "V T P 3"],
         anchors_px: Float[np.ndarray, "V P 2"],
         chosen: np.ndarray,
     ) -> tuple[Float[np.ndarray, "V T K 3"], Bool[np.ndarray, "V T K"]]:
         """True dense tracks -> pseudo video -> latents -> pseudo video -> tracks of the `chosen` [V K] points, and which
-        were found: the error that no network can undercut.
+        were found: the error that no network can undercut. `cameras` is one rig; anchors are pixels of its images.
         """
         device = self.components.device
-        cameras = stack_cameras([observation]).to(device)
+        cameras = cameras.to(device)
         points = torch.from_numpy(points_world)[None].float().to(device)
         anchors = torch.from_numpy(anchors_px)[None].float().to(device)
         motion, codec = self.config.motion, self.components.codec
@@ -169,35 +205,31 @@ class Predictor:
         return _to_bytes(components.decode_video(components.codec.encode_video(frames), frames[:, 0]))
 
     def _check(self, observation: Observation) -> None:
-        config = self.config
-        views, height, width = observation.images.shape[:3]
-        if (height, width) != (config.height, config.width):
-            raise ValueError(
-                f"images must be {config.height} x {config.width} px for {self.name}, got {height} x {width}"
-            )
+        config, views = self.config, len(observation.images)
         if not 1 <= views <= config.max_views:
             raise ValueError(f"{self.name} takes 1 to {config.max_views} views, got {views}")
+        for name, image in zip(observation.view_names, observation.images, strict=True):
+            if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+                raise ValueError(f"the image of view {name!r} must be [H W 3], got {list(image.shape)}")
         for name in ("intrinsics", "camera_from_world"):
             if not np.isfinite(getattr(observation, name)).all():
                 raise ValueError(f"{name} of the observation holds numbers that are not finite")
 
-    def bind(self, observation: Observation, seed: int, text_guidance: float) -> tuple[Binding, list[str]]:
-        """The loop's callables for one observation, and warnings about its task."""
+    def bind(self, seen: ModelInput, seed: int, text_guidance: float) -> tuple[Binding, list[str]]:
+        """The loop's callables for one input, and warnings about its task."""
         components = self.components
-        images = images_to_unit(observation.images)[None].to(components.device)
-        cameras = stack_cameras([observation]).to(components.device)
-        condition, tokens = make_condition(components, [observation.task], images, cameras)
+        images = images_to_unit(seen.images)[None].to(components.device)
+        cameras = stack_cameras([seen]).to(components.device)
+        condition, tokens = make_condition(components, [seen.task], images, cameras)
         empty = without_task(components, condition, images) if text_guidance != 1.0 else None
-        return Binding(components, condition, images, seed, text_guidance, empty), task_warnings(
-            observation.task, tokens
-        )
+        return Binding(components, condition, images, seed, text_guidance, empty), task_warnings(seen.task, tokens)
 
-    def noise(self, observation: Observation, seed: int, num_points: int) -> State:
-        """Pure noise of the observation's shape: the same for a seed on every device."""
+    def noise(self, views: int, seed: int, num_points: int) -> State:
+        """Pure noise for so many views: the same for a seed on every device."""
         config = self.config
         device = self.components.device
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
-        views, cells = len(observation.images), (config.latent_frames, *config.latent_size)
+        cells = (config.latent_frames, *config.latent_size)
 
         def noise(*shape: int) -> Tensor:
             return torch.randn(1, views, *shape, generator=generator).to(device)
@@ -207,7 +239,9 @@ class Predictor:
             return State(video, None, None)
         return State(video, noise(config.codec.motion_channels, *cells), noise(config.num_frames, num_points, 3))
 
-    def _decode(self, result: Denoised, binding: Binding) -> dict[str, np.ndarray]:
+    def _decode(
+        self, result: Denoised, binding: Binding, windows_px: Float64[np.ndarray, "V 4"]
+    ) -> dict[str, np.ndarray]:
         config = self.config
         video = _to_bytes(self.components.decode_video(result.state.video[0], binding.images[0]))
         views, frames = video.shape[:2]
@@ -233,11 +267,13 @@ class Predictor:
             "visible": visible,
             "stddev": stddev,
             "label": label,
-            "anchors_px": result.anchors.pixels[0],
             "depth_scale": binding.metric_scale(result.depth_scale)[0],
         }
         assert frames == config.num_frames
-        return {"video": video} | {name: array.cpu().numpy() for name, array in arrays.items()}
+        found = {name: array.cpu().numpy() for name, array in arrays.items()}
+        pixels = result.anchors.pixels[0].cpu().numpy()
+        anchors_px = from_window(pixels, windows_px, height=config.height, width=config.width)
+        return {"video": video, "anchors_px": anchors_px} | found
 
 
 def _to_bytes(video: Tensor) -> np.ndarray:
@@ -267,17 +303,6 @@ def _doubts(label: np.ndarray, *, labelled: bool) -> list[str]:
     if len(label) == 1:
         doubts.append("there is one view: every depth rests on one camera, and no other view can confirm it")
     return doubts
-
-
-def _check_anchors(anchors_px: Float[np.ndarray, "V K 2"], observation: Observation) -> None:
-    views, height, width = observation.images.shape[:3]
-    if anchors_px.ndim != 3 or anchors_px.shape[0] != views or anchors_px.shape[1] < 1 or anchors_px.shape[2] != 2:
-        raise ValueError(f"anchors must be [{views} views, at least 1 point, 2], got {anchors_px.shape}")
-    low, high = -0.5, np.array([width, height]) - 0.5
-    inside = ((anchors_px >= low) & (anchors_px <= high)).all(-1)  # False for NaN too
-    if not inside.all():
-        view, point = np.argwhere(~inside)[0]
-        raise ValueError(f"anchor {point} of view {view} lies outside the image: {anchors_px[view, point].tolist()}")
 
 
 def _check_finite(result: Denoised) -> None:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 
 from syncmv4d_model.data.atomic import flush
 from syncmv4d_model.data.npz import read_npz
-from syncmv4d_model.data.observation import Fit
+from syncmv4d_model.data.observation import Lenses
 from syncmv4d_model.data.video import encode_video
 from syncmv4d_model.geometry import inverse
 from syncmv4d_model.types import LABELS, Observation, Prediction
@@ -63,7 +63,7 @@ def write_prediction(
     out_dir: Path,
     prediction: Prediction,
     observation: Observation,
-    fit: Fit,
+    lenses: Lenses,
     *,
     checkpoint: str,
     preview: Preview | None = None,
@@ -80,20 +80,20 @@ def write_prediction(
     with _staged(out_dir) as stage:
         for name, video in zip(observation.view_names, prediction.video, strict=True):
             (stage / f"{name}.mp4").write_bytes(encode_video(video, frame_period_s=period))
-        save_tracks(stage / TRACKS_FILE, tracks_of(prediction, observation, fit, checkpoint=checkpoint))
+        save_tracks(stage / TRACKS_FILE, tracks_of(prediction, observation, lenses, checkpoint=checkpoint))
         if preview is not None:
             (stage / "preview.mp4").write_bytes(encode_video(preview.frames, frame_period_s=period, crf=20))
             save_png(stage / "preview.png", preview.still)
         if rerun:
             save_rerun(stage / "prediction.rrd", prediction, observation)
         names = sorted(path.name for path in stage.iterdir())
-        content = describe(prediction, observation, checkpoint=checkpoint) | {"input_used_px": fit.used_px()}
+        content = describe(prediction, observation, checkpoint=checkpoint)
         content |= dict(record or {}) | {"files": names}
         (stage / RECORD_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return [out_dir / name for name in [*names, RECORD_FILE]]
 
 
-def tracks_of(prediction: Prediction, observation: Observation, fit: Fit, *, checkpoint: str) -> Tracks:
+def tracks_of(prediction: Prediction, observation: Observation, lenses: Lenses, *, checkpoint: str) -> Tracks:
     """The content of tracks.npz: anchors go back to input pixels, intrinsics are those of the written videos."""
     views, _, height, width = prediction.video.shape[:4]
     return Tracks(
@@ -101,9 +101,9 @@ def tracks_of(prediction: Prediction, observation: Observation, fit: Fit, *, che
         visible=prediction.visible,
         stddev=prediction.stddev,
         label=prediction.label,
-        intrinsics=observation.intrinsics,
+        intrinsics=prediction.intrinsics,
         camera_from_world=observation.camera_from_world,
-        anchors_px=fit.to_input(prediction.anchors_px),
+        anchors_px=lenses.put_back(prediction.anchors_px),
         video_size=np.array([[width, height]] * views),
         frame_period_s=prediction.frame_period_s,
         task=observation.task,
@@ -152,6 +152,7 @@ def describe(prediction: Prediction, observation: Observation, *, checkpoint: st
         "checkpoint": checkpoint,
         "seed": prediction.seed,
         "warnings": list(prediction.warnings),
+        "input_used_px": dict(zip(names, np.round(prediction.windows_px, 2).tolist(), strict=True)),
         "num_frames": frames,
         "frame_period_s": prediction.frame_period_s,
         "video_size_px": [width, height],
@@ -189,7 +190,7 @@ def save_rerun(path: Path, prediction: Prediction, observation: Observation) -> 
         recording.log(
             f"world/{name}",
             rr.Transform3D(translation=world_from_camera[:3, 3], mat3x3=world_from_camera[:3, :3]),
-            rr.Pinhole(image_from_camera=observation.intrinsics[view], resolution=[width, height]),
+            rr.Pinhole(image_from_camera=prediction.intrinsics[view], resolution=[width, height]),
             static=True,
         )
     for frame in range(prediction.video.shape[1]):

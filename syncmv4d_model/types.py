@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
 
 LABELS = ("unknown", "hand", "tool", "target")
 """Meaning of a point's label value 0..3."""
@@ -18,14 +18,26 @@ LABELS = ("unknown", "hand", "tool", "target")
 
 @dataclass(frozen=True)
 class Observation:
-    """What the cameras saw at one moment, already fitted to the size that the model takes."""
+    """What the cameras saw at one moment: whole images, each of its own size, with the lens taken out."""
 
-    images: UInt8[np.ndarray, "V H W 3"]
+    images: tuple[UInt8[np.ndarray, "_ _ 3"], ...]
     intrinsics: Float[np.ndarray, "V 3 3"]  # pixels of `images`; integer pixel centres
     camera_from_world: Float[np.ndarray, "V 4 4"]  # metres; x right, y down, z forward
     task: str
     view_names: tuple[str, ...]
     stamp_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """What the networks see of an observation: one window of each image, resized to the model's size."""
+
+    images: UInt8[np.ndarray, "V H W 3"]
+    intrinsics: Float[np.ndarray, "V 3 3"]  # pixels of `images`; integer pixel centres
+    camera_from_world: Float[np.ndarray, "V 4 4"]
+    task: str
+    view_names: tuple[str, ...]
+    windows_px: Float64[np.ndarray, "V 4"]  # left, top, width, height in Observation.images: data.window
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,8 @@ class Prediction:
     stddev: Float32[np.ndarray, "V T K"]  # metres, per axis
     label: UInt8[np.ndarray, "V K"]  # index into LABELS
     anchors_px: Float32[np.ndarray, "V K 2"]  # frame-0 pixel (u, v) in Observation.images
+    windows_px: Float64[np.ndarray, "V 4"]  # what `video` shows of Observation.images: data.window
+    intrinsics: Float[np.ndarray, "V 3 3"]  # pixels of `video`; integer pixel centres
     depth_scale: Float32[np.ndarray, "V 2"]  # metres, (near, far)
     frame_period_s: float
     seed: int

@@ -80,7 +80,7 @@ def read_distortion(model: str, coefficients: Sequence[float]) -> Distortion | N
 def rig_of(
     view_names: tuple[str, ...], calibrations: Sequence[Calibration], camera_from_world: Float[np.ndarray, "V 4 4"]
 ) -> Rig:
-    """A rig for data.observation.observe, which takes the lens out, crops and resizes, with K following each step.
+    """A rig for data.observation.observe, which takes the lens out; the engine chooses a window of each image, and K follows.
 
     camera_from_world is of the optical frames; views that arrive rectified are turned by R. ValueError as rig.check_rig.
     """

@@ -13,7 +13,8 @@ import numpy as np
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from syncmv4d_model.data.observation import observe, rig_warnings
+from syncmv4d_model.data.observation import observe
+from syncmv4d_model.data.rig_warnings import rig_warnings
 from syncmv4d_model.types import Observation
 from syncmv4d_ros.camera_info import Calibration, read_camera_info, require_own_frame, rig_of
 from syncmv4d_ros.conversions import read_compressed_image, read_image
@@ -95,9 +96,6 @@ class CameraStreams:
         self,
         task: str,
         *,
-        height: int,
-        width: int,
-        max_views: int,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Reference:
         """The newest synchronised images that can be used, once they are there.
@@ -111,7 +109,7 @@ class CameraStreams:
             taken = self._take()
             if taken is not None:
                 try:
-                    return self._reference(taken, task, height=height, width=width, max_views=max_views)
+                    return self._reference(taken, task)
                 except ValueError as error:
                     self.synchronizer.refuse()
                     problem = error
@@ -160,7 +158,7 @@ class CameraStreams:
         oldest_ns = self.node.get_clock().now().nanoseconds - round(self.parameters.max_age_s * NS)
         return self.synchronizer.take(oldest_ns=oldest_ns)
 
-    def _reference(self, taken: SyncedSet, task: str, *, height: int, width: int, max_views: int) -> Reference:
+    def _reference(self, taken: SyncedSet, task: str) -> Reference:
         """ValueError saying what is wrong with which camera; its status says so too."""
         names = self.parameters.camera_names
         calibrations, images, poses = [], [], []
@@ -177,9 +175,7 @@ class CameraStreams:
             self.states[name].last_error = ""
         rig = rig_of(names, calibrations, np.stack(poses))
         newest = int(np.argmax(taken.stamps_ns))
-        observation, _ = observe(
-            rig, images, task, height=height, width=width, max_views=max_views, stamp_s=taken.stamps_ns[newest] / NS
-        )
+        observation, _ = observe(rig, images, task, stamp_s=taken.stamps_ns[newest] / NS)
         frame_ids = tuple(message.header.frame_id for message in taken.items)
         doubts = [self.extrinsics.doubt(*each) for each in zip(frame_ids, poses, strict=True)]
         return Reference(

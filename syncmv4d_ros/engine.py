@@ -26,16 +26,6 @@ class Engine(Protocol):
         ...
 
     @property
-    def height(self) -> int:
-        """Pixels that every image must have."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Pixels that every image must have."""
-        ...
-
-    @property
     def max_views(self) -> int:
         """The most views that an observation may have; the least is 1."""
         ...
@@ -54,7 +44,8 @@ class Engine(Protocol):
         progress: Callable[[int, int], None],
         cancelled: Callable[[], bool],
     ) -> Prediction:
-        """Videos and tracks for an observation of `height` x `width` pixels; steps = None takes `steps`.
+        """Videos and tracks for whole images of any size; what it looks at of each is the engine's own choice, and
+        Prediction.windows_px. steps = None takes `steps`.
 
         Calls progress(done, steps) after every denoising step, and asks cancelled() before each. Raises Cancelled when that
         answers True, and ValueError for an observation or a number of steps that it cannot take.
@@ -68,8 +59,6 @@ class PredictorEngine:
     def __init__(self, predictor: Predictor, name: str) -> None:
         self._predictor = predictor
         self.name = f"{name} {predictor.name}"
-        self.height = predictor.config.height
-        self.width = predictor.config.width
         self.max_views = predictor.config.max_views
         self.steps = predictor.config.loop.steps
 

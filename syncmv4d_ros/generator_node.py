@@ -211,13 +211,11 @@ class GeneratorNode(LifecycleNode):
         self, job: Job, feedback: Callable[[str, int, int], None], steps: int, stopped: Callable[[], bool]
     ) -> Observation:
         """The newest images, when the request starts: in the worker's thread."""
-        engine, streams = self._engine, self._streams
-        if engine is None or streams is None:
+        streams = self._streams
+        if streams is None:
             raise ValueError("the node is not active")
         feedback("condition", 0, steps)
-        job.reference = streams.observe(
-            job.task, height=engine.height, width=engine.width, max_views=engine.max_views, stopped=stopped
-        )
+        job.reference = streams.observe(job.task, stopped=stopped)
         for warning in job.reference.warnings:
             self.get_logger().warning(warning)
         return job.reference.observation

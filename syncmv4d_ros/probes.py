@@ -224,9 +224,8 @@ class NodesWork(Probe):
         for name, (_, info) in self.messages.items():
             self.streams.states[name].info = info
 
-    def seconds(self, count: int, model_size: Size) -> dict[str, list[float]]:
+    def seconds(self, count: int) -> dict[str, list[float]]:
         """Per image: its callback, its conversion, and everything that a request does to it."""
-        width, height = model_size
         spent: dict[str, list[float]] = {"store": [], "convert": [], "prepare": []}
         for _ in range(count):
             stamp = self.node.get_clock().now().to_msg()
@@ -239,7 +238,7 @@ class NodesWork(Probe):
                 spent["store"].append(stored - started)
                 spent["convert"].append(time.perf_counter() - stored)
             started = time.perf_counter()
-            self.streams.observe("bench", height=height, width=width, max_views=len(self.names))
+            self.streams.observe("bench")
             spent["prepare"].append((time.perf_counter() - started) / len(self.names))
         return spent
 

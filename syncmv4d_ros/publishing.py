@@ -121,7 +121,9 @@ class ResultPublisher:
         videos = MultiViewVideo(header=header, **named)
         if told.publish_videos:
             files = [video.result() for video in encoded]
-            videos.videos = view_video_messages(prediction, observation, videos=files, frame_ids=reference.frame_ids)
+            videos.videos = view_video_messages(
+                prediction, view_names=observation.view_names, videos=files, frame_ids=reference.frame_ids
+            )
             self.videos.publish(videos)
         if told.replay:
             self._replay(prediction, reference)
@@ -170,8 +172,8 @@ class ResultPublisher:
             stamp = self.node.get_clock().now().to_msg()
             for view, name in enumerate(reference.observation.view_names):
                 sent = replay_messages(
-                    prediction, reference.observation, view=view, frame=frame, frame_id=reference.frame_ids[view],
-                    stamp=stamp, rectification=reference.rectifications[view],
+                    prediction, view=view, frame=frame, frame_id=reference.frame_ids[view], stamp=stamp,
+                    rectification=reference.rectifications[view],
                 )  # fmt: skip
                 for publisher, message in zip(self.replays[name], sent, strict=True):
                     publisher.publish(message)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from syncmv4d_model.types import LABELS, Observation, Prediction
+from syncmv4d_model.types import LABELS, Prediction
 from syncmv4d_ros.conversions import byte_field, float_field
 from syncmv4d_ros.hand_planning import HandTrajectory
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints, flattened
@@ -39,17 +39,17 @@ def point_tracks_message(
 
 
 def view_video_messages(
-    prediction: Prediction, observation: Observation, *, videos: Sequence[bytes], frame_ids: Sequence[str]
+    prediction: Prediction, *, view_names: Sequence[str], videos: Sequence[bytes], frame_ids: Sequence[str]
 ) -> list[Any]:
     """A ViewVideo of each view's MP4; `frame_ids` are the cameras' optical frames."""
     from syncmv4d.msg import ViewVideo
 
     frames, height, width = prediction.video.shape[1:4]
     messages = []
-    for view, (name, data) in enumerate(zip(observation.view_names, videos, strict=True)):
+    for view, (name, data) in enumerate(zip(view_names, videos, strict=True)):
         video = ViewVideo(camera=name, frame_id=frame_ids[view], width=width, height=height, num_frames=frames)
         video.frame_period_s = float(prediction.frame_period_s)
-        video.k = observation.intrinsics[view].astype(np.float64).ravel()
+        video.k = prediction.intrinsics[view].astype(np.float64).ravel()
         video.data = byte_field(data)
         messages.append(video)
     return messages

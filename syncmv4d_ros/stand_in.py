@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from syncmv4d_model.data.observation import cut_windows, image_sizes
+from syncmv4d_model.data.window import from_window, largest_windows
 from syncmv4d_model.types import LABELS, Observation, Prediction
 from syncmv4d_ros.engine import Cancelled
 
@@ -25,7 +27,8 @@ SCROLL_PX = 2  # per frame, so that a video is not one picture
 
 @dataclass(frozen=True)
 class StandIn:
-    """An Engine: a hand leads a tool around over a target, tracked with noise and outliers; videos scroll the images.
+    """An Engine: a hand leads a tool around over a target, tracked with noise and outliers; videos, of `height` x `width`
+    pixels, scroll the largest centred part of the images.
 
     Every denoising step takes `step_s` seconds. The same seed gives the same tracks.
     """
@@ -49,11 +52,9 @@ class StandIn:
         cancelled: Callable[[], bool],
     ) -> Prediction:
         """As Engine.generate."""
-        views, height, width = observation.images.shape[:3]
-        if (height, width) != (self.height, self.width) or not 1 <= views <= self.max_views:
-            raise ValueError(
-                f"images must be 1 to {self.max_views} of {self.height} x {self.width} px, got {views} of {height} x {width}"
-            )
+        views, size = len(observation.images), {"height": self.height, "width": self.width}
+        if not 1 <= views <= self.max_views:
+            raise ValueError(f"{self.name} takes 1 to {self.max_views} views, got {views}")
         steps = self.steps if steps is None else steps
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
@@ -64,8 +65,10 @@ class StandIn:
             progress(done + 1, steps)
         tracks, label = made_up_tracks(views, self.num_frames, self.num_points, seed=seed)
         shape, rng = tracks.shape[:3], np.random.default_rng(seed)
-        pixels = rng.uniform(0, [width - 1, height - 1], (views, self.num_points, 2))
-        video = np.stack([np.roll(observation.images, SCROLL_PX * n, axis=2) for n in range(self.num_frames)], axis=1)
+        windows_px = largest_windows(image_sizes(observation), aspect=self.width / self.height)
+        seen = cut_windows(observation, windows_px, **size)
+        pixels = rng.uniform(0, [self.width - 1, self.height - 1], (views, self.num_points, 2))
+        video = np.stack([np.roll(seen.images, SCROLL_PX * n, axis=2) for n in range(self.num_frames)], axis=1)
         return Prediction(
             video=video,
             pseudo_video=np.broadcast_to(np.float32(0), video.shape),
@@ -74,7 +77,9 @@ class StandIn:
             visible=rng.random(shape) < 0.8,
             stddev=np.full(shape, NOISE_M, np.float32),
             label=label,
-            anchors_px=pixels.astype(np.float32),
+            anchors_px=from_window(pixels, windows_px, **size),
+            windows_px=windows_px,
+            intrinsics=seen.intrinsics,
             depth_scale=np.tile(np.array([0.3, 1.3], np.float32), (views, 1)),
             frame_period_s=0.1,
             seed=seed,

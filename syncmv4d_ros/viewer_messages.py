@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from syncmv4d_model.results import LABEL_COLOURS
-from syncmv4d_model.types import LABELS, Observation, Prediction
+from syncmv4d_model.types import LABELS, Prediction
 from syncmv4d_ros.conversions import byte_field
 from syncmv4d_ros.planning import BodyTrajectory, TrackedPoints
 from syncmv4d_ros.sent_messages import camera_info_message, header_message, image_message
@@ -104,7 +104,6 @@ def drawn_points(points: TrackedPoints, label: int) -> Int64[np.ndarray, "N"]:
 
 def replay_messages(
     prediction: Prediction,
-    observation: Observation,
     *,
     view: int,
     frame: int,
@@ -119,7 +118,7 @@ def replay_messages(
     image = prediction.video[view, frame]
     height, width = image.shape[:2]
     info = camera_info_message(
-        observation.intrinsics[view],
+        prediction.intrinsics[view],
         header_message(frame_id, stamp),
         width=width,
         height=height,

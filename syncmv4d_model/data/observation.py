@@ -1,4 +1,4 @@
-"""A folder of images and a rig -> an Observation of the size that the model takes, and the way back to input pixels."""
+"""A folder of images and a rig -> an Observation; and what lenses do to pixels, there and back."""
 
 from __future__ import annotations
 
@@ -14,66 +14,59 @@ from syncmv4d_model.data.lens import is_straight, undistorted, undistorted_image
 from syncmv4d_model.data.npz import read_npz
 from syncmv4d_model.data.rig import RIG_FILE, Distortion, Rig, read_rig
 from syncmv4d_model.data.video import read_video
-from syncmv4d_model.geometry import camera_centre, resized_intrinsics, transform
-from syncmv4d_model.types import Observation
+from syncmv4d_model.data.window import cut_window, window_intrinsics
+from syncmv4d_model.types import ModelInput, Observation
 
 _COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow modes of 8 bits or fewer per channel; deeper ones would be clipped in silence."""
 _ORIENTATION_TAG = 0x0112
-_MIN_CROSSING = 0.001  # sine squared of about 2 degrees: flatter, the point where rays meet is not well defined
-_MAX_FOCAL_DIFFERENCE = 0.1
-_MAX_MISS = 0.25  # share of the distance; simulated rigs stay below 0.2
+MAX_IMAGE_PX = 100_000_000
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How each view's input image became the model's: lens taken out, cropped, resized. Both ends have integer pixel centres."""
+class Lenses:
+    """What each camera's lens does: pixels of the images that were taken <-> pixels of Observation.images."""
 
     view_names: tuple[str, ...]
-    input_sizes: tuple[tuple[int, int], ...]  # (width, height) px
-    model_size: tuple[int, int]  # (width, height) px
-    crop_px: Float64[np.ndarray, "V 2"]  # the crop's upper left edge in the input image
-    scale: Float64[np.ndarray, "V 2"]  # model px per input px
-    intrinsics: Float64[np.ndarray, "V 3 3"]  # of the input images
+    sizes: tuple[tuple[int, int], ...]  # (width, height) px, of both
+    intrinsics: Float64[np.ndarray, "V 3 3"]  # of both
     distortion: tuple[Distortion | None, ...]
 
-    def used_px(self) -> dict[str, list[float]]:
-        """By view, the part of the input image (its lens taken out) that the model sees: [left, top, width, height] px."""
-        sizes = np.array(self.model_size) / self.scale
-        parts = np.round(np.concatenate([self.crop_px, sizes], axis=1), 2).tolist()
-        return dict(zip(self.view_names, parts, strict=True))
-
-    def to_model(self, pixels: Float[np.ndarray, "V K 2"]) -> Float32[np.ndarray, "V K 2"]:
-        """Input pixels -> model pixels. ValueError where a lens cannot be inverted."""
-        straight = pixels.astype(np.float64)
+    def take_out(self, pixels: Float[np.ndarray, "V K 2"]) -> Float32[np.ndarray, "V K 2"]:
+        """Pixels of the images that were taken -> of the observation. ValueError where a lens cannot be inverted."""
+        result = pixels.astype(np.float64)
         for view, lens in enumerate(self.distortion):
             if lens is not None and not is_straight(lens):
-                straight[view] = undistorted(straight[view], self.intrinsics[view], lens)
-        result = (straight - self.crop_px[:, None] + 0.5) * self.scale[:, None] - 0.5
+                result[view] = undistorted(result[view], self.intrinsics[view], lens)
         return result.astype(np.float32)
 
-    def to_input(self, pixels: Float[np.ndarray, "V K 2"]) -> Float32[np.ndarray, "V K 2"]:
-        """Model pixels -> input pixels."""
-        result = (pixels.astype(np.float64) + 0.5) / self.scale[:, None] - 0.5 + self.crop_px[:, None]
+    def put_back(self, pixels: Float[np.ndarray, "V K 2"]) -> Float32[np.ndarray, "V K 2"]:
+        """Pixels of the observation -> of the images that were taken."""
+        result = pixels.astype(np.float64)
         for view, lens in enumerate(self.distortion):
             if lens is not None and not is_straight(lens):
                 result[view] = distorted_pixels(result[view], self.intrinsics[view], lens)
         return result.astype(np.float32)
 
 
-def read_observation(directory: Path, task: str, *, height: int, width: int, max_views: int) -> tuple[Observation, Fit]:
+def lenses_of(rig: Rig) -> Lenses:
+    """The lenses of a rig's cameras."""
+    return Lenses(rig.view_names, rig.sizes, rig.intrinsics, rig.distortion)
+
+
+def read_observation(directory: Path, task: str, *, max_views: int | None = None) -> tuple[Observation, Lenses]:
     """Read rig.yaml and one image per view, or the first frame of <view>.mp4 where the rig names no image.
 
-    FileNotFoundError for a missing file; ValueError for a rig that rig.read_rig refuses, more than max_views views, an
-    image that cannot be read or whose size contradicts the rig.
+    FileNotFoundError for a missing file; ValueError for a rig that rig.read_rig refuses, more than max_views views
+    (None: any number), an image that cannot be read, is too large or whose size contradicts the rig.
     """
     if not directory.is_dir():
         raise FileNotFoundError(f"no input folder {directory}")
     rig = read_rig(directory / RIG_FILE)
-    _check_view_count(rig, max_views)  # before the images: they may be many
+    _check_rig(rig, max_views)  # before the images: they may be many, and large
     paths = _image_paths(directory, rig)
     images = [read_video(path, max_frames=1)[0] if path.suffix == ".mp4" else read_image(path) for path in paths]
-    return observe(rig, images, task, height=height, width=width, max_views=max_views)
+    return observe(rig, images, task, max_views=max_views)
 
 
 def observe(
@@ -81,19 +74,14 @@ def observe(
     images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
     task: str,
     *,
-    height: int,
-    width: int,
-    max_views: int,
+    max_views: int | None = None,
     stamp_s: float = 0.0,
-) -> tuple[Observation, Fit]:
-    """Fit one image per view of a checked rig to height x width: lens taken out, the largest centred crop of that shape,
-    resized by area; K follows. ValueError as read_observation.
-    """
-    _check_view_count(rig, max_views)
+) -> tuple[Observation, Lenses]:
+    """Take the lenses out of one image per view of a checked rig; sizes and K stay. ValueError as read_observation."""
+    _check_rig(rig, max_views)
     if len(images) != len(rig.view_names):
         raise ValueError(f"the rig has {len(rig.view_names)} views, got {len(images)} images")
-    fit = make_fit(rig, height=height, width=width)
-    fitted = []
+    straight = []
     for view, (name, image) in enumerate(zip(rig.view_names, images, strict=True)):
         rig_width, rig_height = rig.sizes[view]
         if image.shape[:2] != (rig_height, rig_width):
@@ -104,35 +92,38 @@ def observe(
         lens = rig.distortion[view]
         if lens is not None and not is_straight(lens):
             image = undistorted_image(image, rig.intrinsics[view], lens)
-        fitted.append(area_resized(image, fit.crop_px[view], fit.scale[view], height=height, width=width))
-    intrinsics = [
-        resized_intrinsics(k, float(scale[0]), float(scale[1]), crop_x_px=float(crop[0]), crop_y_px=float(crop[1]))
-        for k, scale, crop in zip(rig.intrinsics, fit.scale, fit.crop_px, strict=True)
-    ]
+        straight.append(image)
     observation = Observation(
-        images=np.stack(fitted),
-        intrinsics=np.stack(intrinsics),
+        images=tuple(straight),
+        intrinsics=rig.intrinsics.copy(),
         camera_from_world=rig.camera_from_world.copy(),
         task=task,
         view_names=rig.view_names,
         stamp_s=stamp_s,
     )
-    return observation, fit
+    return observation, lenses_of(rig)
 
 
-def make_fit(rig: Rig, *, height: int, width: int) -> Fit:
-    """The largest centred crop of each view with the shape height : width, and its scale."""
-    sizes = np.array(rig.sizes, dtype=np.float64)
-    scale = (np.array([width, height]) / sizes).max(axis=1)
-    crop = (sizes - np.array([width, height]) / scale[:, None]) / 2
-    return Fit(
-        view_names=rig.view_names,
-        input_sizes=rig.sizes,
-        model_size=(width, height),
-        crop_px=crop,
-        scale=np.repeat(scale[:, None], 2, axis=1),
-        intrinsics=rig.intrinsics,
-        distortion=rig.distortion,
+def image_sizes(observation: Observation) -> list[tuple[int, int]]:
+    """(width, height) px of each view's image."""
+    return [(image.shape[1], image.shape[0]) for image in observation.images]
+
+
+def cut_windows(
+    observation: Observation, windows_px: Float64[np.ndarray, "V 4"], *, height: int, width: int
+) -> ModelInput:
+    """Cut a window of each image and resize it to height x width; K follows."""
+    images = [
+        cut_window(image, window, height=height, width=width)
+        for image, window in zip(observation.images, windows_px, strict=True)
+    ]
+    return ModelInput(
+        images=np.stack(images),
+        intrinsics=window_intrinsics(observation.intrinsics, windows_px, height=height, width=width),
+        camera_from_world=observation.camera_from_world,
+        task=observation.task,
+        view_names=observation.view_names,
+        windows_px=windows_px,
     )
 
 
@@ -158,106 +149,39 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         raise ValueError(f"cannot read image {path}: {error}") from error
 
 
-def load_anchors(path: Path, fit: Fit) -> Float32[np.ndarray, "V K 2"]:
-    """anchors_px (input pixels) of an .npz file, such as tracks.npz, in model pixels.
+def load_anchors(path: Path, lenses: Lenses) -> Float32[np.ndarray, "V K 2"]:
+    """anchors_px (pixels of the images that were taken) of an .npz file, such as tracks.npz, in pixels of the observation.
 
-    FileNotFoundError; ValueError if they are not [V K 2] finite numbers inside the part of each image that the model sees.
+    FileNotFoundError; ValueError if they are not [V K 2] finite numbers inside the images.
     """
     pixels = read_npz(path, ("anchors_px",))["anchors_px"]
-    views = len(fit.view_names)
+    views = len(lenses.view_names)
     if pixels.ndim != 3 or pixels.shape[0] != views or pixels.shape[1] < 1 or pixels.shape[2] != 2:
         raise ValueError(f"{path}: anchors_px must be [{views} K 2], got {list(pixels.shape)}")
     if pixels.dtype.kind not in "fiu" or not np.isfinite(pixels).all():
         raise ValueError(f"{path}: anchors_px holds something that is not a finite number")
-    mapped = fit.to_model(pixels.astype(np.float64))
-    limit = np.array(fit.model_size, dtype=np.float32)
+    straight = lenses.take_out(pixels.astype(np.float64))
+    limits = np.array(lenses.sizes, dtype=np.float32)[:, None]
     edge = 0.01  # float32 rounding of a pixel on the border
-    outside = np.any((mapped < -0.5 - edge) | (mapped > limit - 0.5 + edge), axis=-1)
-    for view, name in enumerate(fit.view_names):
+    outside = np.any((straight < -0.5 - edge) | (straight > limits - 0.5 + edge), axis=-1)
+    for view, (name, (width, height)) in enumerate(zip(lenses.view_names, lenses.sizes, strict=True)):
         if outside[view].any():
+            lens = "" if np.array_equal(straight[view], pixels[view].astype(np.float32)) else ", its lens taken out"
             raise ValueError(
-                f"{path}: {int(outside[view].sum())} of {pixels.shape[1]} anchors of view {name!r} lie outside the centred"
-                f" {fit.model_size[0]} : {fit.model_size[1]} crop that the model sees, for example"
-                f" {pixels[view][outside[view]][0].tolist()}"
+                f"{path}: {int(outside[view].sum())} of {pixels.shape[1]} anchors of view {name!r} lie outside the"
+                f" {width} x {height} image{lens}, for example {pixels[view][outside[view]][0].tolist()}"
             )
-    return np.clip(mapped, 0, limit - 1)
+    return np.clip(straight, -0.5, limits - 0.5)
 
 
-def rig_warnings(observation: Observation, fit: Fit | None = None) -> list[str]:
-    """Doubts about a calibration that may yet be right: principal points outside the image, focal lengths that differ by more
-    than 10 %, cameras that look at no common scene. In input pixels with the `fit`, else in those of the observation.
-    """
-    size = observation.images.shape[2], observation.images.shape[1]
-    sizes = (size,) * len(observation.images) if fit is None else fit.input_sizes
-    views = list(zip(observation.view_names, observation.intrinsics if fit is None else fit.intrinsics, strict=True))
-    off_centre = [
-        f"view {name!r}: the principal point ({k[0, 2]:g}, {k[1, 2]:g}) lies outside the {width} x {height} image;"
-        " right only for a crop far from the camera's axis: are the intrinsics those of another image size?"
-        for (name, k), (width, height) in zip(views, sizes, strict=True)
-        if not (-0.5 <= k[0, 2] <= width - 0.5 and -0.5 <= k[1, 2] <= height - 0.5)
-    ]
-    stretched = [
-        f"view {name!r}: the focal lengths {k[0, 0]:g} and {k[1, 1]:g} px differ by more than {_MAX_FOCAL_DIFFERENCE:.0%};"
-        " are the pixels not square, or is a number wrong?"
-        for name, k in views
-        if max(k[0, 0], k[1, 1]) > (1 + _MAX_FOCAL_DIFFERENCE) * min(k[0, 0], k[1, 1])
-    ]
-    # a wrong principal point turns every ray: where they meet would say nothing more
-    return [*off_centre, *stretched, *([] if off_centre else _gaze_warnings(observation))]
-
-
-def _gaze_warnings(observation: Observation) -> list[str]:
-    """A warning for cameras whose rays through the images' centres do not meet in front of them: they look at no common
-    scene, most often because poses are inverted.
-    """
-    poses, (height, width) = observation.camera_from_world, observation.images.shape[1:3]
-    middle = np.array([(width - 1) / 2, (height - 1) / 2, 1.0])
-    rays = np.einsum("vji,vj->vi", poses[:, :3, :3], np.linalg.inv(observation.intrinsics) @ middle)
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
-    if np.linalg.eigvalsh(across.mean(0))[0] < _MIN_CROSSING:
-        return []
-    centres = camera_centre(poses)
-    meeting_point = np.linalg.solve(across.sum(0), np.einsum("vij,vj->i", across, centres))
-    misses = np.linalg.norm(np.einsum("vij,vj->vi", across, meeting_point - centres), axis=1)
-    depths = transform(poses, meeting_point[None, None])[:, 0, 2]
-    if misses.max() < _MAX_MISS * depths.min():
-        return []
-    return [
-        f"the cameras look at no common scene: the rays through their images' centres miss each other by {misses.max():.2f} m,"
-        f" {depths.min():.2f} m from the nearest camera; is camera_from_world inverted (world_from_camera)?"
-    ]
-
-
-def area_resized(
-    image: UInt8[np.ndarray, "_ _ 3"], crop_px: np.ndarray, scale: np.ndarray, *, height: int, width: int
-) -> UInt8[np.ndarray, "{height} {width} 3"]:
-    """Crop at a (fractional) upper left edge and resize: exact area means when shrinking, linear when enlarging."""
-    rows = _coverage(image.shape[0], height, start=float(crop_px[1]), scale=float(scale[1]))
-    columns = _coverage(image.shape[1], width, start=float(crop_px[0]), scale=float(scale[0]))
-    result = np.empty((height, width, 3), np.uint8)
-    for channel in range(3):
-        mean = rows @ image[:, :, channel].astype(np.float32) @ columns.T
-        result[:, :, channel] = np.rint(np.clip(mean, 0, 255))
-    return result
-
-
-def _coverage(size_in: int, size_out: int, *, start: float, scale: float) -> Float32[np.ndarray, "out in"]:
-    """Share of every input pixel in every output pixel. A window of one input pixel or more: that is linear interpolation
-    when enlarging.
-    """
-    centre = start + (np.arange(size_out) + 0.5) / scale
-    half = max(1 / scale, 1.0) / 2
-    cells = np.arange(size_in)
-    low = np.maximum(centre[:, None] - half, cells)
-    high = np.minimum(centre[:, None] + half, cells + 1)
-    share = np.maximum(high - low, 0)
-    return (share / share.sum(1, keepdims=True)).astype(np.float32)
-
-
-def _check_view_count(rig: Rig, max_views: int) -> None:
-    if len(rig.view_names) > max_views:
+def _check_rig(rig: Rig, max_views: int | None) -> None:
+    if max_views is not None and len(rig.view_names) > max_views:
         raise ValueError(f"the rig has {len(rig.view_names)} views, the checkpoint takes at most {max_views}")
+    for name, (width, height) in zip(rig.view_names, rig.sizes, strict=True):
+        if width * height > MAX_IMAGE_PX:
+            raise ValueError(
+                f"view {name!r}: an image of {width} x {height} px is more than the {MAX_IMAGE_PX:,} px that are read"
+            )
 
 
 def _image_paths(directory: Path, rig: Rig) -> list[Path]:

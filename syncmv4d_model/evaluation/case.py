@@ -9,10 +9,11 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.window import from_window
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import (
     floor_mean_tracks,
@@ -269,14 +270,20 @@ def at_anchors(sequence: Sequence, chosen: Int[np.ndarray, "V K"]) -> Sequence:
 
 
 def observation_of(sequence: Sequence) -> Observation:
-    """What the cameras saw at frame 0, all that a method is given besides the anchors."""
+    """What the cameras saw at frame 0, all that a method is given besides the anchors: whole images."""
     return Observation(
-        images=np.ascontiguousarray(sequence.video[:, 0]),
-        intrinsics=sequence.intrinsics,
+        images=tuple(np.ascontiguousarray(image) for image in sequence.whole_images),
+        intrinsics=sequence.whole_intrinsics,
         camera_from_world=sequence.camera_from_world,
         task=sequence.task,
         view_names=sequence.view_names,
     )
+
+
+def whole_anchors(sequence: Sequence) -> Float32[np.ndarray, "V K 2"]:
+    """The anchors as pixels of the whole first images."""
+    height, width = sequence.video.shape[2:4]
+    return from_window(sequence.anchors_px, sequence.windows, height=height, width=width)
 
 
 def by_frame(tracks: Float[np.ndarray, "V T K 3"]) -> Float[np.ndarray, "T N 3"]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.sequence import Sequence, read_sequence
 from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
-from syncmv4d_model.evaluation.predicted import SupportsPrediction, make_case
+from syncmv4d_model.evaluation.predicted import SupportsPrediction, make_case, read_as_seen
 from syncmv4d_model.evaluation.reference import Reference
 from syncmv4d_model.evaluation.written import WrittenPredictions
 
@@ -41,8 +42,12 @@ class Method(Protocol):
         """The same method with the first of its samples alone: enough to look at."""
         ...
 
+    def read(self, directory: Path) -> Sequence:
+        """A sequence's truth, in the windows that the method sees. Errors as data.sequence.read_sequence."""
+        ...
+
     def case(self, sequence: Sequence, index: int) -> Case:
-        """The answer for the sequence at `index` of its split. A seed fixes anchors and noise, whoever asks and in whatever order."""
+        """The answer for the sequence at `index` of its split, as `read` reads it. A seed fixes anchors and noise, whoever asks and in whatever order."""
         ...
 
 
@@ -81,6 +86,9 @@ class Predicted:
     def one_sample(self) -> Method:
         return replace(self, samples=1)
 
+    def read(self, directory: Path) -> Sequence:
+        return read_sequence(directory) if self.predictor is None else read_as_seen(self.predictor, directory)
+
     def case(self, sequence: Sequence, index: int) -> Case:
         """As `predicted.make_case`."""
         seeds = scene_seeds(self.seed, index, samples=self.samples)
@@ -100,6 +108,9 @@ class Written:
 
     def one_sample(self) -> Method:
         return self
+
+    def read(self, directory: Path) -> Sequence:
+        return self.predictions.read(directory)
 
     def case(self, sequence: Sequence, index: int) -> Case:
         """The method's answer at the anchors that a model of so many points would be asked for; at all of them without."""
@@ -137,16 +148,22 @@ class Generated:
     def one_sample(self) -> Method:
         return replace(self, samples=1)
 
+    def read(self, directory: Path) -> Sequence:
+        return self._predicted().read(directory)
+
     def case(self, sequence: Sequence, index: int) -> Case:
         """As `predicted.make_case`."""
+        return self._predicted().case(sequence, index)
+
+    def _predicted(self) -> Predicted:
+        """The method in this process, its predictor loaded once."""
         import torch
 
         torch.set_num_threads(self.threads)
         if self.name not in _LOADED:
             _LOADED.clear()
             _LOADED[self.name] = self.load()
-        predicted = Predicted(_LOADED[self.name], self.seed, self.steps, self.samples, self.text_mean)
-        return predicted.case(sequence, index)
+        return Predicted(_LOADED[self.name], self.seed, self.steps, self.samples, self.text_mean)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float64, Int, UInt8
 
 from syncmv4d_model.config import ModelConfig
-from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.sequence import Sequence, read_sequence
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean
-from syncmv4d_model.evaluation.case import Case, at_anchors, observation_of
-from syncmv4d_model.types import Observation, Prediction
+from syncmv4d_model.evaluation.case import Case, at_anchors, observation_of, whole_anchors
+from syncmv4d_model.types import Cameras, Observation, Prediction
 
 NO_LABELS = "the method labels no point: it has no aligner"
 
@@ -30,6 +31,8 @@ class SupportsPrediction(Protocol):
         self, observation: Observation, *, steps: int | None, seed: int, anchors_px: Float[np.ndarray, "V K 2"] | None
     ) -> Prediction: ...
 
+    def find_windows(self, observation: Observation) -> tuple[Float64[np.ndarray, "V 4"], list[str]]: ...
+
 
 @runtime_checkable
 class SupportsCodec(Protocol):
@@ -37,13 +40,22 @@ class SupportsCodec(Protocol):
 
     def codec_round_trip(
         self,
-        observation: Observation,
+        cameras: Cameras,
         points_world: Float[np.ndarray, "V T P 3"],
         anchors_px: Float[np.ndarray, "V P 2"],
         chosen: Int[np.ndarray, "V K"],
     ) -> tuple[Float[np.ndarray, "V T K 3"], Bool[np.ndarray, "V T K"]]: ...
 
     def codec_video(self, video: UInt8[np.ndarray, "V T H W 3"]) -> UInt8[np.ndarray, "V T H W 3"]: ...
+
+
+def read_as_seen(predictor: SupportsPrediction, directory: Path) -> Sequence:
+    """Read a sequence in the windows that the predictor finds in its whole first images. Errors as read_sequence."""
+    sequence = read_sequence(directory)
+    windows_px, _ = predictor.find_windows(observation_of(sequence))
+    if np.array_equal(windows_px, sequence.windows):
+        return sequence
+    return read_sequence(directory, windows_px=windows_px)
 
 
 def make_case(
@@ -54,19 +66,22 @@ def make_case(
     steps: int | None = None,
     text_mean: TextMean | None = None,
 ) -> Case:
-    """Run `predictor` on one sequence. seeds[0] chooses the anchors, each further one makes a sample."""
+    """Run `predictor` on one sequence, which must be in its windows (`read_as_seen`), as its answer is compared there.
+
+    seeds[0] chooses the anchors, each further one makes a sample. ValueError for other windows and sizes than the predictor's.
+    """
     if predictor is None:
         return Case(sequence, text_mean_tracks=text_mean.tracks(sequence) if text_mean is not None else None)
     _check_size(sequence, predictor.config)
     chosen = choose_anchors(sequence, predictor.config.num_points, seed=seeds[0])
     truth, observation = at_anchors(sequence, chosen), observation_of(sequence)
+    anchors_px = whole_anchors(truth)
     started = time.perf_counter()
     predictions = []
     for sample_seed in seeds[1:]:
-        predictions.append(
-            predictor.predict(observation, steps=steps, seed=int(sample_seed), anchors_px=truth.anchors_px)
-        )
+        predictions.append(predictor.predict(observation, steps=steps, seed=int(sample_seed), anchors_px=anchors_px))
     seconds = (time.perf_counter() - started) / len(predictions)
+    _check_windows(sequence, predictions[0])
     tracked = [_filled(prediction, truth, predictor.config) for prediction in predictions]
     with_tracks = predictions[0].tracks.shape[2] > 0
     return Case(
@@ -84,6 +99,17 @@ def make_case(
     )
 
 
+def cameras_of(sequence: Sequence) -> Cameras:
+    """The cameras of a sequence's windows, as a batch of one."""
+    import torch
+
+    return Cameras(
+        torch.from_numpy(sequence.intrinsics)[None].float(),
+        torch.from_numpy(sequence.camera_from_world)[None].float(),
+        *sequence.video.shape[2:4],
+    )
+
+
 def _check_size(sequence: Sequence, config: ModelConfig) -> None:
     """The videos must be what the model makes, or no frame and no pixel corresponds."""
     frames, height, width = sequence.video.shape[1:4]
@@ -91,6 +117,14 @@ def _check_size(sequence: Sequence, config: ModelConfig) -> None:
     if (frames, height, width) != wanted:
         raise ValueError(
             f"{sequence.name} is {frames} x {height} x {width}, the model makes {' x '.join(map(str, wanted))}"
+        )
+
+
+def _check_windows(sequence: Sequence, prediction: Prediction) -> None:
+    if not np.allclose(prediction.windows_px, sequence.windows, atol=1e-3):
+        raise ValueError(
+            f"{sequence.name} was read in the windows {sequence.windows.round(1).tolist()},"
+            f" the model saw {prediction.windows_px.round(1).tolist()}"
         )
 
 
@@ -111,9 +145,7 @@ def _codec_tracks(
 ) -> Float[np.ndarray, "V T K 3"] | None:
     if not isinstance(predictor, SupportsCodec):
         return None
-    positions, valid = predictor.codec_round_trip(
-        observation_of(sequence), sequence.positions, sequence.anchors_px, chosen
-    )
+    positions, valid = predictor.codec_round_trip(cameras_of(sequence), sequence.positions, sequence.anchors_px, chosen)
     return metrics.filled_in_time(positions, valid, first_frame=at_anchors(sequence, chosen).positions[:, 0])
 
 
@@ -130,16 +162,10 @@ def _true_foreground(sequence: Sequence, config: ModelConfig) -> Bool[np.ndarray
     import torch
 
     from syncmv4d_model.motion.pseudo_video import foreground, project_normalise
-    from syncmv4d_model.types import Cameras
 
-    cameras = Cameras(
-        torch.from_numpy(sequence.intrinsics)[None].float(),
-        torch.from_numpy(sequence.camera_from_world)[None].float(),
-        *sequence.video.shape[2:4],
-    )
     points = torch.from_numpy(sequence.positions)[None].float()
     pseudo_video = project_normalise(
-        points, torch.from_numpy(sequence.anchors_px)[None].float(), cameras, torch.from_numpy(sequence.depth_scale)[None],
+        points, torch.from_numpy(sequence.anchors_px)[None].float(), cameras_of(sequence), torch.from_numpy(sequence.depth_scale)[None],
         motion=config.motion, splat_px=config.motion.dense_splat_px,
     )  # fmt: skip
     return foreground(pseudo_video[0], config.motion).numpy()

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 
 from syncmv4d_model.config import ModelConfig
-from syncmv4d_model.data.observation import observe
+from syncmv4d_model.data.observation import cut_windows, image_sizes, observe
 from syncmv4d_model.data.rig import Rig
 from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.window import largest_windows, to_window
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.harness import Report, report_rows
@@ -29,7 +30,7 @@ from syncmv4d_model.evaluation.predicted import SupportsCodec, SupportsPredictio
 from syncmv4d_model.evaluation.scenes import row_of
 from syncmv4d_model.evaluation.scores import CM_PER_M, RATIOS, SCORES, score
 from syncmv4d_model.geometry import project, transform
-from syncmv4d_model.types import Observation, Prediction
+from syncmv4d_model.types import ModelInput, Observation, Prediction
 
 CONSISTENCY_RULES = {
     "consistency_": "no score of this name is an error against the truth",
@@ -65,30 +66,48 @@ _MIN_DEPTH_M = 1e-3
 
 @dataclass(frozen=True)
 class Scene:
-    """One task: what the cameras saw then and at the frames after it, fitted to the model's size."""
+    """One task: what the cameras saw then, and that and the frames after it in the windows that the model sees."""
 
     name: str
     observation: Observation
-    frames: UInt8[np.ndarray, "V T H W 3"]  # black where not found; frame 0 is the observation's
+    seen: ModelInput
+    frames: UInt8[np.ndarray, "V T H W 3"]  # black where not found; frame 0 is that of `seen`
     found: Bool[np.ndarray, "V T"]
     truth: Sequence | None = None
     why_no_truth: str = "the recording has no ground-truth tracks"
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # into the scene's row
 
 
+FindWindows = Callable[[Observation], tuple[Float64[np.ndarray, "V 4"], list[str]]]
+
+
 def make_scene(
-    rig: Rig, images: Seq[Seq[np.ndarray | None]], task: str, *, name: str, config: ModelConfig, stamp_s: float
+    rig: Rig,
+    images: Seq[Seq[np.ndarray | None]],
+    task: str,
+    *,
+    name: str,
+    config: ModelConfig,
+    stamp_s: float,
+    find_windows: FindWindows | None = None,
 ) -> Scene:
-    """Fit [T][V] images of a rig to the model's size; None where the recording has none. ValueError as data.observation."""
-    size = {"height": config.height, "width": config.width, "max_views": config.max_views}
+    """Cut [T][V] images of a rig to the windows that `find_windows` finds in the first ones (None: the largest centred ones);
+    None where the recording has no image. ValueError as data.observation.
+    """
+    options = {"max_views": config.max_views, "stamp_s": stamp_s}
+    first, _ = observe(rig, [image for image in images[0] if image is not None], task, **options)
+    if find_windows is None:
+        windows_px = largest_windows(image_sizes(first), aspect=config.width / config.height)
+    else:
+        windows_px, _ = find_windows(first)
     frames, found = [], np.array([[image is not None for image in row] for row in images]).T
     black = [np.zeros((height, width, 3), np.uint8) for width, height in rig.sizes]
     for row in images:
         whole = [empty if image is None else image for image, empty in zip(row, black, strict=True)]
-        observation, _ = observe(rig, whole, task, stamp_s=stamp_s, **size)
-        frames.append(observation.images)
-    first, _ = observe(rig, [image for image in images[0] if image is not None], task, stamp_s=stamp_s, **size)
-    return Scene(name=name, observation=first, frames=np.stack(frames, axis=1), found=found)
+        observation, _ = observe(rig, whole, task, **options)
+        frames.append(cut_windows(observation, windows_px, height=config.height, width=config.width))
+    video = np.stack([frame.images for frame in frames], axis=1)
+    return Scene(name=name, observation=first, seen=frames[0], frames=video, found=found)
 
 
 def with_truth(
@@ -110,12 +129,12 @@ def with_truth(
             f" {config.frame_period_s:.4g} s apart"
         )
         return dataclasses.replace(scene, why_no_truth=reason)
-    seen, pixels, depth = _projected(scene.observation, positions)
+    seen, pixels, depth = _projected(scene.seen, positions)
     visible = visible & seen
     chosen = _evenly(visible[:, 0])
     if not chosen.shape[1]:
         return dataclasses.replace(scene, why_no_truth="a view shows no true point in frame 0")
-    rows, observation = np.arange(len(chosen))[:, None], scene.observation
+    rows = np.arange(len(chosen))[:, None]
     in_front = np.where(depth > _MIN_DEPTH_M, depth, np.nan)
     truth = dataclasses.replace(
         empty_truth(scene, config),
@@ -124,7 +143,6 @@ def with_truth(
         label=label[rows, chosen],
         anchors_px=pixels[:, 0][rows, chosen].astype(np.float32),
         depth_scale=np.stack([np.nanmin(in_front, (1, 2)), np.nanmax(in_front, (1, 2))], 1).astype(np.float32),
-        intrinsics=observation.intrinsics,
     )
     return dataclasses.replace(scene, truth=truth)
 
@@ -171,7 +189,7 @@ def empty_truth(scene: Scene, config: ModelConfig) -> Sequence:
         triplet="",
         view_names=observation.view_names,
         video=scene.frames,
-        intrinsics=observation.intrinsics,
+        intrinsics=scene.seen.intrinsics,
         camera_from_world=observation.camera_from_world,
         positions=np.zeros((views, config.num_frames, 0, 3), np.float32),
         visible=np.zeros((views, config.num_frames, 0), bool),
@@ -179,6 +197,9 @@ def empty_truth(scene: Scene, config: ModelConfig) -> Sequence:
         anchors_px=np.zeros((views, 0, 2), np.float32),
         depth_scale=np.zeros((views, 2), np.float32),
         frame_period_s=config.frame_period_s,
+        reference=observation.images,
+        reference_intrinsics=observation.intrinsics,
+        windows_px=scene.seen.windows_px,
     )
 
 
@@ -227,19 +248,20 @@ def consistency(
 
     Without an aligner, positions mean something only where they are visible, in frame 0 too.
     """
-    tracks, observation = prediction.tracks, scene.observation
+    tracks, (height, width) = prediction.tracks, scene.frames.shape[2:4]
+    anchors_px = to_window(prediction.anchors_px, scene.seen.windows_px, height=height, width=width)
     usable = prediction.visible & np.isfinite(tracks).all(-1)
     usable = usable if aligner else usable & prediction.visible[:, :1]
-    seen, pixels, _ = _projected(observation, tracks)
+    seen, pixels, _ = _projected(scene.seen, tracks)
     later = usable & seen & scene.found[:, :, None]
     later[:, 0] = False
-    still = np.broadcast_to(prediction.anchors_px[:, None], pixels.shape)
+    still = np.broadcast_to(anchors_px[:, None], pixels.shape)
     lines = {
-        name: metrics.colour_differences(scene.frames, where, prediction.anchors_px)
+        name: metrics.colour_differences(scene.frames, where, anchors_px)
         for name, where in {"predicted": pixels, "static": still}.items()
     }
     moved = np.linalg.norm(tracks.astype(np.float64) - tracks[:, :1], axis=-1)[:, 1:]
-    off_anchor = np.linalg.norm(pixels[:, 0] - prediction.anchors_px, axis=-1)
+    off_anchor = np.linalg.norm(pixels[:, 0] - anchors_px, axis=-1)
 
     def view(index: int) -> float:
         return CM_PER_M * metrics.view_disagreement(tracks, usable, prediction.label)[index]
@@ -276,11 +298,11 @@ def _by_frame(line: np.ndarray, where: np.ndarray) -> list[float | None]:
     return [float(line[:, n][where[:, n]].mean()) if where[:, n].any() else None for n in frames]
 
 
-def _projected(observation: Observation, points_world: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _projected(view: ModelInput, points_world: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(in the picture of its own view [V T K], pixels [V T K 2], depth [V T K] m) of world points."""
-    in_camera = transform(observation.camera_from_world[:, None], points_world.astype(np.float64))
-    pixels = project(observation.intrinsics[:, None], in_camera)
-    height, width = observation.images.shape[1:3]
+    in_camera = transform(view.camera_from_world[:, None], points_world.astype(np.float64))
+    pixels = project(view.intrinsics[:, None], in_camera)
+    height, width = view.images.shape[1:3]
     seen = metrics.inside(pixels, height=height, width=width) & (in_camera[..., 2] > _MIN_DEPTH_M)
     return seen, pixels, in_camera[..., 2]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from syncmv4d_model.data.sequence import FUTURES_FILE, Sequence
+from syncmv4d_model.data.sequence import FUTURES_FILE, Sequence, read_sequence
 from syncmv4d_model.evaluation.baselines import (
     TextMean,
     floor_mean_tracks,
@@ -16,7 +17,7 @@ from syncmv4d_model.evaluation.baselines import (
     static_tracks,
     static_video,
 )
-from syncmv4d_model.evaluation.case import Case, at_anchors
+from syncmv4d_model.evaluation.case import Case, at_anchors, whole_anchors
 from syncmv4d_model.types import Prediction
 
 ReferenceName = Literal["static", "text_mean", "floor_mean", "floor_sample"]
@@ -31,6 +32,10 @@ class Reference:
     """
 
     name: ReferenceName
+
+    def read(self, directory: Path) -> Sequence:
+        """The truth in the windows that it was stored for."""
+        return read_sequence(directory)
 
     def case(self, sequence: Sequence, chosen: Int[np.ndarray, "V K"], *, text_mean: TextMean | None = None) -> Case:
         """What the reference answers for a sequence, at the chosen anchors of the truth. ValueError for text_mean without one,
@@ -54,7 +59,9 @@ class Reference:
             visible=np.zeros((views, frames, points), bool),
             stddev=np.zeros((views, frames, points), np.float32),
             label=np.zeros((views, points), np.uint8),
-            anchors_px=truth.anchors_px,
+            anchors_px=whole_anchors(truth),
+            windows_px=truth.windows,
+            intrinsics=truth.intrinsics,
             depth_scale=np.zeros((views, 2), np.float32),
             frame_period_s=truth.frame_period_s,
             seed=0,

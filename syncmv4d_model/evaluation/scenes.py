@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from syncmv4d_model.data.npz import read_npz
-from syncmv4d_model.data.sequence import FUTURES_FILE, TRUTH_FILE, Sequence, read_futures, read_sequence
+from syncmv4d_model.data.sequence import FUTURES_FILE, TRUTH_FILE, Sequence, read_futures
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks
-from syncmv4d_model.evaluation.case import Case
+from syncmv4d_model.evaluation.case import Case, whole_anchors
 from syncmv4d_model.evaluation.kept_rows import Motion, ScoredScene
 from syncmv4d_model.evaluation.methods import Method
 from syncmv4d_model.evaluation.reliability import reliability_of
@@ -30,9 +30,9 @@ class Chain:
     known: Mapping[str, ScoredScene] = field(default_factory=dict)
 
 
-def read_truth(directory: Path) -> Sequence:
-    """A sequence with its redrawn futures, where it has any. ValueError for futures of other points or frames; errors as `read_sequence`."""
-    sequence, futures = read_sequence(directory), read_futures(directory)
+def with_futures(sequence: Sequence, directory: Path) -> Sequence:
+    """The sequence with its folder's redrawn futures, where it has any. ValueError for futures of other points or frames."""
+    futures = read_futures(directory)
     if futures is None or not len(futures):
         return sequence
     path, wanted = directory / FUTURES_FILE, list(sequence.positions.shape)
@@ -55,7 +55,7 @@ def made_cases(
         if (scene := known.get(directory.name)) is not None:
             motions[scene.triplet] = scene.motion or motions.get(scene.triplet)
             continue
-        sequence = read_truth(directory)
+        sequence = with_futures(method.read(directory), directory)
         case = replace(method.case(sequence, index), other_scene=motions.get(sequence.triplet))
         yield case
         if case.tracks:
@@ -75,7 +75,8 @@ def scored_chain(method: Method, chain: Chain) -> list[ScoredScene]:
     for index, directory in chain.entries:
         scene = chain.known.get(directory.name)
         if scene is None:
-            scene = scored_scene(replace(method.case(read_truth(directory), index), other_scene=before))
+            sequence = with_futures(method.read(directory), directory)
+            scene = scored_scene(replace(method.case(sequence, index), other_scene=before))
             scenes.append(scene)
         before = scene.motion or before
     return scenes
@@ -117,7 +118,7 @@ def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
         "task": truth.task,
         "triplet": truth.triplet,
         "tags": list(truth.tags),
-        "anchors": anchors_digest(truth.anchors_px),
+        "anchors": anchors_digest(whole_anchors(truth)),
         **values,
         "error_over_time_cm": over_time,
         "reliability": reliability_of(case),

@@ -10,24 +10,28 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float64, Int, UInt8
 from PIL import Image
 from scipy.spatial import KDTree
 
 from syncmv4d_model import geometry
 from syncmv4d_model.data.npz import check_size, read_npz
-from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.sequence import Sequence, read_sequence
 from syncmv4d_model.data.truth_checks import checked_flags, checked_label
 from syncmv4d_model.data.video import read_video
+from syncmv4d_model.data.window import to_window
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import TextMean
-from syncmv4d_model.evaluation.case import IDENTITIES, Case, at_anchors, in_cameras
+from syncmv4d_model.evaluation.case import IDENTITIES, Case, at_anchors, in_cameras, whole_anchors
 from syncmv4d_model.evaluation.metrics.point_maps import NEAREST_M
 from syncmv4d_model.results import TRACKS_FILE
 from syncmv4d_model.types import Prediction
 
 PAIRING_PX = 0.75
 """A predicted point answers for the true anchor that is this near to its own frame-0 pixel, or nearer; a point at every pixel always is."""
+
+SAME_WINDOW_PX = 0.02
+"""Windows whose edges differ by no more are one: their intrinsics went through a file."""
 
 MAX_FILE_BYTES = 2 << 30
 MAX_FRAMES = 4096
@@ -68,6 +72,18 @@ class WrittenPredictions:
 
     folder: Path
     method: Method
+
+    def read(self, directory: Path) -> Sequence:
+        """The truth in the windows that the written videos show: by the intrinsics and sizes in tracks.npz, else those that it
+        was stored for. Errors as read_sequence; ValueError for intrinsics that are of no such window.
+        """
+        sequence = read_sequence(directory)
+        path = self.folder / directory.name / TRACKS_FILE
+        if self.method.geometry != "tracks" or not path.is_file():
+            return sequence
+        windows_px = _written_windows(path, sequence)
+        same = windows_px is None or np.allclose(windows_px, sequence.windows, atol=SAME_WINDOW_PX)
+        return sequence if same else read_sequence(directory, windows_px=windows_px)
 
     def case(self, sequence: Sequence, chosen: Int[np.ndarray, "V K"], *, text_mean: TextMean | None = None) -> Case:
         """What the method wrote for a sequence, at the chosen anchors of the truth.
@@ -147,7 +163,9 @@ def _prediction(
         visible=arrays.get("visible", blank > 0).astype(bool),
         stddev=arrays.get("stddev", blank).astype(np.float32),
         label=arrays.get("label", np.zeros((views, points))).astype(np.uint8),
-        anchors_px=truth.anchors_px[:, :points],
+        anchors_px=whole_anchors(truth)[:, :points],
+        windows_px=truth.windows,
+        intrinsics=truth.intrinsics,
         depth_scale=arrays.get("depth_scale", np.zeros((views, 2))).astype(np.float32),
         frame_period_s=truth.frame_period_s,
         seed=int(arrays.get("seed", np.zeros(()))),
@@ -190,6 +208,8 @@ def _read_tracks(path: Path, truth: Sequence) -> tuple[np.ndarray, np.ndarray, d
     positions, anchors = arrays.pop("positions"), arrays.pop("anchors_px")
     _check_shapes(path, positions, anchors, arrays, truth)
     _check_values(path, positions, anchors, arrays)
+    height, width = truth.video.shape[2:4]
+    anchors = to_window(anchors, truth.windows, height=height, width=width)
     views, points = truth.label.shape
     nearest, rows = np.zeros((views, points), int), np.arange(views)[:, None]
     paired = np.zeros((views, points), bool)
@@ -206,6 +226,22 @@ def _read_tracks(path: Path, truth: Sequence) -> tuple[np.ndarray, np.ndarray, d
     if "label" in arrays:
         kept["label"] = np.where(paired, arrays["label"][rows, nearest], 0)
     return taken, decoded, kept | {name: arrays[name] for name in ("depth_scale", "seed") if name in arrays}, paired
+
+
+def _written_windows(path: Path, sequence: Sequence) -> Float64[np.ndarray, "V 4"] | None:
+    """What the written videos show of the whole images; None where the file does not say it."""
+    _check_size(path)
+    arrays = read_npz(path, (), optional=("intrinsics", "video_size"))
+    if len(arrays) < 2:
+        return None
+    written, size, whole = arrays["intrinsics"], arrays["video_size"], sequence.whole_intrinsics
+    if written.shape != whole.shape or size.shape != (len(whole), 2):
+        raise ValueError(f"{path}: intrinsics and video_size must be of {len(whole)} views")
+    scale = np.stack([written[:, axis, axis] / whole[:, axis, axis] for axis in (0, 1)], axis=1)
+    if not (np.isfinite(written).all() and (scale > 0).all() and (size > 0).all()):
+        raise ValueError(f"{path}: intrinsics must be finite, with positive focal lengths")
+    corner = whole[:, :2, 2] + 0.5 - (written[:, :2, 2] + 0.5) / scale
+    return np.concatenate([corner, size / scale], axis=1)
 
 
 def _check_shapes(

@@ -8,13 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from syncmv4d_model.types import TRACK_UNIT_M, Cameras
 
 RAY_FEATURES = 7
 POSE_FEATURES = 17
+WINDOW_SIDE_M = 0.45
+"""How wide the scene is that a window shows, about: the depth of a camera that no other one can confirm follows from it."""
+NEAR_MISS_M = 0.03
+"""A ray that misses the scene's centre by more counts for less."""
+REWEIGHTINGS = 5
 
 
 class CameraEmbedding(nn.Module):
@@ -29,11 +34,12 @@ class CameraEmbedding(nn.Module):
         return self.out(nn.functional.silu(self.hidden(features)))
 
 
-def scene_centre(cameras: Cameras, *, mean_depth_m: float) -> Float[Tensor, "B 3"]:
-    """The world point nearest (least squares) to the rays through the images' centres; for one view, or parallel rays,
-    the mean point at `mean_depth_m` along them. Training and inference share this rule: tracks are relative to it.
+def scene_centre(cameras: Cameras) -> Float[Tensor, "B 3"]:
+    """Return the world point that the rays through the windows' centres agree on: a window is about what frame 0 shows.
 
-    Solved in float64 and without branches on values, so that it compiles.
+    Robust least squares, so that one view whose window missed cannot pull the point away from three or more. For one view,
+    or parallel rays: the mean point on them at the depth where a window is WINDOW_SIDE_M wide. Training and inference
+    share this rule: tracks are relative to it. Solved in float64 and without branches on values, so that it compiles.
     """
     cameras = replace(
         cameras, intrinsics=cameras.intrinsics.double(), camera_from_world=cameras.camera_from_world.double()
@@ -41,12 +47,27 @@ def scene_centre(cameras: Cameras, *, mean_depth_m: float) -> Float[Tensor, "B 3
     centre_px = cameras.intrinsics.new_tensor([[(cameras.width - 1) / 2, (cameras.height - 1) / 2]])
     origins, directions, _ = _rays(cameras, centre_px)
     directions = directions[:, :, 0]
-    on_rays = (origins + directions * mean_depth_m).mean(1)
-    num_views = origins.shape[1]
-    if num_views == 1:
+    depth_m = WINDOW_SIDE_M / cameras.width * cameras.intrinsics[..., 0, 0, None]
+    on_rays = (origins + directions * depth_m).mean(1)
+    if origins.shape[1] == 1:
         return on_rays.float()
     identity = torch.eye(3, dtype=torch.float64, device=origins.device)
     across = identity - directions[..., :, None] * directions[..., None, :]
+    weights = torch.ones_like(origins[..., 0])
+    centre, solvable = _meet(across, origins, weights)
+    for _ in range(REWEIGHTINGS):  # two rays are missed alike: their weights stay equal
+        misses = (across * (centre[:, None] - origins)[..., None, :]).sum(-1).norm(dim=-1)
+        weights = 1 / (1 + (misses / NEAR_MISS_M).square())
+        weights = weights / weights.mean(1, keepdim=True)
+        centre, solvable = _meet(across, origins, weights)
+    return torch.where(solvable, centre, on_rays).float()
+
+
+def _meet(
+    across: Float[Tensor, "B V 3 3"], origins: Float[Tensor, "B V 3"], weights: Float[Tensor, "B V"]
+) -> tuple[Float[Tensor, "B 3"], Bool[Tensor, "B 1"]]:
+    """The point nearest to rays (weighted least squares), and whether they are not parallel."""
+    across = across * weights[..., None, None]
     normal, right_side = across.sum(1), (across * origins[..., None, :]).sum(-1).sum(1)
     row_0, row_1, row_2 = normal.unbind(1)
     cofactors = torch.stack(
@@ -59,24 +80,23 @@ def scene_centre(cameras: Cameras, *, mean_depth_m: float) -> Float[Tensor, "B 3
     )
     determinant = (row_0 * cofactors[..., 0]).sum(-1, keepdim=True)
     # Eigenvalues are at most num_views, so this is a bound on the condition number: parallel rays fail it.
-    solvable = determinant > 1e-6 * num_views**3
-    meeting = (cofactors * right_side[:, None]).sum(-1) / torch.where(solvable, determinant, 1)
-    return torch.where(solvable, meeting, on_rays).float()
+    solvable = determinant > 1e-6 * origins.shape[1] ** 3
+    return (cofactors * right_side[:, None]).sum(-1) / torch.where(solvable, determinant, 1), solvable
 
 
-def view_centres(cameras: Cameras, *, mean_depth_m: float, multi_view: bool) -> Float[Tensor, "B V 3"]:
+def view_centres(cameras: Cameras, *, multi_view: bool) -> Float[Tensor, "B V 3"]:
     """The point that each view's tracks and rays are relative to: the scene's centre, or, where views are taken one by
     one and must not know of each other, each view's own.
     """
     batch, views = cameras.intrinsics.shape[:2]
     if multi_view:
-        return scene_centre(cameras, mean_depth_m=mean_depth_m)[:, None].expand(-1, views, -1)
+        return scene_centre(cameras)[:, None].expand(-1, views, -1)
     alone = replace(
         cameras,
         intrinsics=cameras.intrinsics.flatten(0, 1)[:, None],
         camera_from_world=cameras.camera_from_world.flatten(0, 1)[:, None],
     )
-    return scene_centre(alone, mean_depth_m=mean_depth_m).unflatten(0, (batch, views))
+    return scene_centre(alone).unflatten(0, (batch, views))
 
 
 def _rays(cameras: Cameras, pixels: Float[Tensor, "P 2"]) -> tuple[Tensor, Tensor, Tensor]:

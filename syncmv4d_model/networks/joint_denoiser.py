@@ -220,7 +220,7 @@ class JointDenoiser(nn.Module):
 
     def _camera_features(self, cameras: Cameras, layout: TokenLayout) -> tuple[Tensor, Tensor]:
         multi_view = self.config.switches.multi_view
-        centres = view_centres(cameras, mean_depth_m=self.config.mean_depth_m, multi_view=multi_view)
+        centres = view_centres(cameras, multi_view=multi_view)
         rays = ray_features(cameras, centres, rows=layout.rows, columns=layout.columns)
         return rays.to(self._dtype), pose_features(cameras, centres).to(self._dtype)
 

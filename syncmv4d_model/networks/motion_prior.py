@@ -126,9 +126,7 @@ class MotionPrior(nn.Module):
         pixels = images.flatten(0, 1).movedim(-1, 1).contiguous(memory_format=torch.channels_last)
         levels, shown = self.pyramid(pixels)
         shown = functional.silu(shown).flatten(2).transpose(1, 2).unflatten(0, images.shape[:2])
-        centres = view_centres(
-            cameras, mean_depth_m=self.config.mean_depth_m, multi_view=self.config.switches.multi_view
-        )
+        centres = view_centres(cameras, multi_view=self.config.switches.multi_view)
         rows, columns = self.config.latent_size
         cells = shown + self.rays(ray_features(cameras, centres, rows=rows, columns=columns)) + self.cell
         return cells, tuple(level.float().unflatten(0, images.shape[:2]) for level in levels)

@@ -77,14 +77,14 @@ def test_images_and_a_task_become_videos_tracks_and_pictures(scene, tmp_path, ch
     assert len(record["checkpoint_sha256"]) == 16
     shown = " ".join(capsys.readouterr().out.split())
     assert "preview.png" in shown
-    assert "left, centre, right: the model sees the centred 48 x 48 px of the 64 x 48 px image" in shown
+    assert "left, centre, right: the model saw 48 x 48 px of the 64 x 48 px image, from (8, 0) on" in shown
     assert record["input_used_px"] == {name: [8, 0, 48, 48] for name in ("left", "centre", "right")}
 
 
 def test_images_that_are_used_whole_are_not_spoken_of(tmp_path, checkpoint, capsys):
     write_scene(tmp_path / "scene", small_rig(width=48, height=48))
     assert generate(tmp_path / "scene", tmp_path / "out", checkpoint) == 0
-    assert "the model sees" not in capsys.readouterr().out
+    assert "the model saw" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("views", [1, 4])

@@ -7,21 +7,14 @@ import pytest
 
 from syncmv4d_cli.contact_sheet import fit_tile
 from syncmv4d_cli.preview import Overlay, draw_preview, draw_tracks, match_truth, prediction_overlays
-from syncmv4d_model.data.observation import make_fit
-from syncmv4d_model.data.rig import Rig
 from syncmv4d_model.evaluation.baselines import static_tracks
 from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.evaluation.metrics import end_point_error
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.results import LABEL_COLOURS
-from tests.model.scene_folders import perfect_prediction, small_rig, small_sequence
+from tests.model.scene_folders import perfect_prediction, small_sequence
 
 BLACK = np.zeros((32, 32, 3), np.uint8)
-
-
-def small_fit():
-    rig: Rig = small_rig(width=32, height=32)
-    return make_fit(rig, height=32, width=32)
 
 
 def drawn(label: int, *, seen: bool, at=(10.0, 20.0)) -> np.ndarray:
@@ -57,7 +50,7 @@ def test_a_moving_point_leaves_a_trail():
 
 def test_tracks_are_projected_into_their_own_view():
     sequence = small_sequence()
-    overlays = prediction_overlays(perfect_prediction(sequence), observation_of(sequence))
+    overlays = prediction_overlays(perfect_prediction(sequence), sequence.camera_from_world)
     for view, overlay in enumerate(overlays):
         in_camera = transform(sequence.camera_from_world[view], sequence.positions[view, 3].astype(float))
         assert np.allclose(overlay.pixels[3], project(sequence.intrinsics[view], in_camera), atol=1e-3)
@@ -65,7 +58,7 @@ def test_tracks_are_projected_into_their_own_view():
 
 def test_a_perfect_prediction_has_no_error_and_the_static_one_is_known():
     sequence = small_sequence()
-    truth = match_truth(perfect_prediction(sequence), small_fit(), sequence)
+    truth = match_truth(perfect_prediction(sequence), sequence)
     assert truth.same.all()
     assert truth.error_cm == pytest.approx(0, abs=1e-4)
     assert 4.5 < truth.static_error_cm < 5.5  # 2 cm a frame, 2 to 8 cm
@@ -79,21 +72,21 @@ def test_points_that_stay_still_do_not_make_the_error_of_moving_points_smaller()
     positions[:, :, ::2] = positions[:, :1, ::2]
     halted = replace(sequence, positions=positions)
     off = replace(perfect_prediction(halted), tracks=positions + np.float32([0, 0, 0.03]))
-    truth = match_truth(off, small_fit(), halted)
+    truth = match_truth(off, halted)
     assert truth.error_cm == pytest.approx(3, rel=1e-4)
     assert 4.5 < truth.static_error_cm < 5.5
 
 
 def test_without_a_moving_point_there_is_no_error_to_show():
     still = replace(small_sequence(), positions=np.repeat(small_sequence().positions[:, :1], 5, axis=1))
-    assert np.isnan(match_truth(perfect_prediction(still), small_fit(), still).error_cm)
+    assert np.isnan(match_truth(perfect_prediction(still), still).error_cm)
 
 
 def test_points_far_from_every_true_point_are_not_compared():
     sequence = small_sequence()
     prediction = perfect_prediction(sequence)
     away = replace(prediction, anchors_px=prediction.anchors_px + 100)
-    truth = match_truth(away, small_fit(), sequence)
+    truth = match_truth(away, sequence)
     assert not truth.same.any() and np.isnan(truth.error_cm)
 
 
@@ -105,7 +98,7 @@ def test_still_and_animation_have_even_sizes_and_every_frame(with_truth, points)
     kept = {name: getattr(prediction, name)[:, :, :points] for name in ("tracks", "coarse_tracks", "visible", "stddev")}
     kept |= {"label": prediction.label[:, :points], "anchors_px": prediction.anchors_px[:, :points]}
     prediction = replace(prediction, **kept)
-    truth = match_truth(prediction, small_fit(), sequence) if with_truth else None
+    truth = match_truth(prediction, sequence) if with_truth else None
     preview = draw_preview(prediction, observation_of(sequence), note="nano", truth=truth)
     assert preview.still.shape[0] % 2 == preview.still.shape[1] % 2 == 0
     assert len(preview.frames) >= 5

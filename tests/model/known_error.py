@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from syncmv4d_model.config import ModelConfig
+from syncmv4d_model.data.observation import image_sizes
 from syncmv4d_model.data.sequence import Sequence, list_sequences, read_sequence, write_sequence
+from syncmv4d_model.data.window import largest_windows
 from syncmv4d_model.evaluation.baselines import static_tracks, static_video
 from syncmv4d_model.evaluation.case import at_anchors
 from syncmv4d_model.evaluation.harness import Report, evaluate_method
@@ -26,7 +28,7 @@ class KnownError:
 
     def predict(self, observation, *, steps, seed, anchors_px) -> Prediction:
         self.seeds.append(seed)
-        sequence = next(s for s in self.sequences if np.array_equal(s.video[:, 0], observation.images))
+        sequence = next(s for s in self.sequences if np.array_equal(s.whole_images, observation.images))
         where = [
             [np.flatnonzero((row == px).all(1))[0] for px in wanted]
             for row, wanted in zip(sequence.anchors_px, anchors_px, strict=True)
@@ -41,13 +43,18 @@ class KnownError:
             stddev=np.full(truth.visible.shape, 0.01, np.float32),
             label=truth.label,
             anchors_px=anchors_px,
+            windows_px=truth.windows,
+            intrinsics=truth.intrinsics,
             depth_scale=truth.depth_scale,
             frame_period_s=truth.frame_period_s,
             seed=seed,
         )
         return dataclasses.replace(prediction, **self.change(truth, seed))
 
-    def codec_round_trip(self, observation, points_world, anchors_px, chosen):
+    def find_windows(self, observation):
+        return largest_windows(image_sizes(observation)), []
+
+    def codec_round_trip(self, cameras, points_world, anchors_px, chosen):
         rows = np.arange(len(chosen))[:, None]
         positions = np.moveaxis(points_world[rows, :, chosen], 1, 2) + np.float32([0, 0, 0.01])
         return positions, np.ones(positions.shape[:-1], dtype=bool)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from syncmv4d_model.data.rig import Rig, write_rig
 from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.window import from_window
 from syncmv4d_model.geometry import look_at, project, transform
 from syncmv4d_model.types import Prediction
 
@@ -75,6 +76,7 @@ def small_sequence(name: str = "000000", *, frames: int = 5, points: int = 30, s
 
 def perfect_prediction(sequence: Sequence) -> Prediction:
     """What a model without error would answer."""
+    height, width = sequence.video.shape[2:4]
     return Prediction(
         video=sequence.video,
         pseudo_video=(sequence.video / 255).astype(np.float32),
@@ -83,7 +85,9 @@ def perfect_prediction(sequence: Sequence) -> Prediction:
         visible=sequence.visible,
         stddev=np.full(sequence.visible.shape, 0.01, np.float32),
         label=sequence.label,
-        anchors_px=sequence.anchors_px,
+        anchors_px=from_window(sequence.anchors_px, sequence.windows, height=height, width=width),
+        windows_px=sequence.windows,
+        intrinsics=sequence.intrinsics,
         depth_scale=sequence.depth_scale,
         frame_period_s=sequence.frame_period_s,
         seed=3,

@@ -139,8 +139,8 @@ def test_what_is_left_of_the_tool_as_one_body_is_told_beside_the_codecs(data):
         return {"tracks": tracks.astype(np.float32)}
 
     class BendingCodec(KnownError):
-        def codec_round_trip(self, observation, points_world, anchors_px, chosen):
-            positions, found = super().codec_round_trip(observation, points_world, anchors_px, chosen)
+        def codec_round_trip(self, cameras, points_world, anchors_px, chosen):
+            positions, found = super().codec_round_trip(cameras, points_world, anchors_px, chosen)
             positions[:, 1:, ::2] += np.float32([0, 0, 0.01])
             return positions, found
 

@@ -12,6 +12,7 @@ from syncmv4d_model.diffusion.closed_loop import Cancelled
 from syncmv4d_model.diffusion.flow_matching import clean_estimate
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.case import observation_of
+from syncmv4d_model.evaluation.predicted import cameras_of
 from syncmv4d_model.geometry import transform
 from syncmv4d_model.predictor import Predictor
 from syncmv4d_model.types import LABELS, TRACK_UNIT_M, Observation
@@ -66,15 +67,16 @@ def test_any_number_of_views_up_to_the_maximum(predictor, observation, views):
     assert np.isfinite(prediction.tracks).all() and (prediction.stddev > 0).all()
 
 
-def test_too_many_views_and_images_of_another_size_are_refused(predictor, observation):
+def test_too_many_views_and_empty_images_are_refused(predictor, observation):
     several = Observation(
-        np.repeat(observation.images, 2, 0), np.repeat(observation.intrinsics, 2, 0),
+        observation.images * 2, np.repeat(observation.intrinsics, 2, 0),
         np.repeat(observation.camera_from_world, 2, 0), "push", tuple("abcdef"),
     )  # fmt: skip
     with pytest.raises(ValueError, match="takes 1 to 4 views, got 6"):
         predictor.predict(several)
-    with pytest.raises(ValueError, match="must be 32 x 32 px for .*, got 16 x 32"):
-        predictor.predict(replace(observation, images=observation.images[:, :16]))
+    empty = (*observation.images[:2], observation.images[2][:0])
+    with pytest.raises(ValueError, match="the image of view 'right' must be .H W 3., got .0, 32, 3."):
+        predictor.predict(replace(observation, images=empty))
 
 
 def test_given_anchors_are_the_ones_tracked(predictor, observation):
@@ -218,10 +220,10 @@ def test_every_switch_of_the_ablations_generates(tmp_path, observation, switches
 
 
 def test_without_the_multi_view_switch_a_view_does_not_see_the_others(tmp_path, observation):
-    changed = observation.images.copy(), observation.camera_from_world.copy()
-    changed[0][2] = 255 - changed[0][2]
-    changed[1][2, :3, 3] += [0.02, 0.01, 0.05]
-    other_scene = replace(observation, images=changed[0], camera_from_world=changed[1])
+    images = (*observation.images[:2], 255 - observation.images[2])
+    poses = observation.camera_from_world.copy()
+    poses[2, :3, 3] += [0.02, 0.01, 0.05]
+    other_scene = replace(observation, images=images, camera_from_world=poses)
     for multi_view in (False, True):
         config = replace(TINY, switches=replace(TINY.switches, multi_view=multi_view))
         _, _, components = tiny_checkpoint(tmp_path / str(multi_view), config=config)
@@ -243,7 +245,7 @@ def test_true_dense_tracks_survive_the_codec_better_than_standing_still():
     sequence = tiny_sequence(2)
     chosen = np.tile(np.arange(0, 256, 4), (3, 1))
     points, found = Predictor(components).codec_round_trip(
-        observation_of(sequence), sequence.positions, sequence.anchors_px, chosen
+        cameras_of(sequence), sequence.positions, sequence.anchors_px, chosen
     )
     truth = np.take_along_axis(sequence.positions, chosen[:, None, :, None], 2)
     moved = np.linalg.norm(truth - truth[:, :1], axis=-1)
@@ -287,9 +289,9 @@ def test_before_the_joint_denoiser_has_learned_anything_its_answer_at_pure_noise
     for last in (components.motion_prior.motion, components.motion_prior.depth_scale):
         torch.nn.init.normal_(last.weight)
     predictor = Predictor(components)
-    state, t = predictor.noise(observation, 0, TINY.num_points), torch.ones(1)
+    state, t = predictor.noise(3, 0, TINY.num_points), torch.ones(1)
     with torch.no_grad():
-        binding, _ = predictor.bind(observation, 0, 1.0)
+        binding, _ = predictor.bind(predictor.look(observation)[0], 0, 1.0)
         velocity = binding.joint_denoiser(state, t, None)
     expected = binding.condition.expected
     assert expected.motion.any() and expected.depth_scale.any()
@@ -298,10 +300,10 @@ def test_before_the_joint_denoiser_has_learned_anything_its_answer_at_pure_noise
 
 
 def test_text_guidance_starts_at_the_empty_text_and_passes_through_the_task(predictor, observation):
-    t, state = torch.ones(1), predictor.noise(observation, 0, TINY.num_points)
+    t, state = torch.ones(1), predictor.noise(3, 0, TINY.num_points)
 
     def velocity(task, strength):
-        binding, _ = predictor.bind(replace(observation, task=task), 0, strength)
+        binding, _ = predictor.bind(predictor.look(replace(observation, task=task))[0], 0, strength)
         with torch.no_grad():
             return binding.joint_denoiser(state, t, None)
 

@@ -80,6 +80,9 @@ class Answers:
     def __init__(self, prediction):
         self.prediction, self.config = prediction, CONFIG
 
+    def find_windows(self, observation):
+        return SEQUENCE.windows, []
+
     def predict(self, observation, *, steps, seed, anchors_px):
         if anchors_px is None:
             return self.prediction
@@ -152,7 +155,7 @@ def test_without_later_images_agreement_with_them_is_null_and_says_so():
 @pytest.mark.parametrize("truth", [True, False])
 def test_what_the_codec_makes_of_missing_images_is_no_score(truth):
     class Coder(Answers):
-        def codec_round_trip(self, observation, points_world, anchors_px, chosen):
+        def codec_round_trip(self, cameras, points_world, anchors_px, chosen):
             rows = np.arange(V)[:, None]
             tracks = np.moveaxis(points_world[rows, :, chosen], 1, 2)
             return tracks, np.ones(tracks.shape[:-1], bool)

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from syncmv4d_model.data.observation import load_anchors, observe
+from syncmv4d_model.data.rig import Distortion
 from syncmv4d_model.data.video import read_video
+from syncmv4d_model.data.window import from_window
 from syncmv4d_model.evaluation.case import observation_of
 from syncmv4d_model.results import OLDER_RECORD_FILE, Preview, read_tracks, write_prediction
 from tests.model.scene_folders import perfect_prediction, small_rig, small_sequence
 
 ROOT = Path(__file__).parents[2]
+WINDOW_PX = np.array([12.0, 0, 48, 48])
 
 OVERWRITE_IN_LITTLE_SPACE = """
 import resource, sys
@@ -24,10 +27,10 @@ from dataclasses import replace
 from pathlib import Path
 from tests.model.test_results import small_answer
 from syncmv4d_model.results import write_prediction
-prediction, observation, fit = small_answer()
+prediction, observation, lenses = small_answer()
 resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
 try:
-    write_prediction(Path(sys.argv[1]), replace(prediction, seed=99), observation, fit, checkpoint="new")
+    write_prediction(Path(sys.argv[1]), replace(prediction, seed=99), observation, lenses, checkpoint="new")
 except OSError as error:
     print(error)
     sys.exit(error.errno)
@@ -40,11 +43,11 @@ from pathlib import Path
 from tests.model.killed_writers import survives
 from tests.model.test_results import small_answer, state_of
 from syncmv4d_model.results import write_prediction
-out, (prediction, observation, fit) = Path(sys.argv[1]), small_answer()
+out, (prediction, observation, lenses) = Path(sys.argv[1]), small_answer()
 new = replace(prediction, seed=99)
 for touches in range(200):
-    write_prediction(out, prediction, observation, fit, checkpoint="old")
-    done = survives(lambda: write_prediction(out, new, observation, fit, checkpoint="new"), touches)
+    write_prediction(out, prediction, observation, lenses, checkpoint="old")
+    done = survives(lambda: write_prediction(out, new, observation, lenses, checkpoint="new"), touches)
     print(state_of(out))
     if done:
         break
@@ -52,13 +55,13 @@ for touches in range(200):
 
 
 def small_answer():
-    """A prediction for cameras of 48 x 48 px, fitted to a model of 32 x 32."""
+    """A prediction for cameras of 60 x 48 px, whose right 48 x 48 px a model of 32 x 32 saw."""
     sequence = small_sequence()
-    rig = small_rig(width=48, height=48)
-    observation, fit = observe(
-        rig, [np.zeros((48, 48, 3), np.uint8)] * 3, sequence.task, height=32, width=32, max_views=4
-    )
-    return perfect_prediction(sequence), observation, fit
+    rig = small_rig(width=60, height=48)
+    observation, lenses = observe(rig, [np.zeros((48, 60, 3), np.uint8)] * 3, sequence.task)
+    windows_px = np.tile(WINDOW_PX, (3, 1))
+    anchors_px = from_window(sequence.anchors_px, windows_px, height=32, width=32)
+    return replace(perfect_prediction(sequence), windows_px=windows_px, anchors_px=anchors_px), observation, lenses
 
 
 def state_of(out: Path) -> str:
@@ -72,8 +75,8 @@ def state_of(out: Path) -> str:
 
 
 def test_tracks_have_exactly_the_keys_shapes_and_kinds_of_the_contract(tmp_path):
-    prediction, observation, fit = small_answer()
-    write_prediction(tmp_path / "out", prediction, observation, fit, checkpoint="nano")
+    prediction, observation, lenses = small_answer()
+    write_prediction(tmp_path / "out", prediction, observation, lenses, checkpoint="nano")
     with np.load(tmp_path / "out" / "tracks.npz", allow_pickle=False) as file:
         found = {key: (file[key].shape, file[key].dtype.kind + str(file[key].dtype.itemsize)) for key in file}
         assert float(file["frame_period_s"]) == 0.125
@@ -96,30 +99,41 @@ def test_tracks_have_exactly_the_keys_shapes_and_kinds_of_the_contract(tmp_path)
 
 
 def test_written_intrinsics_are_those_of_the_written_videos(tmp_path):
-    prediction, observation, fit = small_answer()
-    write_prediction(tmp_path, prediction, observation, fit, checkpoint="nano")
+    prediction, observation, lenses = small_answer()
+    write_prediction(tmp_path, prediction, observation, lenses, checkpoint="nano")
     assert np.allclose(read_tracks(tmp_path / "tracks.npz").intrinsics, observation_of(small_sequence()).intrinsics)
     for name in observation.view_names:
         assert read_video(tmp_path / f"{name}.mp4").shape == (5, 32, 32, 3)
 
 
-def test_written_anchors_are_input_pixels_and_come_back_as_model_pixels(tmp_path):
-    prediction, observation, fit = small_answer()
-    write_prediction(tmp_path, prediction, observation, fit, checkpoint="nano")
+def test_written_anchors_are_input_pixels_and_come_back_as_they_were(tmp_path):
+    prediction, observation, lenses = small_answer()
+    write_prediction(tmp_path, prediction, observation, lenses, checkpoint="nano")
     written = read_tracks(tmp_path / "tracks.npz").anchors_px
-    assert np.allclose((written + 0.5) * 32 / 48 - 0.5, prediction.anchors_px, atol=1e-3)
-    assert np.allclose(load_anchors(tmp_path / "tracks.npz", fit), prediction.anchors_px, atol=1e-3)
+    in_video = (written - WINDOW_PX[:2] + 0.5) * 32 / 48 - 0.5
+    assert np.allclose(in_video, small_sequence().anchors_px, atol=1e-3)
+    assert np.allclose(load_anchors(tmp_path / "tracks.npz", lenses), prediction.anchors_px, atol=1e-3)
+
+
+def test_written_anchors_of_a_camera_with_a_lens_are_pixels_of_the_image_that_was_taken(tmp_path):
+    prediction, observation, lenses = small_answer()
+    bent = replace(lenses, distortion=(Distortion("plumb_bob", (-0.6, 0.05, 0.002, -0.001)),) * 3)
+    write_prediction(tmp_path, prediction, observation, bent, checkpoint="nano")
+    written = read_tracks(tmp_path / "tracks.npz").anchors_px
+    assert np.abs(written - prediction.anchors_px).max() > 0.2
+    assert np.allclose(bent.take_out(written), prediction.anchors_px, atol=0.02)
 
 
 def test_the_record_says_what_made_the_files(tmp_path):
-    prediction, observation, fit = small_answer()
+    prediction, observation, lenses = small_answer()
     preview = Preview(np.zeros((20, 30, 3), np.uint8), np.zeros((6, 20, 30, 3), np.uint8))
     files = write_prediction(
-        tmp_path, prediction, observation, fit, checkpoint="nano", preview=preview, record={"steps": 4}
+        tmp_path, prediction, observation, lenses, checkpoint="nano", preview=preview, record={"steps": 4}
     )
     record = json.loads((tmp_path / "prediction.json").read_text())
     assert record["files"] == sorted(path.name for path in tmp_path.iterdir() if path.name != "prediction.json")
     assert {path.name for path in files} == {path.name for path in tmp_path.iterdir()}
+    assert record["input_used_px"] == {name: [12, 0, 48, 48] for name in observation.view_names}
     assert (record["seed"], record["checkpoint"], record["steps"]) == (3, "nano", 4)
     assert (record["warnings"], record["timings_s"]) == (["a warning"], {"total": 1.25})
     assert {"python", "numpy", "torch"} <= set(record["versions"])
@@ -134,8 +148,8 @@ def test_other_files_of_the_folder_stay(tmp_path):
 
 def other_views(answer):
     """The same prediction of cameras with other names."""
-    prediction, observation, fit = answer
-    return prediction, replace(observation, view_names=("a", "b", "right")), fit
+    prediction, observation, lenses = answer
+    return prediction, replace(observation, view_names=("a", "b", "right")), lenses
 
 
 def test_files_of_an_older_prediction_go_and_only_those(tmp_path):
@@ -175,10 +189,10 @@ def test_the_same_prediction_gives_the_same_bytes(tmp_path):
 
 
 def test_a_prediction_without_tracks_is_written_too(tmp_path):
-    prediction, observation, fit = small_answer()
+    prediction, observation, lenses = small_answer()
     empty = {name: getattr(prediction, name)[:, :, :0] for name in ("tracks", "coarse_tracks", "visible", "stddev")}
     empty |= {"label": prediction.label[:, :0], "anchors_px": prediction.anchors_px[:, :0]}
-    write_prediction(tmp_path, replace(prediction, **empty), observation, fit, checkpoint="nano")
+    write_prediction(tmp_path, replace(prediction, **empty), observation, lenses, checkpoint="nano")
     assert read_tracks(tmp_path / "tracks.npz").positions.shape == (3, 5, 0, 3)
 
 
@@ -240,8 +254,8 @@ def test_tracks_that_no_camera_can_have_seen_are_refused(tmp_path, key, value, m
 
 def test_a_recording_for_rerun_holds_every_view(tmp_path):
     pytest.importorskip("rerun", reason="the viewer extra is not installed")
-    prediction, observation, fit = small_answer()
-    write_prediction(tmp_path, prediction, observation, fit, checkpoint="nano", rerun=True)
+    prediction, observation, lenses = small_answer()
+    write_prediction(tmp_path, prediction, observation, lenses, checkpoint="nano", rerun=True)
     content = (tmp_path / "prediction.rrd").read_bytes()
     assert content[:3] == b"RRF"
     for name in observation.view_names:

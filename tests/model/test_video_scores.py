@@ -49,6 +49,8 @@ def case_of(truth: Sequence, video: np.ndarray) -> Case:
         stddev=np.full(truth.visible.shape, 0.01, np.float32),
         label=truth.label,
         anchors_px=truth.anchors_px,
+        windows_px=truth.windows,
+        intrinsics=truth.intrinsics,
         depth_scale=truth.depth_scale,
         frame_period_s=0.125,
         seed=0,

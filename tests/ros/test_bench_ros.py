@@ -108,7 +108,5 @@ def test_the_stand_in_heeds_a_cancel_and_refuses_what_an_engine_refuses():
         generate(StandIn(), cancelled=lambda: next(asked))
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         generate(StandIn(), steps=0)
-    with pytest.raises(ValueError, match="112 x 112 px, got 3 of 48 x 64"):
-        StandIn().generate(
-            observation_for(TrivialEngine()), seed=0, steps=1, progress=lambda *at: None, cancelled=lambda: False
-        )
+    with pytest.raises(ValueError, match="stand-in takes 1 to 2 views, got 3"):
+        generate(StandIn(max_views=2))

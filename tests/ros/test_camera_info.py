@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from syncmv4d_model.data.lens import distorted
-from syncmv4d_model.data.observation import observe
+from syncmv4d_model.data.observation import cut_windows, observe
 from syncmv4d_model.data.rig import Distortion
 from syncmv4d_model.geometry import look_at, project, transform
 from syncmv4d_ros.camera_info import read_camera_info, read_distortion, require_own_frame, rig_of
@@ -63,15 +63,16 @@ def test_a_pixel_sees_along_the_ray_of_the_pixels_that_it_was_made_of(column, ro
     assert np.allclose((K @ ray)[:2], full)
 
 
-def test_our_own_crop_and_resize_come_after_roi_and_binning():
+def test_our_own_window_comes_after_roi_and_binning():
     calibration = read_camera_info(camera_info(roi=(20, 10, 600, 400), binning_x=2, binning_y=2))
     pose = look_at(np.array([0.3, -0.6, 0.5]), np.zeros(3), np.array([0.0, 0, 1]))
     rig = rig_of(("left",), [calibration], pose[None])
-    seen, _ = observe(rig, [np.zeros((200, 300, 3), np.uint8)], "push", height=96, width=96, max_views=4)
+    observation, _ = observe(rig, [np.zeros((200, 300, 3), np.uint8)], "push")
+    seen = cut_windows(observation, np.array([[50.0, 0, 200, 200]]), height=96, width=96)
     point = np.array([[0.02, 0.01, 0.03]])
     full = project(K, transform(pose, point))[0]
     arrived = (full - [20, 10] + 0.5) / 2 - 0.5
-    ours = (arrived - [50, 0] + 0.5) * (96 / 200) - 0.5  # the centred square of 300 x 200
+    ours = (arrived - [50, 0] + 0.5) * (96 / 200) - 0.5
     assert np.allclose(project(seen.intrinsics[0], transform(seen.camera_from_world[0], point))[0], ours)
 
 
@@ -91,7 +92,8 @@ def test_a_rectified_topic_uses_p_without_distortion_and_turns_the_camera_by_r()
 def test_a_planner_projects_into_a_rectified_cameras_video_by_k_and_r_and_the_pose_of_its_frame():
     pose = look_at(np.array([0.3, -0.6, 0.5]), np.zeros(3), np.array([0.0, 0, 1]))
     rig = rig_of(("left",), [read_camera_info(camera_info(d=PLUMB), rectified=True)], pose[None])
-    seen, _ = observe(rig, [np.zeros((480, 640, 3), np.uint8)], "push", height=96, width=96, max_views=4)
+    observation, _ = observe(rig, [np.zeros((480, 640, 3), np.uint8)], "push")
+    seen = cut_windows(observation, np.array([[80.0, 0, 480, 480]]), height=96, width=96)
     video_k, in_frame = seen.intrinsics[0], transform(pose, np.array([[0.02, 0.01, 0.03]]))
     in_video = project(video_k, transform(seen.camera_from_world[0], np.array([[0.02, 0.01, 0.03]])))
     assert np.allclose(project(video_k, in_frame @ TURN.T), in_video)

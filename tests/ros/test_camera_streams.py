@@ -48,7 +48,7 @@ def observed(ros_node):
 
         def came_to_something():
             try:
-                outcomes.append(streams.observe("push", height=48, width=64, max_views=4))
+                outcomes.append(streams.observe("push"))
             except ValueError as error:
                 if "images arrive, but no set" not in str(error):  # else there are none yet that belong together
                     outcomes.append(error)

@@ -63,9 +63,8 @@ def replayed(client, name):
 def test_a_jpeg_and_a_png_reach_the_engine_as_the_pictures_that_were_taken(client, tmp_path):
     client.works()
     client.until(lambda: all(replayed(client, name) for name in KINDS), "replayed frames of both")
-    rig, engine = read_rig(tmp_path / "rig.yaml"), TrivialEngine()
-    size = {"height": engine.height, "width": engine.width, "max_views": engine.max_views}
-    expected, _ = observe(rig, [picture(name) for name in KINDS], "push", **size)
+    observation, _ = observe(read_rig(tmp_path / "rig.yaml"), [picture(name) for name in KINDS], "push")
+    expected = TrivialEngine().look(observation)
     jpeg, png = (replayed(client, name)[-1].astype(int) - expected.images[v] for v, name in enumerate(KINDS))
     assert abs(jpeg).max() <= JPEG_LEVELS and not png.any()
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +38,31 @@ def generate(engine, observation, *, steps=None, cancelled=lambda: False):
 
 def test_an_engine_says_what_it_takes_and_answers_it(engine_and_observation):
     engine, observation = engine_and_observation
-    assert observation.images.shape[1:3] == (engine.height, engine.width)
     assert engine.name and len(observation.images) <= engine.max_views
     prediction, _ = generate(engine, observation)
     views, frames = prediction.tracks.shape[:2]
     assert (views, prediction.seed) == (len(observation.images), 3)
-    assert prediction.video.shape == (views, frames, engine.height, engine.width, 3)
+    size = observation.images[0].shape  # of exactly the engine's size: seen whole
+    assert prediction.video.shape == (views, frames, *size)
+    assert prediction.windows_px.tolist() == [[0, 0, size[1], size[0]]] * views
+    assert np.allclose(prediction.intrinsics, observation.intrinsics)
     assert np.isfinite(prediction.tracks).all()
+
+
+def test_an_engine_takes_whole_images_each_of_its_size_and_says_what_it_saw(engine_and_observation):
+    engine, observation = engine_and_observation
+    large = np.pad(observation.images[1], ((10, 30), (80, 60), (0, 0)))
+    mixed = replace(observation, images=(observation.images[0], large, *observation.images[2:]))
+    prediction, _ = generate(engine, mixed, steps=1)
+    left, top, width, height = prediction.windows_px[1]
+    video_height, video_width = prediction.video.shape[2:4]
+    assert left >= 0 and top >= 0 and left + width <= large.shape[1] and top + height <= large.shape[0]
+    assert width / height == pytest.approx(video_width / video_height)
+    k = mixed.intrinsics[1]
+    assert prediction.intrinsics[1, 0, 0] == pytest.approx(k[0, 0] * video_width / width)
+    assert prediction.intrinsics[1, 1, 2] == pytest.approx((k[1, 2] - top + 0.5) * video_height / height - 0.5)
+    anchors = prediction.anchors_px[1]
+    assert ((anchors >= [left - 0.5, top - 0.5]) & (anchors <= [left + width - 0.5, top + height - 0.5])).all()
 
 
 @pytest.mark.parametrize("steps", [None, 3])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from syncmv4d_model.data.video import encode_video, read_video
-from syncmv4d_model.types import LABELS, Observation, Prediction
+from syncmv4d_model.types import LABELS, Prediction
 from syncmv4d_ros.hand_planning import HandTrajectory
 from syncmv4d_ros.planning import body_trajectories
 from syncmv4d_ros.result_messages import (
@@ -43,12 +43,13 @@ def need(module):
     return pytest.importorskip(module, reason=f"{module} is not installed: the ros extra")
 
 
-def prediction_and_observation():
+def small_prediction():
     rng = np.random.default_rng(0)
     shape = (2, 5, 16)
     tracks = rng.normal(size=(*shape, 3)).astype(np.float32)
     video = np.repeat(rng.integers(0, 256, (2, 5, 4, 4, 3), dtype=np.uint8).repeat(8, 2), 8, 3)
-    prediction = Prediction(
+    k = np.array([[30.0, 0, 15.5], [0, 30.0, 15.5], [0, 0, 1]])
+    return Prediction(
         video=video,
         pseudo_video=np.zeros(video.shape, np.float32),
         tracks=tracks,
@@ -57,13 +58,12 @@ def prediction_and_observation():
         stddev=rng.uniform(0, 0.01, shape).astype(np.float32),
         label=rng.integers(0, 4, (2, 16)).astype(np.uint8),
         anchors_px=np.zeros((2, 16, 2), np.float32),
+        windows_px=np.tile([8.0, 0, 16, 16], (2, 1)),
+        intrinsics=np.stack([k, k + 1e-3]),
         depth_scale=np.ones((2, 2), np.float32),
         frame_period_s=0.1,
         seed=0,
     )
-    k = np.array([[30.0, 0, 15.5], [0, 30.0, 15.5], [0, 0, 1]])
-    observation = Observation(video[:, 0], np.stack([k, k + 1e-3]), np.stack([np.eye(4)] * 2), "stir", VIEWS)
-    return prediction, observation
 
 
 def test_tracks_come_back_from_a_real_message():
@@ -79,10 +79,10 @@ def test_tracks_come_back_from_a_real_message():
 
 def test_videos_are_playable_files_with_their_new_intrinsics(tmp_path):
     need("syncmv4d.msg")
-    prediction, observation = prediction_and_observation()
+    prediction = small_prediction()
     messages = view_video_messages(
         prediction,
-        observation,
+        view_names=VIEWS,
         videos=[encode_video(video, frame_period_s=prediction.frame_period_s) for video in prediction.video],
         frame_ids=["left_optical_frame", "right_optical_frame"],
     )
@@ -93,7 +93,7 @@ def test_videos_are_playable_files_with_their_new_intrinsics(tmp_path):
         frames = read_video(path)
         assert frames.shape == (video.num_frames, video.height, video.width, 3) == prediction.video[view].shape
         assert np.abs(frames.astype(float) - prediction.video[view]).mean() < 20  # chroma of 8 px blocks is halved
-        assert np.array_equal(video.k.reshape(3, 3), observation.intrinsics[view])
+        assert np.array_equal(video.k.reshape(3, 3), prediction.intrinsics[view])
         assert video.frame_id == f"{video.camera}_optical_frame" and np.isclose(video.frame_period_s, 0.1)
 
 
@@ -210,10 +210,10 @@ def test_drawn_points_have_the_label_and_are_few(seed, per_view):
 
 def test_generated_frames_are_images_with_their_camera():
     need("sensor_msgs.msg")
-    prediction, observation = prediction_and_observation()
-    image, info = replay_messages(prediction, observation, view=1, frame=3, frame_id="right_optical_frame", stamp=None)
+    prediction = small_prediction()
+    image, info = replay_messages(prediction, view=1, frame=3, frame_id="right_optical_frame", stamp=None)
     assert bytes(image.data) == prediction.video[1, 3].tobytes()
-    assert np.array_equal(info.k.reshape(3, 3), observation.intrinsics[1])
+    assert np.array_equal(info.k.reshape(3, 3), prediction.intrinsics[1])
     assert (info.width, info.height) == (image.width, image.height) == (32, 32)
     assert image.header == info.header and image.header.frame_id == "right_optical_frame"
 
@@ -221,19 +221,19 @@ def test_generated_frames_are_images_with_their_camera():
 def test_every_message_survives_the_wire():
     need("syncmv4d.msg")
     serialization = need("rclpy.serialization")
-    prediction, observation = prediction_and_observation()
+    prediction = small_prediction()
     points, header = two_bodies(), header_message("table")
     bodies = body_trajectories(points)
     told = {"task": "stir", "plan_id": "plan-7"}
     messages = [
         point_tracks_message(points, header, view_names=("left",), **told),
         trajectory_message(bodies, header, points=points, **told),
-        *view_video_messages(prediction, observation, videos=[b"1", b"22"], frame_ids=["l", "r"]),
+        *view_video_messages(prediction, view_names=VIEWS, videos=[b"1", b"22"], frame_ids=["l", "r"]),
         point_cloud_message(points, header),
         marker_array_message(points, bodies, header),
         pose_array_message(bodies[0], header),
         path_message(bodies[0], header, frame_period_s=points.frame_period_s),
-        *replay_messages(prediction, observation, view=0, frame=0, frame_id="left", stamp=None),
+        *replay_messages(prediction, view=0, frame=0, frame_id="left", stamp=None),
     ]
     for message in messages:
         arrived = serialization.deserialize_message(serialization.serialize_message(message), type(message))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from syncmv4d_model.types import LABELS, Observation, Prediction
+from syncmv4d_model.data.observation import cut_windows, image_sizes
+from syncmv4d_model.data.window import from_window, largest_windows
+from syncmv4d_model.types import LABELS, ModelInput, Observation, Prediction
 from syncmv4d_ros.engine import Cancelled
 
 
@@ -17,7 +19,8 @@ def nothing(step: int) -> None:
 
 @dataclass(frozen=True)
 class TrivialEngine:
-    """Lifts points of every label by 1 cm a frame; the videos hold the images still. The seed only moves the start.
+    """Lifts points of every label by 1 cm a frame; the videos, of `height` x `width` pixels, hold the largest centred part of the
+    images still. The seed only moves the start.
 
     `before_step(done)` is called before every step: a test raises, waits or fills memory there.
     """
@@ -40,9 +43,7 @@ class TrivialEngine:
         progress: Callable[[int, int], None],
         cancelled: Callable[[], bool],
     ) -> Prediction:
-        views, height, width = observation.images.shape[:3]
-        if (height, width) != (self.height, self.width):
-            raise ValueError(f"images must be {self.height} x {self.width} px, got {height} x {width}")
+        views = len(observation.images)
         if not 1 <= views <= self.max_views:
             raise ValueError(f"{self.name} takes 1 to {self.max_views} views, got {views}")
         steps = self.steps if steps is None else steps
@@ -55,12 +56,19 @@ class TrivialEngine:
             progress(done + 1, steps)
         return self._prediction(observation, seed)
 
+    def look(self, observation: Observation) -> ModelInput:
+        """What it sees of the images."""
+        windows_px = largest_windows(image_sizes(observation), aspect=self.width / self.height)
+        return cut_windows(observation, windows_px, height=self.height, width=self.width)
+
     def _prediction(self, observation: Observation, seed: int) -> Prediction:
+        seen = self.look(observation)
         views, frames, points = len(observation.images), self.num_frames, self.num_points
         random = np.random.default_rng(seed)
         start = random.uniform(-0.1, 0.1, (views, 1, points, 3)).astype(np.float32)
         tracks = start + np.array([0, 0, 0.01], np.float32) * np.arange(frames, dtype=np.float32)[:, None, None]
-        video = np.repeat(observation.images[:, None], frames, axis=1)
+        video = np.repeat(seen.images[:, None], frames, axis=1)
+        pixels = random.uniform(0, min(self.height, self.width) - 1, (views, points, 2))
         return Prediction(
             video=video,
             pseudo_video=np.zeros(video.shape, np.float32),
@@ -69,7 +77,9 @@ class TrivialEngine:
             visible=np.ones((views, frames, points), bool),
             stddev=np.full((views, frames, points), 0.002, np.float32),
             label=np.tile(np.arange(points, dtype=np.uint8) % len(LABELS), (views, 1)),
-            anchors_px=random.uniform(0, min(self.height, self.width) - 1, (views, points, 2)).astype(np.float32),
+            anchors_px=from_window(pixels, seen.windows_px, height=self.height, width=self.width),
+            windows_px=seen.windows_px,
+            intrinsics=seen.intrinsics,
             depth_scale=np.tile(np.array([0.5, 1.0], np.float32), (views, 1)),
             frame_period_s=0.125,
             seed=seed,
@@ -83,7 +93,7 @@ def observation_for(engine: TrivialEngine, *, views: int = 3, seed: int = 0) -> 
     camera_from_world = np.tile(np.eye(4), (views, 1, 1))
     camera_from_world[:, 0, 3] = -0.1 * np.arange(views)
     return Observation(
-        images=random.integers(0, 256, (views, engine.height, engine.width, 3), dtype=np.uint8),
+        images=tuple(random.integers(0, 256, (views, engine.height, engine.width, 3), dtype=np.uint8)),
         intrinsics=np.tile(intrinsics, (views, 1, 1)),
         camera_from_world=camera_from_world,
         task="use a hammer to hit a box",
