@@ -21,8 +21,8 @@ from rich.table import Table
 
 from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
-from syncmv4d_cli.bench_finder import BenchFinder, bench_finder
 from syncmv4d_cli.bench_data import Data, bench_data
+from syncmv4d_cli.bench_finder import BenchFinder, bench_finder
 from syncmv4d_cli.bench_rig import arc_rig
 from syncmv4d_cli.bench_ros import Ros, bench_ros
 from syncmv4d_cli.bench_scoring import Scoring, bench_scoring

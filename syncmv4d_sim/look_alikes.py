@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from syncmv4d_model.geometry import transform
 from syncmv4d_sim.clearance import FOREARM_LENGTH_M, distance, surface_points
+from syncmv4d_sim.families import Range
 from syncmv4d_sim.objects import ObjectModel
 from syncmv4d_sim.targets import make_target
 from syncmv4d_sim.words import draw_colours, painted
@@ -41,12 +42,12 @@ class Alikes:
     phrase: str
 
 
-def draw_alikes(target: ObjectModel, rng: np.random.Generator, *, novel: bool) -> Alikes:
+def draw_alikes(target: ObjectModel, rng: np.random.Generator, *, novel: bool, look: Range = "known") -> Alikes:
     """One or two more of the target's kind, of other colours, or of one colour and other sizes."""
     count = int(rng.integers(1, 3))
     if rng.random() < BY_COLOUR_SHARE:
         own, *colours = draw_colours(1 + count, rng)
-        others = [painted(make_target(target.name, rng, novel=novel), colour, rng) for colour in colours]
+        others = [painted(make_target(target.name, rng, novel=novel, look=look), colour, rng) for colour in colours]
         return Alikes(painted(target, own, rng), tuple(others), f"{own} {target.name}")
     way = "smaller" if rng.random() < 0.5 else "larger"
     words = (TWO_WORDS if count == 1 else THREE_WORDS)[way]

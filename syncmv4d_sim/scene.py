@@ -13,8 +13,9 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from syncmv4d_model.geometry import transform
+from syncmv4d_model.geometry import inverse, transform
 from syncmv4d_sim.clearance import LOWEST_POINT_MARGIN_M as LOWEST_POINT_MARGIN_M
+from syncmv4d_sim.clutter import Clutter, add_clutter, sample_clutter
 from syncmv4d_sim.hand import HandShape
 from syncmv4d_sim.kinds import IDLE_TAGS, draw_tags
 from syncmv4d_sim.look import Look, add_surroundings, sample_look
@@ -32,6 +33,8 @@ MAX_DRAWS = 500
 FUTURE_TRIES = 200
 FIRST_TRIES = 4  # plans of one open stage before another is drawn
 VISIBLE_STREAM, DRESS_STREAM, HIDDEN_STREAM = 111, 112, 113
+CLUTTER_GAP_M = 0.16
+ARM_LENGTH_M = 0.5
 PARKED_M = -3.0  # height of bodies that are not there: under the floor, weightless
 
 Key = tuple[int, int, int, int]
@@ -56,6 +59,7 @@ class Scene:
     tags: tuple[str, ...] = ("closed",)  # of kinds.TAGS
     lead_s: float = 0.0  # how much of the path lies before frame 0
     distractors: tuple[Placed, ...] = ()  # bodies "distractor_<i>", which never move
+    clutter: Clutter = ()  # bodies "clutter_<i>", which nobody names and nothing touches
     hidden_bodies: tuple[str, ...] = ()  # bodies of the model that are not there: neither rendered nor tracked
     closing: float = 1.0  # of the fingers, where the hand holds nothing
     take_up: TakeUp | None = None  # where the tool is not in the hand in frame 0
@@ -100,6 +104,7 @@ def add_scene(spec: mujoco.MjSpec, scene: Scene) -> None:
         add_stand(spec, scene.take_up)
     for i, (model, place) in enumerate(scene.distractors):
         add_object(spec, model, name=f"distractor_{i}", world_from_body=place, free=False)
+    add_clutter(spec, scene.clutter)
     for i, ball in enumerate(scene.balls):
         centre = transform(scene.world_from_tool_start, ball.position_tool[None])[0]
         body = spec.worldbody.add_body(name=f"ball_{i}", pos=centre)
@@ -134,7 +139,9 @@ def sample_scene(split: str, index: int, seed: int, *, attempt: int = 0, future:
         if found is None:
             raise RuntimeError(f"{triplet_name(triplet)}: none of {FUTURE_TRIES} plans for future {future} keeps clear")
         way = found
-    return _dressed(stage, way, np.random.default_rng([*key, DRESS_STREAM]), triplet=triplet, seed=seed, future=future)
+    return _dressed(
+        stage, way, np.random.default_rng([*key, DRESS_STREAM]), rule=rule, triplet=triplet, seed=seed, future=future
+    )
 
 
 def _first_clear(key: Key, rule: SplitRule, triplet: Triplet) -> tuple[Stage, int, Way]:
@@ -145,7 +152,7 @@ def _first_clear(key: Key, rule: SplitRule, triplet: Triplet) -> tuple[Stage, in
     tags = draw_tags(rule, seed=seed, index=index)
     for draw in range(MAX_DRAWS):
         rng = np.random.default_rng([*key, VISIBLE_STREAM, draw])
-        stage = draw_stage(triplet, tags, rng, novel=rule.novel_sizes)
+        stage = draw_stage(triplet, tags, rng, novel=rule.novel_sizes, look=rule.look)
         if stage is None:
             continue
         way = _clear_way(stage, key, draw, future=0, tries=FIRST_TRIES if "open" in tags else 1)
@@ -163,7 +170,9 @@ def _clear_way(stage: Stage, key: Key, draw: int, *, future: int, tries: int) ->
     return None
 
 
-def _dressed(stage: Stage, way: Way, rng: np.random.Generator, *, triplet: Triplet, seed: int, future: int) -> Scene:
+def _dressed(
+    stage: Stage, way: Way, rng: np.random.Generator, *, rule: SplitRule, triplet: Triplet, seed: int, future: int
+) -> Scene:
     """The scene of a stage and a way: with a person's hand, surroundings, and the sentence."""
     task, (verb, tool_name, _) = stage.task, triplet
     missing = [name for name in ("tool", "target") if f"missing_{name}" in stage.tags]
@@ -172,12 +181,12 @@ def _dressed(stage: Stage, way: Way, rng: np.random.Generator, *, triplet: Tripl
         verb=task.verb,
         tool=task.tool,
         target=task.target,
-        hand=HandShape.sample(rng),
+        hand=HandShape.sample(rng, look=rule.look),
         world_from_target_start=parked_pose() if "target" in missing else task.world_from_target,
         grip_from_tool=stage.grip_from_tool,
         world_from_grip=way.world_from_grip,
         balls=() if "tool" in missing else stage.balls,
-        look=sample_look(rng),
+        look=sample_look(rng, family=rule.look),
         text=sentence(verb, tool_name, stage.target_phrase, rng, is_one_of_many=bool(stage.distractors)),
         triplet=triplet_name(triplet),
         tags=stage.tags,
@@ -186,8 +195,22 @@ def _dressed(stage: Stage, way: Way, rng: np.random.Generator, *, triplet: Tripl
         hidden_bodies=tuple(missing),
         closing=float(rng.uniform(0.15, 0.9)),
         take_up=_take_up(stage, way, rng) if stage.gap_m else None,
+        clutter=sample_clutter(rng, keep_clear=_kept_clear(stage), clearance_m=CLUTTER_GAP_M, look_family=rule.look),
         future=future,
     )
+
+
+def _kept_clear(stage: Stage) -> Float[np.ndarray, "P 2"]:
+    """Places of the table where no clutter may lie: between target and tool, under hand and forearm, at what stands there.
+
+    Nothing but frame 0 decides them.
+    """
+    target, tool = stage.task.centre[:2], stage.world_from_tool[:2, 3]
+    grip = stage.world_from_tool @ inverse(stage.grip_from_tool)
+    arm = grip[:2, 3] + np.linspace(0, ARM_LENGTH_M, 5)[:, None] * grip[:2, 2]
+    way = target + np.linspace(0, 1, 5)[:, None] * (tool - target)
+    others = [place[:2, 3] for _, place in stage.distractors]
+    return np.stack([*way, *arm, *others])
 
 
 def _take_up(stage: Stage, way: Way, rng: np.random.Generator) -> TakeUp:

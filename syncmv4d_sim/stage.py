@@ -12,6 +12,7 @@ from jaxtyping import Float
 from syncmv4d_model.geometry import inverse
 from syncmv4d_sim.acts import plan, plan_from_middle, reach_s
 from syncmv4d_sim.clearance import distance, is_clear, surface_points, tool_poses, work_point
+from syncmv4d_sim.families import Range
 from syncmv4d_sim.kinds import IDLE_TAGS
 from syncmv4d_sim.look_alikes import Alikes, Placed, draw_alikes, place_alikes
 from syncmv4d_sim.objects import ObjectModel
@@ -122,12 +123,17 @@ class Stage:
         return is_clear(way.world_from_grip, way.world_from_tool, tool=self.task.tool, target_points=points)
 
 
-def draw_stage(triplet: Triplet, tags: tuple[str, ...], rng: np.random.Generator, *, novel: bool) -> Stage | None:
+def draw_stage(
+    triplet: Triplet, tags: tuple[str, ...], rng: np.random.Generator, *, novel: bool, look: Range = "known"
+) -> Stage | None:
     """A stage for a sentence about `triplet`; None where there was no room for look-alikes."""
     there = _other_triplet(triplet, rng) if "unfit_sentence" in tags else triplet
     verb, tool_name, target_name = there
-    tool, target = make_tool(tool_name, rng, novel=novel), make_target(target_name, rng, novel=novel)
-    alikes = draw_alikes(target, rng, novel=novel) if "look_alike" in tags else None
+    tool, target = (
+        make_tool(tool_name, rng, novel=novel, look=look),
+        make_target(target_name, rng, novel=novel, look=look),
+    )
+    alikes = draw_alikes(target, rng, novel=novel, look=look) if "look_alike" in tags else None
     phrase = triplet[2]
     if alikes:
         target, phrase = alikes.target, alikes.phrase

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from syncmv4d_sim.objects import ObjectModel
+from syncmv4d_sim.objects import ObjectModel, with_colour
 
 NAMED_COLOURS = {
     "red": (0.80, 0.07, 0.07), "green": (0.08, 0.50, 0.13), "blue": (0.08, 0.20, 0.78), "yellow": (0.95, 0.83, 0.08),
@@ -57,10 +55,5 @@ def draw_colours(count: int, rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def painted(model: ObjectModel, colour: str, rng: np.random.Generator) -> ObjectModel:
-    """The object in a named colour, its smaller parts in shades of it."""
-    rgb = np.array(NAMED_COLOURS[colour])
-    parts = [
-        replace(part, rgb=np.clip(rgb * (1.0 if i == 0 else rng.uniform(0.75, 1.0)), 0, 1))
-        for i, part in enumerate(model.parts)
-    ]
-    return replace(model, parts=tuple(parts))
+    """The object with its main parts in a shade of a named colour."""
+    return with_colour(model, np.clip(np.array(NAMED_COLOURS[colour]) * rng.uniform(0.85, 1.1), 0, 1))

@@ -15,7 +15,7 @@ from syncmv4d_model.types import LABELS
 VISIBLE_TOLERANCE_M = 0.002  # less than the thinnest blade
 MIN_OBJECT_PX = 12
 MIN_FOREGROUND_PX = 64
-"""Fewer in any view's first picture: the sequence shows too little to be used."""
+"""Fewer in any view's window: the sequence shows too little to be used."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +174,17 @@ def see_first_image(
     return FirstImage(hit, np.abs(nearest - depth_m) < VISIBLE_TOLERANCE_M)
 
 
-def choose_points(first: FirstImage, num_points: int, rng: np.random.Generator) -> SurfacePoints:
-    """Spread points evenly over what a first image shows of the surface.
+def choose_points(
+    first: FirstImage, num_points: int, rng: np.random.Generator, *, window_px: Float[np.ndarray, "4"]
+) -> SurfacePoints:
+    """Spread points evenly over what a window (data.window) of a first image shows of the surface.
 
     ValueError when it shows fewer than MIN_FOREGROUND_PX pixels.
     """
     rows, columns = np.nonzero(first.is_shown)
+    low, high = window_px[:2] - 0.5, window_px[:2] + window_px[2:] - 0.5
+    inside = (columns >= low[0]) & (columns <= high[0]) & (rows >= low[1]) & (rows <= high[1])
+    rows, columns = rows[inside], columns[inside]
     if len(rows) < MIN_FOREGROUND_PX:
         raise ValueError(f"a view starts with {len(rows)} foreground pixels, needs {MIN_FOREGROUND_PX}")
     chosen = stratified(np.stack([columns, rows], -1), num_points, rng)

@@ -112,7 +112,10 @@ def import_clip(
     boxes = np.stack([view.boxes(surface) for view in seen])
     windows = _choose_windows(options, finder, tuple(view.images[0] for view in views), task, boxes)
     rng = np.random.default_rng([options.seed, ANCHOR_STREAM, *recording.name.encode()])
-    points = [choose_points(view, options.num_points, rng) for view in seen]
+    points = [
+        choose_points(view, options.num_points, rng, window_px=window)
+        for view, window in zip(seen, windows, strict=True)
+    ]
     intrinsics, anchors = np.stack([view.intrinsics for view in views]), np.stack([view.pixels for view in points])
     video = np.stack([_cut(view.images, window, options) for view, window in zip(views, windows, strict=True)])
     margin = options.margin_px
