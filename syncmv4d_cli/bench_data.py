@@ -1,4 +1,6 @@
-"""`syncmv4d bench data`: do the cameras of a data set know the future, what does text tell, what is in it and what does it weigh."""
+"""`syncmv4d bench data`: do the cameras of a data set know the future, what does text tell, what is
+in it and what does it weigh.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ CLOSED = "closed"
 
 @dataclass(frozen=True)
 class Data:
-    """Measure a split of a data set: what the cameras' rays tell of the tool's motion beyond frame 0, what text tells, bytes, kinds.
+    """Measure a split of a data set: what the cameras' rays tell of the tool's motion beyond frame
+    0, what text tells, bytes, kinds.
 
     Example: syncmv4d bench data --data data/nano --split train --limit 400 --json leak.json
     """
@@ -55,7 +58,9 @@ class Read:
 
 
 def bench_data(options: Data) -> None:
-    """Print the tables and write the JSON. ValueError for fewer sequences than a regression needs; errors as list_sequences, read_sequence."""
+    """Print the tables and write the JSON. ValueError for fewer sequences than a regression needs;
+    errors as list_sequences, read_sequence.
+    """
     from syncmv4d_model.data.atomic import check_writable, write_bytes
     from syncmv4d_model.data.sequence import list_sequences
 
@@ -117,7 +122,9 @@ def read_all(folders: list[Path], console: Console) -> Read:
 
 
 def text_rows(tracks: list[Sequence], *, seed: int) -> dict[str, dict[str, float | int]]:
-    """The text mean, cross-validated, on closed scenes (where none is tagged so: on all): along the world's axes, and the first camera's."""
+    """The text mean, cross-validated, on closed scenes (where none is tagged so: on all): along the
+    world's axes, and the first camera's.
+    """
     from syncmv4d_model.evaluation.data_facts import text_mean_ratio
     from syncmv4d_model.evaluation.leak import FOLDS, in_first_camera
 

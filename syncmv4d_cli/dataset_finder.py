@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 def load_finder(
     windows: Literal["finder", "truth", "largest"], checkpoint: Path | None
 ) -> tuple[ObjectFinder | None, str]:
-    """A checkpoint's finder (the bundled one's when none is given) and its identity for the record; none where windows are chosen otherwise.
-    ValueError for a checkpoint without one.
+    """A checkpoint's finder (the bundled one's when none is given) and its identity for the record;
+    none where windows are chosen otherwise. ValueError for a checkpoint without one.
     """
     if windows != "finder":
         return None, ""

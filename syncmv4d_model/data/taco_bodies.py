@@ -19,7 +19,9 @@ SAMPLE_STREAM = 203
 
 
 def read_taco_bodies(recording: taco.Recording, frames: Int[np.ndarray, "T"], surface: Surface) -> Bodies:
-    """Poses of tool and target at these frames, the surface's; errors as `taco_surface.read_surface`."""
+    """Poses of tool and target at these frames, the surface's; errors as
+    `taco_surface.read_surface`.
+    """
     names = ("tool", "target")
     poses = np.stack([read_object(recording, name, frames).poses for name in names])
     points = {name: _sample(surface, LABELS.index(name)) for name in LABELS[1:]}
@@ -33,7 +35,9 @@ def read_taco_bodies(recording: taco.Recording, frames: Int[np.ndarray, "T"], su
 
 
 def _sample(surface: Surface, label: int) -> Float[np.ndarray, "T N 3"]:
-    """Points spread evenly over the surface of a label's faces, followed through all frames; none where there is no face."""
+    """Points spread evenly over the surface of a label's faces, followed through all frames; none
+    where there is no face.
+    """
     faces = surface.faces[surface.label == label]
     if not len(faces):
         return np.zeros((len(surface.vertices), 0, 3))

@@ -1,6 +1,8 @@
-"""Do a TACO recording's poses fit its pictures, and what hides what: both are seen where the whole action is.
+"""Do a TACO recording's poses fit its pictures, and what hides what: both are seen where the whole
+action is.
 
-This looks at all frames. It decides whether a recording is taken and what is visible in truth, never what a predictor is given.
+This looks at all frames. It decides whether a recording is taken and what is visible in truth,
+never what a predictor is given.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Action:
 
     intrinsics: Float64[np.ndarray, "3 3"]  # of depth_m
     depth_m: Float32[np.ndarray, "T h w"]  # of hands, tool and target; infinity where there is none
-    offset: Float64[np.ndarray, "2"]  # of what moves from where the pictures change: (x, y) in shares of these pictures
+    offset: Float64[np.ndarray, "2"]  # of what moves from what changes: (x, y), shares of the sides
     likeness: float
 
 
@@ -41,8 +43,8 @@ def see_action(
     height: int,
     width: int,
 ) -> Action:
-    """Look at the part of the pictures that holds the action, at height x width. ValueError where the camera sees too little of it, or
-    nothing moves.
+    """Look at the part of the pictures that holds the action, at height x width. ValueError where
+    the camera sees too little of it, or nothing moves.
     """
     window = action_window(surface, intrinsics, camera_from_world, images.shape[1:3], aspect=width / height)
     inside = window_intrinsics(intrinsics[None], window[None], height=height, width=width)[0]
@@ -64,8 +66,8 @@ def action_window(
     *,
     aspect: float,
 ) -> Float64[np.ndarray, "4"]:
-    """About all that the surface ever is: a window of this aspect inside a picture of `size` (height, width). ValueError where the camera
-    sees none of it.
+    """About all that the surface ever is: a window of this aspect inside a picture of `size`
+    (height, width). ValueError where the camera sees none of it.
     """
     points = transform(camera_from_world, surface.vertices[:, surface.essential].reshape(-1, 3))
     if (points[:, 2] <= 0).any():
@@ -81,7 +83,9 @@ def action_window(
 
 
 def _speed(surface: Surface, hits: Seq[Hit]) -> Float32[np.ndarray, "P H W"]:
-    """How far what each pixel shows moves between two frames, metres: the farther of what it shows before and after."""
+    """How far what each pixel shows moves between two frames, metres: the farther of what it shows
+    before and after.
+    """
     moved = np.linalg.norm(np.diff(surface.vertices, axis=0), axis=-1)
     of_faces = np.concatenate([moved[:, surface.faces].mean(-1), np.zeros((len(moved), 1))], axis=1)  # -1: no face
     pairs = zip(of_faces, hits[:-1], hits[1:], strict=True)

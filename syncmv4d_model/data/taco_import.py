@@ -1,7 +1,9 @@
-"""One of TACO's recordings -> a sequence of ours: three views, their windows, the clip's frames, and tracks of all surfaces.
+"""One of TACO's recordings -> a sequence of ours: three views, their windows, the clip's frames,
+and tracks of all surfaces.
 
-One camera of each cluster and 8 frames a second are the paper's choices; that frame i is the recording's frame round(30 / 8 i) is ours. The
-paper cuts pictures to hands and objects of the whole clip, which knows the future: our windows are chosen from frame 0.
+One camera of each cluster and 8 frames a second are the paper's choices; that frame i is the
+recording's frame round(30 / 8 i) is ours. The paper cuts pictures to hands and objects of the whole
+clip, which knows the future: our windows are chosen from frame 0.
 """
 
 from __future__ import annotations
@@ -78,7 +80,9 @@ class View:
 
 @dataclass(frozen=True)
 class Clip:
-    """A sequence, what is stored beside it, and by how much its poses do not fit its pictures (taco_check.Action)."""
+    """A sequence, what is stored beside it, and by how much its poses do not fit its pictures
+    (taco_check.Action).
+    """
 
     sequence: Sequence
     truths: Truths
@@ -97,8 +101,9 @@ def import_clip(
     hand_models: dict[str, HandModel],
     finder: ObjectFinder | None = None,
 ) -> Clip:
-    """Read a recording. FileNotFoundError for a part that is missing; ValueError for one that is broken or does not fit, a recording that is
-    shorter than the clip, views that show too little, and windows that need a finder where there is none.
+    """Read a recording. FileNotFoundError for a part that is missing; ValueError for one that is
+    broken or does not fit, a recording that is shorter than the clip, views that show too little,
+    and windows that need a finder where there is none.
     """
     if options.windows == "finder" and finder is None:
         raise ValueError("windows are chosen by a finder, and none was given")
@@ -148,7 +153,9 @@ def import_clip(
 
 
 def chosen_cameras(recording: taco.Recording, cameras: dict[str, taco.Camera], options: ClipOptions) -> tuple[str, ...]:
-    """Serial numbers, left to right. ValueError for a camera that is not there, and for a cluster without one."""
+    """Serial numbers, left to right. ValueError for a camera that is not there, and for a cluster
+    without one.
+    """
     if missing := [serial for serial in options.cameras if serial not in cameras]:
         raise ValueError(f"the recording has no camera {missing[0]}; it has {', '.join(cameras)}")
     if options.cameras:
@@ -212,7 +219,9 @@ def _cut(
 
 
 def _follow(positions: Float[np.ndarray, "V T K 3"], views: Seq[View], actions: Seq[Action]) -> dict[str, np.ndarray]:
-    """Positions, where they are visible (in frame 0 all: they were chosen there), and (near, far) of each view's points."""
+    """Positions, where they are visible (in frame 0 all: they were chosen there), and (near, far)
+    of each view's points.
+    """
     in_cameras = np.stack([transform(v.camera_from_world, p) for v, p in zip(views, positions, strict=True)])
     visible = np.ones(positions.shape[:3], bool)
     for index, action in enumerate(actions):

@@ -1,4 +1,6 @@
-"""What a data set is like: what its kinds of files weigh, which kinds of sequences it has, how fine its pictures are, what text tells."""
+"""What a data set is like: what its kinds of files weigh, which kinds of sequences it has, how fine
+its pictures are, what text tells.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def bytes_by_kind(folders: Iterable[Path]) -> dict[str, int]:
 
 
 def millimetres_per_pixel(sequence: Sequence, intrinsics: Float[np.ndarray, "V 3 3"]) -> Float[np.ndarray, "V"]:
-    """At the median depth of each view's own points in frame 0. `intrinsics` are those of the pictures in question."""
+    """At the median depth of each view's own points in frame 0. `intrinsics` are those of the
+    pictures in question.
+    """
     in_camera = transform(sequence.camera_from_world, sequence.positions[:, 0].astype(np.float64))
     return MM_PER_M * np.median(in_camera[..., 2], axis=1) / intrinsics[:, 0, 0]
 
@@ -54,10 +58,11 @@ def thin_points(sequence: Sequence, count: int) -> Sequence:
 
 
 def text_mean_ratio(sequences: Seq[Sequence], folds: Mapping[str, int]) -> tuple[float, int]:
-    """(error of the text mean over that of standing still, scenes): the ratio of the two means over the sequences that move.
+    """(error of the text mean over that of standing still, scenes): the ratio of the two means over
+    the sequences that move.
 
-    The text mean of a sequence is fitted to those of the other folds, `folds` says by name which one is whose. ValueError where
-    nothing moves, or all are in one fold.
+    The text mean of a sequence is fitted to those of the other folds, `folds` says by name which
+    one is whose. ValueError where nothing moves, or all are in one fold.
     """
     errors = []
     for number in sorted(set(folds.values())):

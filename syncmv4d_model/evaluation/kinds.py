@@ -31,7 +31,9 @@ class OneKind:
 def summarise_by_tag(
     tags: Iterable[Seq[str]], scores: Seq[Row], ratios: Mapping[str, tuple[str, str]], *, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """statistics.summarise of SCORES_BY_TAG and their ratios for each tag, in the tags' order; nothing where no sequence has one."""
+    """statistics.summarise of SCORES_BY_TAG and their ratios for each tag, in the tags' order;
+    nothing where no sequence has one.
+    """
     members: dict[str, list[Row]] = {}
     for own, row in zip(tags, scores, strict=True):
         for tag in own:

@@ -1,7 +1,9 @@
-"""What cameras tell of a scene's future: do their rays predict the tool's motion better than its places at frame 0 do?
+"""What cameras tell of a scene's future: do their rays predict the tool's motion better than its
+places at frame 0 do?
 
-Cameras that were framed on the whole action give its middle away; honest ones, fixed before it begins, do not. Everything is
-expressed along the axes of the first camera, so that the world frame does not matter.
+Cameras that were framed on the whole action give its middle away; honest ones, fixed before it
+begins, do not. Everything is expressed along the axes of the first camera, so that the world frame
+does not matter.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ KNOWN: dict[Known, str] = {
     "tool_target_hand": "+ hand",
     "shapes": "+ extents",
 }
-"""What of frame 0 the rays must add to: places of the first two, of all three, places and extents of all three. Windows are chosen
-by the extents of all three: what a window's ray tells of these is no leak.
+"""What of frame 0 the rays must add to: places of the first two, of all three, places and extents
+of all three. Windows are chosen by the extents of all three: what a window's ray tells of these is
+no leak.
 """
 RAYS: dict[Rays, str] = {
     "image_centres": "images",
@@ -34,20 +37,20 @@ RAYS: dict[Rays, str] = {
 }
 FOLDS = 10
 LEAST_SCENES = 2 * FOLDS
-_PULL = 1e-3  # of the tool on the point where rays meet: for one ray, the point of it that is nearest to the tool
+_PULL = 1e-3  # of the tool on the point where rays meet; of one ray, that is the nearest to the tool
 _PENALTIES = np.geomspace(1e-3, 1e4, 22)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Frame 0 and the tool's mean motion, metres, seen from the tool along the first camera's axes (right, down, forward)."""
+    """Frame 0 and the tool's mean motion, metres, seen from the tool along the first camera's axes
+    (right, down, forward).
+    """
 
     name: str
     motion_m: Float[np.ndarray, "3"]  # of the tool's points, mean over points and frames
-    places_m: dict[str, Float[np.ndarray, "3"]]  # mean of the points of target and hand; no hand where none is seen
-    middles_m: dict[
-        str, Float[np.ndarray, "3"]
-    ]  # middle of the box of the points of tool, target and hand, less their mean
+    places_m: dict[str, Float[np.ndarray, "3"]]  # of target and hand: means of their points
+    middles_m: dict[str, Float[np.ndarray, "3"]]  # of all three: middles of their boxes, less means
     meeting_m: dict[Rays, Float[np.ndarray, "3"]]  # where the rays of all views meet best
 
 
@@ -66,8 +69,8 @@ class Leak:
 
 
 def read_scene(sequence: Sequence, sizes: Seq[tuple[int, int]], intrinsics: Float[np.ndarray, "V 3 3"]) -> Scene | None:
-    """From a sequence that may have been read without video; `sizes` (width, height) and K are the whole images'. None where frame 0
-    shows no tool or no target.
+    """From a sequence that may have been read without video; `sizes` (width, height) and K are the
+    whole images'. None where frame 0 shows no tool or no target.
     """
     points = np.moveaxis(sequence.positions, 1, 2).astype(np.float64)  # V K T 3
     own = {name: points[sequence.label == LABELS.index(name)] for name in LABELS[1:]}
@@ -96,7 +99,9 @@ def _meeting(
     edges_px: Float[np.ndarray, "V 2"],
     tool: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "3"]:
-    """The world point nearest to the rays through places of the images, which are measured from the images' edges."""
+    """The world point nearest to the rays through places of the images, which are measured from the
+    images' edges.
+    """
     world_from_camera = inverse(camera_from_world.astype(np.float64))
     matrix, right = _PULL * np.eye(3), _PULL * tool
     for pose, k, edge in zip(world_from_camera, intrinsics, edges_px, strict=True):
@@ -108,9 +113,11 @@ def _meeting(
 
 
 def measure_leak(scenes: Seq[Scene], known: Known, rays: Rays, *, seed: int = 0) -> Leak:
-    """Regress the tool's mean motion on what frame 0 shows, with and without the rays; folds and resamples are seeded.
+    """Regress the tool's mean motion on what frame 0 shows, with and without the rays; folds and
+    resamples are seeded.
 
-    Scenes without a hand are left out where it counts. ValueError for fewer than LEAST_SCENES scenes.
+    Scenes without a hand are left out where it counts. ValueError for fewer than LEAST_SCENES
+    scenes.
     """
     scenes = [scene for scene in scenes if known == "tool_target" or "hand" in scene.places_m]
     if len(scenes) < LEAST_SCENES:
@@ -163,7 +170,9 @@ def _squared_errors(
 def _ridge(
     features: Float[np.ndarray, "N F"], motion: Float[np.ndarray, "N 3"], held_out: Bool[np.ndarray, "N"]
 ) -> Float[np.ndarray, "M 3"]:
-    """Predictions for the scenes held out. The penalty is the one whose leave-one-out errors on the others are least."""
+    """Predictions for the scenes held out. The penalty is the one whose leave-one-out errors on the
+    others are least.
+    """
     fitted = features[~held_out]
     middle, spread = fitted.mean(0), np.maximum(fitted.std(0), 1e-9)
     mean = motion[~held_out].mean(0)
@@ -182,6 +191,8 @@ def _ridge(
 
 
 def in_first_camera(sequence: Sequence) -> Sequence:
-    """The sequence with its tracks along the first camera's axes: what does not depend on where the world's axes point."""
+    """The sequence with its tracks along the first camera's axes: what does not depend on where the
+    world's axes point.
+    """
     axes = sequence.camera_from_world[0, :3, :3]
     return replace(sequence, positions=(sequence.positions @ axes.T).astype(np.float32))

@@ -1,4 +1,6 @@
-"""Small scenes whose tools go where nobody can see at frame 0, filmed by honest cameras or by such as know it."""
+"""Small scenes whose tools go where nobody can see at frame 0, filmed by honest cameras or by such
+as know it.
+"""
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -11,8 +13,9 @@ DOWN = np.array([0.0, 0.0, -1.0])
 
 
 def framed_scene(seed: int, *, knows_future: bool, views: int = 3) -> Sequence:
-    """Half of the way to the target is seen, a sidestep is not. Cameras look at the middle of the action, of all frames or of frame 0,
-    give or take some centimetres. The world's axes point anywhere.
+    """Half of the way to the target is seen, a sidestep is not. Cameras look at the middle of the
+    action, of all frames or of frame 0, give or take some centimetres. The world's axes point
+    anywhere.
     """
     rng = np.random.default_rng(seed)
     tool = rng.normal(0, 0.1, 3)

@@ -19,7 +19,9 @@ def bits(value: object) -> bytes:
 
 
 def inputs_of(sequence: Sequence) -> dict[str, bytes]:
-    """Whole first images, the rig, the windows, what is seen in them, the task, and the anchors that an evaluation asks for."""
+    """Whole first images, the rig, the windows, what is seen in them, the task, and the anchors
+    that an evaluation asks for.
+    """
     rig = rig_of_sequence(sequence)
     return {
         "images": bits(sequence.whole_images),

@@ -25,7 +25,9 @@ SPEEDS_CM = {"a": 3.0, "b": 4.0, "c": 6.0}
 
 
 def futures_of(sequence) -> np.ndarray:
-    """Tools go as fast as PACES say, targets, which truly stay still, drift along y as DRIFT_CM says."""
+    """Tools go as fast as PACES say, targets, which truly stay still, drift along y as DRIFT_CM
+    says.
+    """
     motion = sequence.positions - sequence.positions[:, :1]
     drift = 0.01 * np.arange(T)[:, None, None] * (sequence.label == 3)[:, None, :, None] * np.array([0, 1.0, 0])
     pairs = zip(PACES, DRIFT_CM, strict=True)

@@ -1,4 +1,6 @@
-"""No input of a predictor that comes from a bag knows the future: images after the reference set change nothing."""
+"""No input of a predictor that comes from a bag knows the future: images after the reference set
+change nothing.
+"""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""No input of a predictor that comes from TACO's recordings knows the future: poses and images of later frames change nothing."""
+"""No input of a predictor that comes from TACO's recordings knows the future: poses and images of
+later frames change nothing.
+"""
 
 import shutil
 from dataclasses import replace
@@ -48,7 +50,9 @@ def repaint(path: Path) -> None:
 
 
 def find_bright(images, task: str) -> FoundObjects:
-    """The middle of what is brighter than most of the picture: it depends on every pixel, and on no other picture."""
+    """The middle of what is brighter than most of the picture: it depends on every pixel, and on no
+    other picture.
+    """
     boxes = []
     for image in images:
         rows, columns = np.nonzero(image.sum(-1) > np.quantile(image.sum(-1), 0.9))
@@ -76,7 +80,9 @@ def test_later_poses_and_images_change_no_input(recordings, tmp_path, windows):
 
 
 def test_the_test_finds_windows_that_hold_the_whole_action(recordings, tmp_path):
-    """Pictures cut to where the action will be, as the paper cuts them: the inputs differ, and the test says so."""
+    """Pictures cut to where the action will be, as the paper cuts them: the inputs differ, and the
+    test says so.
+    """
     given = []
     for recording, name in zip(recordings, ("one", "other"), strict=True):
         clip = import_clip(recording, OPTIONS, {})

@@ -15,7 +15,7 @@ from syncmv4d_model.data import taco
 from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
 from syncmv4d_model.data.taco_import import ClipOptions, chosen_cameras, import_clip
 from syncmv4d_model.data.video import read_video
-from syncmv4d_model.data.window import FoundObjects, choose_windows, cut_window, enlarge_windows
+from syncmv4d_model.data.window import FoundObjects, choose_windows, cut_window, enlarge_windows, from_window
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.types import LABELS
 
@@ -100,12 +100,9 @@ def test_the_first_images_are_whole_with_boxes_masks_and_depths_of_what_they_sho
     (recording,) = taco.list_recordings(taco_root)
     cameras, sequence, truths = taco.read_cameras(recording), clip.sequence, clip.truths
     serials = chosen_cameras(recording, cameras, OPTIONS)
-    assert sequence.whole_sizes == ((160, 118),) * 3  # of 160 x 117: videos need even sides
+    assert sequence.whole_sizes == ((160, 118),) * 3
     for view, serial in enumerate(serials):
-        full = cameras[serial].intrinsics.copy()
-        full[1] *= 118 / 117
-        full[1, 2] += 0.5 * 118 / 117 - 0.5
-        np.testing.assert_allclose(sequence.whole_intrinsics[view], full, rtol=1e-9)
+        np.testing.assert_allclose(sequence.whole_intrinsics[view], cameras[serial].intrinsics)
         mask, depth, boxes = truths.masks[view], truths.depths_m[view], sequence.boxes_px[view]
         assert set(np.unique(mask)) == {1, 2, 3, 255} and np.isfinite(depth).tolist() == (mask != 255).tolist()
         for index, (left, top, right, bottom) in enumerate(boxes.astype(int)):
@@ -117,13 +114,15 @@ def test_the_first_images_are_whole_with_boxes_masks_and_depths_of_what_they_sho
         np.testing.assert_array_equal(mask[v, u], sequence.label[view])
 
 
-def test_bodies_are_the_recordings_poses_and_the_hand_holds_the_tool(clip, taco_root):
+def test_bodies_are_the_recordings_poses_and_the_hand_comes_to_hold_the_tool(clip, taco_root):
     bodies = clip.truths.bodies
     assert bodies.names == ("tool", "target") and bodies.world_from_body.shape == (2, 17, 4, 4)
     (path,) = (taco_root / taco.OBJECT_POSES / TRIPLET / NAME).glob("tool_*.npy")
     expected = np.load(path)[np.round(3.75 * np.arange(17)).astype(int)]
     np.testing.assert_allclose(bodies.world_from_body[0], expected, atol=1e-9)
-    assert bodies.contact_hand_tool.all() and not bodies.contact_tool_target[0] and bodies.contact_tool_target.any()
+    held, struck = np.flatnonzero(bodies.contact_hand_tool), np.flatnonzero(bodies.contact_tool_target)
+    np.testing.assert_array_equal(held, np.arange(held[0], 17))  # once held, the hammer is not let go
+    assert len(struck) and held[0] <= struck[0] > 0
 
 
 def test_windows_are_chosen_from_the_first_images_by_who_is_asked(clip, taco_root):
@@ -143,6 +142,26 @@ def test_windows_are_chosen_from_the_first_images_by_who_is_asked(clip, taco_roo
     np.testing.assert_allclose(largest.windows, [[21, 0, 118, 118]] * 3)
     with pytest.raises(ValueError, match="chosen by a finder, and none was given"):
         import_clip(recording, replace(OPTIONS, windows="finder"), {})
+
+
+def test_large_pictures_are_made_smaller_with_their_cameras(clip, taco_root):
+    (recording,) = taco.list_recordings(taco_root)
+    small = import_clip(recording, replace(OPTIONS, image_width=81), {}).sequence
+    assert small.whole_sizes == ((80, 60),) * 3  # videos need even sides
+    for view, large in enumerate(clip.sequence.reference):
+        expected = area_means(large, 60, 80)
+        assert np.abs(small.reference[view].astype(float) - expected).max() <= 1
+    pixels = project(
+        small.whole_intrinsics, transform(small.camera_from_world, clip.sequence.positions[:, 0].astype(float))
+    )
+    full = from_window(clip.sequence.anchors_px, clip.sequence.windows, height=96, width=96)
+    np.testing.assert_allclose(pixels, (full + 0.5) * [80 / 160, 60 / 118] - 0.5, atol=1e-3)
+
+
+def area_means(image, height, width):
+    """By repeating pixels until both sizes divide."""
+    rows = np.repeat(image, height, axis=0).reshape(height, image.shape[0], image.shape[1], 3).mean(1)
+    return np.repeat(rows, width, axis=1).reshape(height, width, image.shape[1], 3).mean(2)
 
 
 @pytest.mark.parametrize("size", [(96, 96), (48, 64)])
