@@ -44,15 +44,14 @@ class Frames:
 
 
 _of_this_thread = threading.local()
+CONTEXT_PX = 64  # of the context's own window, which nothing is drawn in: pictures of any size have a buffer of their own
 
 
-def _make_gl_context_current(width: int, height: int) -> None:
-    """This thread's GL context: it lives as long as the size stays, and is no other thread's, where it cannot be current too."""
-    if getattr(_of_this_thread, "size", None) == (width, height):
-        return
-    context = mujoco.GLContext(width, height)
-    context.make_current()
-    _of_this_thread.size, _of_this_thread.context = (width, height), context
+def _make_gl_context_current() -> None:
+    """Make this thread's GL context current; it is made once, for that takes longer than a sequence's first images."""
+    if getattr(_of_this_thread, "context", None) is None:
+        _of_this_thread.context = mujoco.GLContext(CONTEXT_PX, CONTEXT_PX)
+    _of_this_thread.context.make_current()
 
 
 class Renderer:
@@ -61,7 +60,7 @@ class Renderer:
     def __init__(self, replay: Replay, *, height: int, width: int, shadows: bool = True) -> None:
         self._replay, model = replay, replay.model
         self._height, self._width = height * SUPERSAMPLE, width * SUPERSAMPLE
-        _make_gl_context_current(self._width, self._height)
+        _make_gl_context_current()
         model.vis.global_.offwidth, model.vis.global_.offheight = self._width, self._height
         model.vis.quality.offsamples = 0
         self._data, self._option = mujoco.MjData(model), mujoco.MjvOption()
