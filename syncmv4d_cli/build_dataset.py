@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from syncmv4d_cli.build_taco import Taco, build_taco
 from syncmv4d_cli.choices import choose
 from syncmv4d_cli.dataset_finder import load_finder
 from syncmv4d_cli.least import check_least
-
-if TYPE_CHECKING:
-    from syncmv4d_model.data.window import ObjectFinder
 
 TACO_WIDTH = 512
 Split = Literal[
@@ -87,7 +84,8 @@ def build_sim(options: Sim) -> None:
         raise ValueError(
             f"TACO's layout tells no splits apart, and {options.out} holds {min(others)}: choose another folder"
         )
-    finder, identity = _finder(options)
+    uses_finder = options.windows == "finder" and options.rig != "framed" and options.layout == "syncmv4d"
+    finder, identity = load_finder("finder" if uses_finder else "largest", options.checkpoint)
     chosen = BuildOptions(
         split=options.split,
         seed=options.seed,
@@ -105,10 +103,3 @@ def build_sim(options: Sim) -> None:
     print(f"{options.count} sequences of {options.split} in {options.out}; {reasons.total()} scenes rejected")
     for reason, number in reasons.most_common(5):
         print(f"  {number:4d}  {reason}")
-
-
-def _finder(options: Sim) -> tuple[ObjectFinder | None, str]:
-    """The finder that the options ask for and its identity for the record. ValueError for a checkpoint without one."""
-    if options.rig == "framed" or options.layout == "taco":
-        return None, ""
-    return load_finder(options.windows, options.checkpoint)

@@ -18,7 +18,7 @@ def load_finder(
     if windows != "finder":
         return None, ""
     from syncmv4d_model.checkpoint_index import BUNDLED_NANO
-    from syncmv4d_model.networks.finder import CheckpointFinder
+    from syncmv4d_model.finder_files import CheckpointFinder
 
     finder = CheckpointFinder(checkpoint or BUNDLED_NANO)
     return finder, finder.identity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -82,6 +83,15 @@ class CheckpointFinder:
     path: Path
     _finder: Finder | None = field(default=None, init=False, repr=False, compare=False)
 
+    @property
+    def identity(self) -> str:
+        """Name and digest of the weights, for a record of what chose a data set's windows; errors as `load_finder`."""
+        folder, _ = _locate(self.path)
+        digest = hashlib.sha256()
+        for file in sorted(folder.iterdir()):
+            digest.update(file.name.encode() + file.read_bytes())
+        return f"{self.path.resolve().name}@{digest.hexdigest()[:16]}"
+
     def __call__(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], task: str) -> FoundObjects:
         """Where the task's objects are; errors as `load_finder`."""
         import torch
@@ -89,7 +99,7 @@ class CheckpointFinder:
         if self._finder is None:
             torch.set_num_threads(1)
             self._finder = load_finder(self.path)
-        return self._finder.find(images, [task] * len(images))
+        return self._finder.find_task(images, task)
 
     def __getstate__(self) -> dict[str, object]:
         return {"path": self.path, "_finder": None}

@@ -124,31 +124,9 @@ def film(
             for view, window in zip(seen, windows, strict=True)
         )
         later = _film_later(shoot, rig, first, windows, rollout.num_frames, options)
-    positions = np.stack([view.positions(body) for view in points])
-    in_cameras = np.stack([_in_camera(p, pose) for p, pose in zip(positions, rig.camera_from_world, strict=True)])
-    anchors = np.stack([view.pixels for view in points]).astype(np.float32)
-    size = {"height": options.size_px, "width": options.size_px}
-    margin = options.margin_px
-    sequence = Sequence(
-        name=name,
-        task=rollout.scene.text,
-        triplet=rollout.scene.triplet,
-        view_names=rig.view_names,
-        video=later.video[:, :, margin : margin + options.size_px, margin : margin + options.size_px],
-        intrinsics=window_intrinsics(rig.intrinsics, windows, **size),
-        camera_from_world=rig.camera_from_world @ inverse(world_from_table),
-        positions=transform(world_from_table, positions.reshape(-1, 3)).reshape(positions.shape).astype(np.float32),
-        visible=later.visible(in_cameras),
-        label=np.stack([body.label[view.face] for view in points]),
-        anchors_px=to_window(anchors, windows, **size),
-        depth_scale=_depth_scales(in_cameras),
-        frame_period_s=rollout.frame_period_s,
-        reference=images,
-        reference_intrinsics=rig.intrinsics,
-        windows_px=windows,
-        boxes_px=boxes,
-        tags=rollout.scene.tags,
-        seed=seed,
+    shot = _Shot(images, boxes, windows, points, later)
+    sequence = _make_sequence(
+        rollout, body, rig, shot, options, world_from_table=world_from_table, name=name, seed=seed
     )
     truths = Truths(
         margin_video=later.video,
@@ -220,6 +198,56 @@ class _Later:
             if len(depth):
                 visible[view, 1:] = visible_points(in_cameras[view, 1:], self.intrinsics[view], depth)
         return visible
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """What was filmed of a run, and what was decided on the way."""
+
+    images: tuple[UInt8[np.ndarray, "H W 3"], ...]
+    boxes: Float[np.ndarray, "V 3 4"]
+    windows: Float64[np.ndarray, "V 4"]
+    points: tuple[SurfacePoints, ...]
+    later: _Later
+
+
+def _make_sequence(
+    rollout: Rollout,
+    body: Surface,
+    rig: SceneRig,
+    shot: _Shot,
+    options: FilmOptions,
+    *,
+    world_from_table: Float[np.ndarray, "4 4"],
+    name: str,
+    seed: int,
+) -> Sequence:
+    positions = np.stack([view.positions(body) for view in shot.points])
+    in_cameras = np.stack([_in_camera(p, pose) for p, pose in zip(positions, rig.camera_from_world, strict=True)])
+    anchors = np.stack([view.pixels for view in shot.points]).astype(np.float32)
+    size = {"height": options.size_px, "width": options.size_px}
+    margin = options.margin_px
+    return Sequence(
+        name=name,
+        task=rollout.scene.text,
+        triplet=rollout.scene.triplet,
+        view_names=rig.view_names,
+        video=shot.later.video[:, :, margin : margin + options.size_px, margin : margin + options.size_px],
+        intrinsics=window_intrinsics(rig.intrinsics, shot.windows, **size),
+        camera_from_world=rig.camera_from_world @ inverse(world_from_table),
+        positions=transform(world_from_table, positions.reshape(-1, 3)).reshape(positions.shape).astype(np.float32),
+        visible=shot.later.visible(in_cameras),
+        label=np.stack([body.label[view.face] for view in shot.points]),
+        anchors_px=to_window(anchors, shot.windows, **size),
+        depth_scale=_depth_scales(in_cameras),
+        frame_period_s=rollout.frame_period_s,
+        reference=shot.images,
+        reference_intrinsics=rig.intrinsics,
+        windows_px=shot.windows,
+        boxes_px=shot.boxes,
+        tags=rollout.scene.tags,
+        seed=seed,
+    )
 
 
 def _film_later(

@@ -44,7 +44,9 @@ class Frames:
 
 
 _of_this_thread = threading.local()
-CONTEXT_PX = 64  # of the context's own window, which nothing is drawn in: pictures of any size have a buffer of their own
+CONTEXT_PX = (
+    64  # of the context's own window, which nothing is drawn in: pictures of any size have a buffer of their own
+)
 
 
 def _make_gl_context_current() -> None:

@@ -101,6 +101,10 @@ class Finder(nn.Module):
         boxes_px[presence < self.config.threshold] = np.nan
         return FoundObjects(boxes_px, presence.astype(np.float64))
 
+    def find_task(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], task: str) -> FoundObjects:
+        """An ObjectFinder: the objects of one task in the first images of all its views."""
+        return self.find(images, [task] * len(images))
+
     def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "B L"]:
         """Token ids, 0 beyond a text's end; a text longer than max_tokens loses its end."""
         ids = torch.zeros(len(texts), self.config.max_tokens, dtype=torch.long)
