@@ -254,8 +254,9 @@ class _Asked(nn.Module):
         weights = (self.sharpness * logits).flatten(2).softmax(-1)
         boxes = (edges.flatten(3) @ weights[..., None])[..., 0]
         seen = (asked.unflatten(1, (objects, -1)).flatten(3) @ weights[..., None])[..., 0]
-        known = torch.cat([seen, logits.flatten(2).amax(-1, keepdim=True)], -1)
-        return CellAnswers(logits, edges, boxes, self.presence(known)[..., 0])
+        surest = logits.flatten(2).amax(-1, keepdim=True)
+        presence = surest + self.presence(torch.cat([seen, surest], -1))
+        return CellAnswers(logits, edges, boxes, presence[..., 0])
 
     @staticmethod
     def _centres(answer: Float[Tensor, "B 3 5 h w"]) -> Float[Tensor, "4 h w"]:

@@ -171,7 +171,7 @@ def find_losses(answers: CellAnswers, batch: FinderBatch) -> dict[str, Tensor]:
         "cell_edges": (of_cells * wanted).sum() / wanted.sum().clamp(min=1),
         "box_edges": 2 * (of_boxes * seen).sum() / seen.sum().clamp(min=1),
         "overlap": 0.5 * ((1 - overlap(answers.boxes, truth)) * seen).sum() / seen.sum().clamp(min=1),
-        "presence": 0.5 * present,
+        "presence": present,
     }
 
 

@@ -65,7 +65,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     finder = fresh_finder()
-    train(finder, views_of(finder, data, "train"), tmp_path_factory.mktemp("run"), steps=350)
+    train(finder, views_of(finder, data, "train"), tmp_path_factory.mktemp("run"), steps=400)
     return finder
 
 
