@@ -111,13 +111,8 @@ class Predictor:
         anchors outside the images, for an option out of its range and where the networks' answer is not finite;
         Cancelled when cancelled() says so.
         """
-        self._check(observation)
-        if anchors_px is not None:
-            check_anchors(anchors_px, observation)
+        self._check(observation, anchors_px)
         config, defaults = self.config, self.config.loop
-        interval = _given(feedback_interval, defaults.feedback_interval)
-        if interval < 1:
-            raise ValueError(f"feedback_interval must be at least 1, got {interval}")
         started = time.perf_counter()
         seen, missed = self.look(observation)
         binding, warnings = self.bind(seen, seed, _strength("text_guidance", text_guidance, defaults))
@@ -134,7 +129,7 @@ class Predictor:
             anchors=anchors,
             cycle=config.switches.cycle,
             guidance_strength=_strength("guidance_strength", guidance_strength, defaults),
-            feedback_interval=interval,
+            feedback_interval=_interval(feedback_interval, defaults),
             progress=progress,
             cancelled=cancelled,
         )
@@ -204,7 +199,7 @@ class Predictor:
         components, frames = self.components, images_to_unit(video).to(self.components.device)
         return _to_bytes(components.decode_video(components.codec.encode_video(frames), frames[:, 0]))
 
-    def _check(self, observation: Observation) -> None:
+    def _check(self, observation: Observation, anchors_px: Float[np.ndarray, "V K 2"] | None) -> None:
         config, views = self.config, len(observation.images)
         if not 1 <= views <= config.max_views:
             raise ValueError(f"{self.name} takes 1 to {config.max_views} views, got {views}")
@@ -214,6 +209,8 @@ class Predictor:
         for name in ("intrinsics", "camera_from_world"):
             if not np.isfinite(getattr(observation, name)).all():
                 raise ValueError(f"{name} of the observation holds numbers that are not finite")
+        if anchors_px is not None:
+            check_anchors(anchors_px, observation)
 
     def bind(self, seen: ModelInput, seed: int, text_guidance: float) -> tuple[Binding, list[str]]:
         """The loop's callables for one input, and warnings about its task."""
@@ -319,6 +316,13 @@ def _check_finite(result: Denoised) -> None:
 
 def _given(value: _Value | None, default: _Value) -> _Value:
     return default if value is None else value
+
+
+def _interval(value: int | None, defaults: LoopConfig) -> int:
+    interval = _given(value, defaults.feedback_interval)
+    if interval < 1:
+        raise ValueError(f"feedback_interval must be at least 1, got {interval}")
+    return interval
 
 
 def _strength(name: str, value: float | None, defaults: LoopConfig) -> float:
