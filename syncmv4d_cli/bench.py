@@ -1,5 +1,6 @@
 """`syncmv4d bench`: model, how long steps, the closed loop and a request take; steps, what more of them bring; codec, its
-bound; cell, tasks done; ros, the generator node on real topics; scoring, how long a sequence is scored.
+bound; finder, the windows it chooses; cell, tasks done; ros, the generator node on real topics; scoring, how long a sequence
+is scored; data, whether its cameras know the future.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from rich.table import Table
 
 from syncmv4d_cli.bench_cell import Cell, bench_cell
 from syncmv4d_cli.bench_codec import Codec, bench_codec
+from syncmv4d_cli.bench_data import Data, bench_data
+from syncmv4d_cli.bench_finder import BenchFinder, bench_finder
 from syncmv4d_cli.bench_rig import arc_rig
 from syncmv4d_cli.bench_ros import Ros, bench_ros
 from syncmv4d_cli.bench_scoring import Scoring, bench_scoring
@@ -57,9 +60,11 @@ def main(args: list[str]) -> int:
         "model": (Model, bench_model),
         "steps": (Steps, bench_steps),
         "codec": (Codec, bench_codec),
+        "finder": (BenchFinder, bench_finder),
         "cell": (Cell, bench_cell),
         "ros": (Ros, bench_ros),
         "scoring": (Scoring, bench_scoring),
+        "data": (Data, bench_data),
     }
     return choose(args, "syncmv4d bench", benchmarks)
 

@@ -78,7 +78,7 @@ def bench_cell(options: Cell) -> None:
     from syncmv4d_cli.provenance import provenance
     from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.atomic import check_writable, write_bytes
-    from syncmv4d_sim.dataset import BuildOptions
+    from syncmv4d_sim.cell import cell_options
 
     if options.save_json is not None:
         check_writable(options.save_json)
@@ -86,12 +86,9 @@ def bench_cell(options: Cell) -> None:
     check_device(options.device)
     if not options.methods:
         raise ValueError("--methods names none of truth, static, generated")
-    built, sources = BuildOptions(split=options.split, seed=options.seed), dict(_still_sources(options.methods))
+    built, sources = cell_options(split=options.split, seed=options.seed), dict(_still_sources(options.methods))
     if "generated" in options.methods:
-        predictor, sources["generated"] = _generator(options)
-        built = BuildOptions(
-            split=options.split, seed=options.seed, height=predictor.config.height, width=predictor.config.width
-        )
+        sources["generated"] = _generator(options)
     console = Console()
     indices = range(options.first, options.first + options.scenes)
     trials = [
@@ -175,8 +172,8 @@ def _still_sources(methods: Iterable[str]) -> Iterator[tuple[str, TracksOf]]:
         )
 
 
-def _generator(options: Cell) -> tuple[Any, TracksOf]:
-    """The predictor, and its tracks for a sequence's first images."""
+def _generator(options: Cell) -> TracksOf:
+    """The predictor's tracks for a sequence's first images."""
     from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.evaluation.case import observation_of
     from syncmv4d_model.predictor import Predictor
@@ -184,7 +181,7 @@ def _generator(options: Cell) -> tuple[Any, TracksOf]:
 
     predictor = Predictor.load(options.checkpoint or BUNDLED_NANO, device=options.device)
     seed, steps = options.sample_seed, options.steps
-    return predictor, lambda sequence: points_of(predictor.predict(observation_of(sequence), seed=seed, steps=steps))
+    return lambda sequence: points_of(predictor.predict(observation_of(sequence), seed=seed, steps=steps))
 
 
 def _frames(sequence: Sequence) -> int:

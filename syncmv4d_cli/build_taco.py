@@ -8,32 +8,45 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from syncmv4d_cli.dataset_finder import load_finder
 from syncmv4d_cli.least import check_least
 
 if TYPE_CHECKING:
     from syncmv4d_model.data.mano import HandModel
     from syncmv4d_model.data.taco import Recording
     from syncmv4d_model.data.taco_import import ClipOptions
+    from syncmv4d_model.data.window import ObjectFinder
 
-LEAST = {"points": 1, "frames": 2, "rate": 0.1, "start": 0, "seed": 0, "max_offset": 0, "workers": 1, "limit": 1}
+LEAST = {
+    "points": 1,
+    "frames": 2,
+    "rate": 0.1,
+    "start": 0,
+    "seed": 0,
+    "max_offset": 0,
+    "workers": 1,
+    "limit": 1,
+    "width": 32,
+}
 LEAST_SIDE_PX, GREATEST_SIDE_PX = 32, 4096
-ALL = "all"
+ALL, TRAIN = "all", "train"
 
 
 @dataclass(frozen=True)
 class Taco:
     """Take recordings of the TACO data set into DIR/<split>/; run it again to go on where it stopped.
 
-    Each becomes a clip of three views, left, centre and right, cut to the action, with the tracks of hands, tool and target. Recordings whose
+    Each becomes a clip of three views, left, centre and right, with the tracks of hands, tool and target. What the networks see of them, the
+    window, is chosen from the first images alone: by the checkpoint's finder, or as --windows says. Recordings whose
     poses do not fit their pictures are left out: where what moves is projected must be where the pictures change. What became of every
     recording stands in DIR/recordings_<split>.jsonl.
 
@@ -55,7 +68,14 @@ class Taco:
     without_hands: bool = False
     """Track tool and target only."""
     size: tuple[int, int] = (96, 96)
-    """Picture height and width, pixels."""
+    """Height and width of the windows, pixels."""
+    windows: Literal["finder", "truth", "largest"] = "finder"
+    """What chooses the windows: the checkpoint's finder; the true boxes of the first images (to train a finder with, never to score
+    one); or the largest centred window."""
+    checkpoint: Path | None = None
+    """Whose finder; the bundled checkpoint's when not given."""
+    width: int = 640
+    """Width of the whole first images at most, pixels."""
     frames: int = 17
     """Frames of a clip."""
     rate: float = 8.0
@@ -67,7 +87,8 @@ class Taco:
     cameras: tuple[str, ...] = ()
     """Serial numbers of the cameras; when not given, one telephoto camera of each cluster, drawn by seed."""
     max_offset: float = 0.04
-    """Recordings are left out where the projected motion lies farther beside what moves in a view; share of the picture's sides."""
+    """Recordings are left out where the projected motion lies farther beside what moves in a view; share of the sides of
+    the part of the picture that holds the action."""
     limit: int | None = None
     """Only the first N recordings of the split."""
     seed: int = 0
@@ -87,6 +108,9 @@ def build_taco(options: Taco) -> None:
     clip = ClipOptions(
         height=height,
         width=width,
+        windows=options.windows,
+        image_width=options.width,
+        keeps_whole_frames=options.split != TRAIN,
         num_points=options.points,
         num_frames=options.frames,
         frame_rate_hz=options.rate,
@@ -96,15 +120,17 @@ def build_taco(options: Taco) -> None:
         seed=options.seed,
     )
     models = _hand_models(options, recordings)
+    finder, identity = load_finder(options.windows, options.checkpoint)
     folder, log = options.out / options.split, options.out / f"recordings_{options.split}.jsonl"
     options.out.mkdir(parents=True, exist_ok=True)
     with _alone(options.out / f".{options.split}.lock"):
-        check_same_options(options.out / f"options_{options.split}.json", asdict(clip) | _whence(options))
+        check_same_options(options.out / f"options_{options.split}.json", asdict(clip) | _whence(options, identity))
         told = _lines(log)
         missing = [one for one in recordings if one.name not in told or not (folder / one.name).is_dir()]
         _write(log, told)  # without what a killed process has cut off
+        work = functools.partial(take, folder, clip=clip, models=models, max_offset=options.max_offset, finder=finder)
         with log.open("a", encoding="utf-8") as file:
-            for line in _told(folder, missing, clip, models, options, total=len(recordings)):
+            for line in _told(missing, work, options, total=len(recordings)):
                 told[line["recording"]] = line
                 file.write(_text(line))
                 file.flush()
@@ -167,10 +193,8 @@ def _hand_models(options: Taco, recordings: Iterable[Recording]) -> dict[str, Ha
 
 
 def _told(
-    folder: Path,
     recordings: list[Recording],
-    clip: ClipOptions,
-    models: Mapping[str, HandModel],
+    work: Callable[[Recording], dict[str, Any]],
     options: Taco,
     *,
     total: int,
@@ -179,7 +203,6 @@ def _told(
     from syncmv4d_model.evaluation.parallel import mapped
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    work = functools.partial(take, folder, clip=clip, models=models, max_offset=options.max_offset)
     with Progress(*columns) as bar:
         task = bar.add_task(options.split, total=total, completed=total - len(recordings))
         for line in mapped(work, recordings, workers=options.workers):
@@ -188,7 +211,13 @@ def _told(
 
 
 def take(
-    folder: Path, recording: Recording, *, clip: ClipOptions, models: Mapping[str, HandModel], max_offset: float
+    folder: Path,
+    recording: Recording,
+    *,
+    clip: ClipOptions,
+    models: Mapping[str, HandModel],
+    max_offset: float,
+    finder: ObjectFinder | None = None,
 ) -> dict[str, Any]:
     """Write the sequence of one recording, or say why it was left out. OSError where it cannot be written."""
     from syncmv4d_model.data.rig import check_rig
@@ -197,7 +226,7 @@ def take(
 
     line: dict[str, Any] = {"recording": recording.name, "triplet": recording.triplet, "left_out": ""}
     try:
-        taken = import_clip(recording, clip, dict(models))
+        taken = import_clip(recording, clip, dict(models), finder)
         check_rig(rig_of_sequence(taken.sequence))
     except (ValueError, FileNotFoundError) as error:
         return line | {"left_out": str(error)}
@@ -208,7 +237,7 @@ def take(
     line["likeness"] = dict(zip(names, [round(x, 3) for x in taken.likeness.tolist()], strict=True))
     if taken.worst_offset > max_offset:
         return line | {"left_out": "the projected motion does not lie where the pictures change"}
-    write_sequence(folder / recording.name, taken.sequence)
+    write_sequence(folder / recording.name, taken.sequence, taken.truths)
     return line
 
 
@@ -219,11 +248,16 @@ def _split_file(options: Taco) -> Path | None:
     return options.split_file or (None if options.split == ALL else taco.OFFICIAL_SPLIT)
 
 
-def _whence(options: Taco) -> dict[str, Any]:
+def _whence(options: Taco, finder: str) -> dict[str, Any]:
     """What else must stay the same in a split's folder."""
     listed = _split_file(options)
     digest = hashlib.sha256(listed.read_bytes()).hexdigest()[:12] if listed is not None else None
-    return {"root": str(options.root.resolve()), "split_file": digest, "max_offset": options.max_offset}
+    return {
+        "root": str(options.root.resolve()),
+        "split_file": digest,
+        "max_offset": options.max_offset,
+        "finder": finder,
+    }
 
 
 @contextmanager

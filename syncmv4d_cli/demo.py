@@ -83,14 +83,16 @@ def offline(options: Options, out: Path) -> int:
     from syncmv4d_model.evaluation.harness import evaluate
     from syncmv4d_model.evaluation.pages.report import terminal_table, write_html
     from syncmv4d_model.predictor import Predictor
-    from syncmv4d_sim.dataset import BuildOptions, make_sequence
+    from syncmv4d_sim.cell import cell_options
+    from syncmv4d_sim.sequences import make_sequence
 
     check_writable(out, directory=True)
     console, started = Console(), time.perf_counter()
     data = out / "data" / f"seed_{options.seed}_scene_{options.scene}"  # another scene is not scored with this one
-    truth, _ = make_sequence(options.scene, BuildOptions(split=options.split, seed=options.seed))
+    made = make_sequence(options.scene, cell_options(split=options.split, seed=options.seed))
+    truth = made.sequence
     sequence = data / options.split / truth.name
-    write_sequence(sequence, truth)
+    write_sequence(sequence, truth, made.truths)
     built = time.perf_counter()
     checkpoint = options.checkpoint or BUNDLED_NANO
     predictor = Predictor.load(checkpoint, engine=options.engine)

@@ -241,10 +241,13 @@ def _on_bag(bag: Path, options: Options, console: Console) -> Report:
 def write(report: Report, options: Options, console: Console, *, films: Sequence[Film] = (), show: bool = True) -> None:
     """Print the table and write what was asked for."""
     from syncmv4d_model.data.atomic import write_bytes
+    from syncmv4d_model.evaluation.pages.kind_table import kind_table
     from syncmv4d_model.evaluation.pages.report import markdown_table, terminal_table, write_html
 
     if show:
         console.print(terminal_table(report))
+        if (by_kind := kind_table(report)) is not None:
+            console.print(by_kind)
     if options.html is not None:
         write_html(report, options.html, films)
         console.print(f"page: {options.html}")

@@ -20,8 +20,20 @@ if TYPE_CHECKING:
     from syncmv4d_model.evaluation.kept_rows import KeptRows
     from syncmv4d_model.evaluation.methods import Written
 
-MethodName = Literal["tracks", "wan2.2", "das", "sv4d2", "svimo", "geo4d", "geometrycrafter", "static", "text_mean"]
-REFERENCE_NAMES = ("static", "text_mean")
+MethodName = Literal[
+    "tracks",
+    "wan2.2",
+    "das",
+    "sv4d2",
+    "svimo",
+    "geo4d",
+    "geometrycrafter",
+    "static",
+    "text_mean",
+    "floor_mean",
+    "floor_sample",
+]
+REFERENCE_NAMES = ("static", "text_mean", "floor_mean", "floor_sample")
 
 
 @dataclass(frozen=True)
@@ -31,8 +43,9 @@ class WrittenOptions:
     predictions: Path | None = None
     """Instead of a model: a folder DIR that any method has written, DIR/<sequence>/{<view>.mp4, tracks.npz}; see docs/guides/evaluation.md."""
     method: MethodName = "tracks"
-    """How --predictions are read and aligned: tracks takes metric tracks as they are; a baseline's name brings its own rule. static and
-    text_mean need no --predictions: the reference rows, which are given the true frame 0, with every score that a method has."""
+    """How --predictions are read and aligned: tracks takes metric tracks as they are; a baseline's name brings its own rule. static,
+    text_mean, floor_mean and floor_sample need no --predictions: the reference rows, which are given the true frame 0, with every
+    score that a method has."""
     points: int | None = None
     """Score them at the N anchors a view that a model of so many points is asked for; at all of the truth's when not given."""
 

@@ -1,4 +1,4 @@
-"""`syncmv4d train init | run | nano | ablation | curves`: from a data set to checkpoints, and what a run's log looks like."""
+"""`syncmv4d train init | run | nano | finder | ablation | curves`: from a data set to checkpoints, and what a run's log looks like."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from rich.console import Console
 from syncmv4d_cli.choices import choose
 from syncmv4d_cli.train_ablation import Ablation, ablation
 from syncmv4d_cli.train_curves import Curves, curves
+from syncmv4d_cli.train_finder import TrainFinder, train_finder
 from syncmv4d_cli.train_nano import Nano, nano
 from syncmv4d_cli.train_run import Init, Run, init, run
 from syncmv4d_model.training.time_limit import OutOfTime, TimeLimit
 
-_Command = TypeVar("_Command", Run, Nano, Ablation)
+_Command = TypeVar("_Command", Run, Nano, TrainFinder, Ablation)
 
 
 def main(args: list[str]) -> int:
@@ -26,6 +27,7 @@ def main(args: list[str]) -> int:
             "init": (Init, init),
             "run": (Run, in_slices(run)),
             "nano": (Nano, in_slices(nano)),
+            "finder": (TrainFinder, in_slices(train_finder)),
             "ablation": (Ablation, in_slices(ablation)),
             "curves": (Curves, curves),
         },

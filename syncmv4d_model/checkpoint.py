@@ -1,7 +1,7 @@
 """A model's parts together, and their folder on disk: safetensors and JSON only, one sub-folder per part.
 
 model_index.json                     format version, configuration, statistics
-joint_denoiser/  motion_prior/  point_prior/  preconditioner/  point_aligner/  uncertainty_head/  video_refiner/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
+joint_denoiser/  motion_prior/  point_prior/  preconditioner/  point_aligner/  uncertainty_head/  video_refiner/  finder/  codec/  text_encoder/     *.safetensors (+ index when sharded), tokenizer.json
 text_mean.safetensors                mean training displacement per triplet: the evaluation's reference row
 """
 
@@ -10,21 +10,20 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import save_torch_state_dict
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from syncmv4d_model.checkpoint_index import FORMAT, read_index
+from syncmv4d_model.checkpoint_index import FINDER, FORMAT, read_index
+from syncmv4d_model.checkpoint_weights import check_layers, check_shapes, load_part, save_part
 from syncmv4d_model.config import ModelConfig, from_dict, to_dict
 from syncmv4d_model.data.atomic import atomic_directory
+from syncmv4d_model.networks.finder import Finder
 from syncmv4d_model.networks.initialisation import init_from_nothing
 from syncmv4d_model.networks.joint_denoiser import JointDenoiser
 from syncmv4d_model.networks.latents import PcaCodec
@@ -60,6 +59,7 @@ class Components:
     point_aligner: PointAligner | None
     uncertainty_head: UncertaintyHead | None
     video_refiner: VideoRefiner | None
+    finder: Finder | None
     statistics: Statistics
 
     @property
@@ -78,6 +78,7 @@ class Components:
             "point_aligner": self.point_aligner,
             "uncertainty_head": self.uncertainty_head,
             "video_refiner": self.video_refiner,
+            FINDER: self.finder,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -100,9 +101,16 @@ class Components:
 
 
 def build_components(
-    config: ModelConfig, *, seed: int, tokenizer: TaskTokenizer, codec: PcaCodec | None = None
+    config: ModelConfig,
+    *,
+    seed: int,
+    tokenizer: TaskTokenizer,
+    codec: PcaCodec | None = None,
+    finder_tokenizer: TaskTokenizer | None = None,
 ) -> Components:
     """Untrained networks of this configuration, the same for the same seed; the codec is blank unless given.
+
+    A finder without a tokenizer of its own takes `tokenizer`.
 
     Raises ValueError for a configuration whose codec or text encoder is pretrained: those are not stored in our folders yet.
     """
@@ -128,6 +136,7 @@ def build_components(
             if config.has_aligner and config.point_aligner.uncertainty_width
             else None,
             video_refiner=VideoRefiner(config.codec) if config.codec.refiner_width else None,
+            finder=Finder(config.finder, finder_tokenizer or tokenizer) if config.has_finder else None,
             statistics=Statistics(),
         )
 
@@ -147,16 +156,11 @@ def save_components(
     """
     with atomic_directory(directory) as partial:
         for name, part in components.networks().items():
-            folder = partial / name
-            folder.mkdir()
-            state = part.state_dict()
-            stored: dict[str, Any] = {
-                key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()
-            }
-            _check_finite(stored, directory / name)
-            save_torch_state_dict(stored, folder, filename_pattern="model{suffix}.safetensors", max_shard_size="15MB")
+            save_part(part, partial / name, dtype=dtype, shown=directory / name)
         assert isinstance(components.text_encoder.tokenizer, TaskTokenizer)  # see build_components
         components.text_encoder.tokenizer.save(partial / "text_encoder")
+        if components.finder is not None:
+            components.finder.tokenizer.save(partial / FINDER)
         index = {"format": FORMAT, "config": to_dict(components.config), "statistics": vars(components.statistics)}
         (partial / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
         for extra in beside:
@@ -182,19 +186,21 @@ def load_components(
     config = from_dict(index["config"])
     config = change(config) if change is not None else config
     tokenizer = TaskTokenizer.load(directory / "text_encoder")
+    finder_tokenizer = TaskTokenizer.load(directory / FINDER) if config.has_finder else None
     for name, layers in _layers(config).items():
         if keep is None or name in keep:
-            _check_layers(directory / name, layers)
+            check_layers(directory / name, layers)
     with torch.device("meta"):  # shapes alone: a foreign configuration may ask for more memory than there is
-        parts = build_components(config, seed=0, tokenizer=tokenizer).networks()
+        built = build_components(config, seed=0, tokenizer=tokenizer, finder_tokenizer=finder_tokenizer)
+        parts = built.networks()
     kept = set(parts) if keep is None else set(parts) & set(keep)
     for name in sorted(kept):
-        _check_shapes(parts[name], directory / name)
+        check_shapes(parts[name], directory / name)
     if change is None:
         _check_all_are_known(directory, set(parts))
-    components = build_components(config, seed=seed, tokenizer=tokenizer)
+    components = build_components(config, seed=seed, tokenizer=tokenizer, finder_tokenizer=finder_tokenizer)
     for name in sorted(kept):
-        _load_part(components.networks()[name], directory / name)
+        load_part(components.networks()[name], directory / name)
     if components.preconditioner is not None:
         _check_moments(components.preconditioner, directory / "preconditioner")
     return replace(components, statistics=_statistics(index["statistics"], directory)).eval()
@@ -229,79 +235,7 @@ def _layers(config: ModelConfig) -> dict[str, int]:
     return layers
 
 
-def _check_layers(folder: Path, layers: int) -> None:
-    """ValueError for more blocks than stored tensors, before anything is built from that number."""
-    stored = len(_stored_shapes(folder))
-    if layers > stored:
-        raise ValueError(f"{folder}: the configuration has {layers} blocks, the weights only {stored} tensors")
-
-
-def _check_shapes(part: nn.Module, folder: Path) -> None:
-    """ValueError naming the first weight that is missing or of another shape; a tied one is stored under one name only."""
-    expected, stored = part.state_dict(keep_vars=True), _stored_shapes(folder)
-    tied = {id(expected[key]) for key in stored if key in expected}
-    for key, value in expected.items():
-        found = stored.get(key, tuple(value.shape) if id(value) in tied else "nothing")
-        if found != tuple(value.shape):
-            raise ValueError(f"{folder}: {key} should have shape {tuple(value.shape)}, found {found}")
-
-
-def _stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in _weight_files(folder):
-        with _opened(path) as shard:
-            shapes.update({key: tuple(shard.get_slice(key).get_shape()) for key in shard.keys()})  # noqa: SIM118
-    return shapes
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """model.safetensors, or the shards that its index names; ValueError for a file there that belongs to neither."""
-    index, names = folder / "model.safetensors.index.json", {"model.safetensors"}
-    if index.is_file():
-        try:
-            names = set(json.loads(index.read_text())["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{index} is not an index of weights: {error!r}") from error
-    found = {path.name for path in folder.glob("*.safetensors") if path.is_file()}
-    if missing := sorted(map(str, names - found)):
-        raise FileNotFoundError(f"checkpoint lacks weights in {folder}: no {missing[0]}")
-    if found - names:
-        raise ValueError(f"{folder} holds weights of two checkpoints: {min(found - names)} beside {min(names)}")
-    return [folder / name for name in sorted(names)]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as shard:
-            yield shard
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or not safetensors: {error}") from error
-
-
-def _load_part(part: nn.Module, folder: Path) -> None:
-    """Fill a part from files whose shapes `_check_shapes` has found right."""
-    expected = part.state_dict()
-    found: dict[str, Tensor] = {}
-    for path in _weight_files(folder):
-        with _opened(path) as shard:
-            found.update({key: shard.get_tensor(key) for key in shard.keys() if key in expected})  # noqa: SIM118
-    stored_once = {expected[key].data_ptr(): key for key in found if expected[key].numel()}
-    for key, value in expected.items():  # tied parameters are stored under one of their names
-        if key not in found:
-            found[key] = found[stored_once[value.data_ptr()]]
-    _check_finite(found, folder)
-    part.load_state_dict({key: found[key].to(value.dtype) for key, value in expected.items()})
-
-
 def _check_moments(preconditioner: Preconditioner, folder: Path) -> None:
     for key, moment in preconditioner.state_dict().items():
         if not (moment > 0).all():
             raise ValueError(f"{folder}: {key} must be positive, its least is {moment.min().item():g}")
-
-
-def _check_finite(state: dict[str, Tensor], where: Path) -> None:
-    for key, value in state.items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            count = int((~torch.isfinite(value)).sum())
-            raise ValueError(f"{where}: {key} holds {count} numbers that are not finite")

@@ -10,6 +10,8 @@ from typing import Any
 from syncmv4d_model.data.atomic import restore
 
 FORMAT = 1
+FINDER = "finder"
+"""Folder of the finder in a checkpoint; it has a tokenizer of its own."""
 BUNDLED_NANO = Path(__file__).parent / "checkpoints" / "nano"
 
 

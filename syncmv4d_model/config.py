@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
-import sys
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from syncmv4d_model.config_json import build
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,19 @@ class PointAlignerConfig:
 
 
 @dataclass(frozen=True)
+class FinderConfig:
+    """The network that finds hand, tool and target in whole images; an addition to the paper."""
+
+    width: int = 0  # channels at a quarter of the canvas's size; 0 = no such network
+    text_width: int = 48
+    max_tokens: int = 24
+    vocabulary: int = 320
+    canvas_height: int = 128  # images are fitted into the canvas, their aspect kept
+    canvas_width: int = 160
+    threshold: float = 0.5  # probability from which an object counts as found
+
+
+@dataclass(frozen=True)
 class LoopConfig:
     """Defaults of sampling; a request may override each, but for shift and rigid_bodies."""
 
@@ -139,6 +152,7 @@ class ModelConfig:
     motion_prior: MotionPriorConfig = field(default_factory=MotionPriorConfig)
     joint_denoiser: JointDenoiserConfig = field(default_factory=JointDenoiserConfig)
     point_aligner: PointAlignerConfig = field(default_factory=PointAlignerConfig)
+    finder: FinderConfig = field(default_factory=FinderConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
@@ -161,6 +175,11 @@ class ModelConfig:
     def has_point_prior(self) -> bool:
         """Only an aligner's answer can be told what is expected of its points."""
         return self.has_motion_prior and self.motion_prior.point_width > 0 and self.switches.aligner
+
+    @property
+    def has_finder(self) -> bool:
+        """Without one the windows are the largest centred ones."""
+        return self.finder.width > 0
 
     @property
     def has_aligner(self) -> bool:
@@ -193,6 +212,7 @@ COUNTS = (
     "motion_prior.layers", "motion_prior.heads",
     "point_aligner.width", "point_aligner.blocks", "point_aligner.heads", "point_aligner.patch_points",
     "loop.steps", "loop.feedback_interval",
+    "finder.text_width", "finder.max_tokens", "finder.vocabulary", "finder.canvas_height", "finder.canvas_width",
 )  # fmt: skip
 COUNTS_OR_NONE = (
     "joint_denoiser.scale_tokens",
@@ -201,6 +221,7 @@ COUNTS_OR_NONE = (
     "motion_prior.point_width",
     "point_aligner.uncertainty_width",
     "codec.refiner_width",
+    "finder.width",
 )
 LENGTHS = ("frame_period_s", "mean_depth_m", "point_aligner.voxel_m", "loop.shift", "joint_denoiser.eps")
 STRENGTHS = ("loop.text_guidance", "loop.guidance_strength")
@@ -210,7 +231,11 @@ RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (COUNTS_OR_NONE, lambda x: 0 <= x <= MOST, f"must be at least 0 and at most {MOST}"),
     (LENGTHS, lambda x: 0 < x < math.inf, "must be positive and finite"),
     (STRENGTHS, lambda x: 0 <= x < math.inf, "must be a finite number, not negative"),
-    (("codec.whitening", "loop.temperature", "loop.rigid_bodies"), lambda x: 0 <= x <= 1, "must lie in [0, 1]"),
+    (
+        ("codec.whitening", "loop.temperature", "loop.rigid_bodies", "finder.threshold"),
+        lambda x: 0 <= x <= 1,
+        "must lie in [0, 1]",
+    ),
     (("motion.foreground_floor",), lambda x: 0 <= x < 1, "must lie in [0, 1)"),
     (
         ("motion.dense_splat_px", "motion.sparse_splat_px"),
@@ -233,6 +258,7 @@ def _check_ranges(config: ModelConfig) -> None:
         raise ValueError(f"joint_denoiser.patch_size must be at least 1 each way, got {denoiser.patch_size}")
     _check_motion_prior(config)
     _check_refiner(config.codec)
+    _check_finder(config.finder)
     if config.switches.motion and not denoiser.scale_tokens:
         raise ValueError("joint_denoiser.scale_tokens must be at least 1 where motion is on, got 0")
 
@@ -246,6 +272,16 @@ def _check_refiner(codec: CodecConfig) -> None:
         raise ValueError(f"codec.refiner_width must be a multiple of 8, got {codec.refiner_width}")
     if codec.spatial_stride % 4:
         raise ValueError(f"codec.refiner_width needs a codec.spatial_stride that 4 divides, got {codec.spatial_stride}")
+
+
+def _check_finder(finder: FinderConfig) -> None:
+    if finder.width % 8:
+        raise ValueError(f"finder.width must be a multiple of 8, got {finder.width}")
+    if finder.canvas_height % 16 or finder.canvas_width % 16:
+        raise ValueError(
+            "finder.canvas_height and canvas_width must be multiples of 16,"
+            f" got {finder.canvas_height} x {finder.canvas_width}"
+        )
 
 
 def _check_motion_prior(config: ModelConfig) -> None:
@@ -304,36 +340,4 @@ def to_dict(config: ModelConfig) -> dict[str, Any]:
 
 def from_dict(values: dict[str, Any]) -> ModelConfig:
     """Rebuild a ModelConfig; raises ValueError naming an unknown field or a value of the wrong kind."""
-    return _build(ModelConfig, values, "config")
-
-
-def _build(cls: type, values: Any, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise ValueError(f"{where} must be an object, got {type(values).__name__}")
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ValueError(f"{where} has unknown field {unknown[0]!r}")
-    return cls(**{name: _coerce(hints[name], value, f"{where}.{name}") for name, value in values.items()})
-
-
-def _coerce(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, where)
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise ValueError(f"{where} must be one of {typing.get_args(hint)}, got {value!r}")
-        return value
-    if origin is tuple:
-        kinds = typing.get_args(hint)
-        if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
-            raise ValueError(f"{where} must be a list of {len(kinds)}, got {value!r}")
-        return tuple(_coerce(kind, item, where) for kind, item in zip(kinds, value, strict=True))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) > sys.float_info.max:
-            raise ValueError(f"{where} must be a finite number, got one of {len(str(abs(value)))} digits")
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ValueError(f"{where} must be {hint.__name__}, got {value!r}")
-    return value
+    return build(ModelConfig, values, "config")

@@ -64,8 +64,8 @@ class CellParameters:
     split: str = parameter("test_1", "Which split of the simulator's scenes.")
     scene: int = parameter(0, "Index of the scene.", low=0, high=LARGEST)
     seed: int = parameter(1, "Seed of the scenes.", low=0, high=LARGEST)
-    height: int = parameter(192, "Height of the cameras' images, pixels.", low=32, high=2160)
-    width: int = parameter(192, "Width of the cameras' images, pixels.", low=32, high=3840)
+    height: int = parameter(240, "Height of the cameras' images, pixels.", low=32, high=2160)
+    width: int = parameter(320, "Width of the cameras' images, pixels.", low=32, high=3840)
 
     def __post_init__(self) -> None:
         """ValueError naming the parameter."""

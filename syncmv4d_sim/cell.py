@@ -26,10 +26,10 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
 from syncmv4d_model.data.sequence import Sequence
-from syncmv4d_model.data.surface_tracks import SceneRig
 from syncmv4d_model.geometry import inverse, transform
-from syncmv4d_sim.dataset import BuildOptions, make_sequence
+from syncmv4d_sim.filming import film_again
 from syncmv4d_sim.hand import PALM
+from syncmv4d_sim.mirror import mirror_poses
 from syncmv4d_sim.physics import (
     TARGET,
     TIMESTEP_S,
@@ -44,8 +44,8 @@ from syncmv4d_sim.physics import (
     follow,
     grasped,
 )
-from syncmv4d_sim.render import render
 from syncmv4d_sim.scene import LOWEST_POINT_MARGIN_M, Scene, sample_scene
+from syncmv4d_sim.sequences import BuildOptions, make_sequence
 
 STIR_MIN_DEG = 180.0
 STROKE_MIN_M = 0.05
@@ -98,14 +98,18 @@ class SimulatedCell:
 
     def __init__(self, index: int, options: BuildOptions) -> None:
         """Simulates and renders the generator's own run, for images, cameras and truth. RuntimeError as make_sequence."""
-        self.sequence: Sequence
-        self.sequence, rejections = make_sequence(index, options)
-        self.scene = sample_scene(options.split, index, options.seed, attempt=len(rejections))
+        made = make_sequence(index, options)
+        self.sequence: Sequence = made.sequence
+        self._world_from_table = made.world_from_table
+        self.scene = sample_scene(options.split, index, options.seed, attempt=len(made.rejections))
         self._newest: Rollout | None = None
 
     def execute(self, motion: Float[np.ndarray, "T 4 4"], *, frame_period_s: float) -> Outcome:
-        """Carry out a tool motion; see `execute`. Every call starts at frame 0 again."""
-        done = execute(self.scene, motion, frame_period_s=frame_period_s)
+        """Carry out a tool motion given in the sequence's world; see `execute`. Every call starts at frame 0 again."""
+        in_table = inverse(self._world_from_table) @ motion @ self._world_from_table
+        if "left_hand" in self.scene.tags:  # the scene is a right hand's in a mirror
+            in_table = mirror_poses(in_table)
+        done = execute(self.scene, in_table, frame_period_s=frame_period_s)
         self._newest = done.rollout
         return done.outcome
 
@@ -113,16 +117,19 @@ class SimulatedCell:
         """What the cameras saw of the newest execution, a picture per frame of its motion. ValueError before there was one."""
         if self._newest is None:
             raise ValueError("nothing was executed yet")
-        s, (height, width) = self.sequence, self.sequence.video.shape[2:4]
-        rig = SceneRig(s.view_names, s.intrinsics, s.camera_from_world, height=height, width=width)
-        return render(self._newest, rig).rgb
+        return film_again(self._newest, self.sequence, self._world_from_table)
 
 
 def open_cell(*, split: str, scene: int, seed: int, height: int, width: int) -> SimulatedCell:
     """A cell by plain values, as nodes name it. ValueError for an unknown split or numbers that make no scene."""
     if scene < 0 or seed < 0 or min(height, width) < 32:
         raise ValueError(f"a cell needs scene, seed >= 0 and sides >= 32 px, got {scene}, {seed}, {width} x {height}")
-    return SimulatedCell(scene, BuildOptions(split=split, seed=seed, height=height, width=width))
+    return SimulatedCell(scene, cell_options(split=split, seed=seed, height=height, width=width))
+
+
+def cell_options(*, split: str, seed: int, height: int = 240, width: int = 320) -> BuildOptions:
+    """How a cell's scenes are made: three cameras with pictures of that size. What looks at them chooses its own windows."""
+    return BuildOptions(split=split, seed=seed, views=3, windows="largest", height=height, width=width)
 
 
 def execute(scene: Scene, motion: Float[np.ndarray, "T 4 4"], *, frame_period_s: float) -> Execution:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import itertools
 import json
 import multiprocessing
@@ -14,40 +15,16 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
 
-import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from threadpoolctl import threadpool_limits
 
 from syncmv4d_model.data.build_options import check_same_options
-from syncmv4d_model.data.sequence import Sequence, write_sequence
-from syncmv4d_model.data.surface_tracks import track
-from syncmv4d_sim.cameras import sample_rig
-from syncmv4d_sim.physics import Rejection, Rollout, simulate
-from syncmv4d_sim.render import render
-from syncmv4d_sim.scene import sample_scene
+from syncmv4d_model.data.sequence import write_sequence
+from syncmv4d_model.data.window import ObjectFinder
+from syncmv4d_sim.sequences import BuildOptions, make_sequence, make_taco_rollout, sequence_name, window_chooser
 from syncmv4d_sim.splits import rule_of, triplet_name
-from syncmv4d_sim.surface import surface
-from syncmv4d_sim.taco_layout import FRAME_PERIOD_S as TACO_FRAME_PERIOD_S
 from syncmv4d_sim.taco_layout import is_written, taco_name, write_taco
-
-MAX_ATTEMPTS = 60
-RIG_STREAM, ANCHOR_STREAM = 101, 102
-Made = TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What every sequence of a data set shares."""
-
-    split: str = "train"
-    seed: int = 0
-    height: int = 96
-    width: int = 96
-    num_points: int = 1024
-    rig: Literal["random", "taco"] = "random"
-    shadows: bool = True
-    layout: Literal["syncmv4d", "taco"] = "syncmv4d"  # taco ignores rig, height and num_points
 
 
 @dataclass(frozen=True)
@@ -56,70 +33,6 @@ class Built:
 
     name: str
     rejections: tuple[str, ...]
-
-
-def make_sequence(index: int, options: BuildOptions) -> tuple[Sequence, tuple[str, ...]]:
-    """Simulate, check, render and track sequence `index` of a split; the same arguments give the same bits.
-
-    Returns it with the reasons of the scenes rejected on the way. RuntimeError after MAX_ATTEMPTS rejections.
-    """
-    return _first_accepted(lambda attempt: _attempt(index, options, attempt))
-
-
-def make_taco_rollout(index: int, options: BuildOptions) -> tuple[Rollout, tuple[str, ...]]:
-    """Simulate and check sequence `index` at TACO's frame rate; returns and raises as `make_sequence`."""
-
-    def attempt(number: int) -> Rollout | Rejection:
-        scene = sample_scene(options.split, index, options.seed, attempt=number)
-        return simulate(scene, frame_period_s=TACO_FRAME_PERIOD_S)
-
-    return _first_accepted(attempt)
-
-
-def _first_accepted(attempt: Callable[[int], Made | Rejection]) -> tuple[Made, tuple[str, ...]]:
-    rejections: list[str] = []
-    for number in range(MAX_ATTEMPTS):
-        made = attempt(number)
-        if not isinstance(made, Rejection):
-            return made, tuple(rejections)
-        rejections.append(made.reason)
-    raise RuntimeError(f"{MAX_ATTEMPTS} scenes in a row rejected, the last because {rejections[-1]}")
-
-
-def _attempt(index: int, options: BuildOptions, attempt: int) -> Sequence | Rejection:
-    scene = sample_scene(options.split, index, options.seed, attempt=attempt)
-    rollout = simulate(scene)
-    if isinstance(rollout, Rejection):
-        return Rejection(f"{scene.triplet}: {rollout.reason}")
-    key = [options.seed, rule_of(options.split).stream, index, attempt]
-    body = surface(rollout)
-    rig_rng, anchor_rng = np.random.default_rng([*key, RIG_STREAM]), np.random.default_rng([*key, ANCHOR_STREAM])
-    rig = sample_rig(options.rig, body.action_points, rig_rng, height=options.height, width=options.width)
-    frames = render(rollout, rig, shadows=options.shadows)
-    try:
-        tracks = track(body, rig, frames.depth_m, num_points=options.num_points, rng=anchor_rng)
-    except ValueError as error:
-        return Rejection(f"{scene.triplet}: {error}")
-    return Sequence(
-        name=sequence_name(index),
-        task=scene.text,
-        triplet=scene.triplet,
-        view_names=rig.view_names,
-        video=frames.rgb,
-        intrinsics=rig.intrinsics,
-        camera_from_world=rig.camera_from_world,
-        positions=tracks.positions,
-        visible=tracks.visible,
-        label=tracks.label,
-        anchors_px=tracks.anchors_px,
-        depth_scale=tracks.depth_scale,
-        frame_period_s=rollout.frame_period_s,
-    )
-
-
-def sequence_name(index: int) -> str:
-    """Folder name of a sequence within its split."""
-    return f"{index:06d}"
 
 
 def never() -> bool:
@@ -132,6 +45,7 @@ def build(
     options: BuildOptions,
     *,
     count: int,
+    finder: ObjectFinder | None = None,
     workers: int = 2,
     show_progress: bool = True,
     out_of_time: Callable[[], bool] = never,
@@ -141,9 +55,13 @@ def build(
     Asked before each scene and answering True, `out_of_time` ends the build early: scenes under way are finished, the next call goes on.
     Every sequence appears whole or not at all. Why scenes were rejected is appended to `out/rejections_<split>.jsonl`.
     A worker that crashes (a renderer may, once in thousands of scenes) is replaced; ChildProcessError when the new ones
-    crash before they build anything. ValueError for an unknown split, or when `out` holds the split with other options.
+    crash before they build anything. ValueError for an unknown split, when `out` holds the split with other options, or without
+    the `finder` that the options ask for; it is sent to the workers, so it must be picklable.
     """
     rule_of(options.split)
+    if options.layout == "syncmv4d":
+        window_chooser(options, finder)
+    work = functools.partial(_build_one, out, options=options, finder=finder)
     (out / options.split if options.layout == "syncmv4d" else out).mkdir(parents=True, exist_ok=True)
     check_same_options(out / f"options_{options.split}.json", asdict(options), defaults=asdict(BuildOptions()))
     missing = [index for index in range(count) if not _is_built(out, index, options)]
@@ -158,7 +76,7 @@ def build(
     log = out / f"rejections_{options.split}.jsonl"
     with Progress(*columns, disable=not show_progress) as progress, log.open("a", encoding="utf-8") as file:
         task = progress.add_task(options.split, total=count, completed=count - len(missing))
-        for built in _built(out, missing, options, workers=workers, out_of_time=out_of_time):
+        for built in _built(out, missing, options, work, workers=workers, out_of_time=out_of_time):
             for reason in built.rejections:
                 reasons[reason] += 1
                 file.write(json.dumps({"sequence": built.name, "reason": reason}) + "\n")
@@ -173,17 +91,23 @@ def number_built(out: Path, options: BuildOptions, *, count: int) -> int:
 
 
 def _built(
-    out: Path, indices: list[int], options: BuildOptions, *, workers: int, out_of_time: Callable[[], bool]
+    out: Path,
+    indices: list[int],
+    options: BuildOptions,
+    work: Callable[[int], Built],
+    *,
+    workers: int,
+    out_of_time: Callable[[], bool],
 ) -> Iterator[Built]:
     """Finished sequences as they come; in this process when one worker is asked for."""
     if workers <= 1:
         within = itertools.takewhile(lambda _: not out_of_time(), indices)
-        yield from (_build_one(out, index, options) for index in within)
+        yield from map(work, within)
         return
     left, barren = indices, 0
     while left and not out_of_time():
         try:
-            yield from _built_by_pool(out, left, options, workers=workers, out_of_time=out_of_time)
+            yield from _built_by_pool(left, work, workers=workers, out_of_time=out_of_time)
             return
         except BrokenProcessPool as error:
             before, left = left, [index for index in left if not _is_built(out, index, options)]
@@ -198,11 +122,11 @@ def _built(
 
 
 def _built_by_pool(
-    out: Path, indices: list[int], options: BuildOptions, *, workers: int, out_of_time: Callable[[], bool]
+    indices: list[int], work: Callable[[int], Built], *, workers: int, out_of_time: Callable[[], bool]
 ) -> Iterator[Built]:
     context = multiprocessing.get_context("spawn")  # a forked child would share its parent's GL context
     with ProcessPoolExecutor(min(workers, len(indices)), mp_context=context, initializer=_start_worker) as pool:
-        jobs: list[Future[Built]] = [pool.submit(_build_one, out, index, options) for index in indices]
+        jobs: list[Future[Built]] = [pool.submit(work, index) for index in indices]
         try:
             yield from _completed(jobs, out_of_time)
         finally:
@@ -221,14 +145,14 @@ def _completed(jobs: list[Future[Built]], out_of_time: Callable[[], bool]) -> It
             waiting = []
 
 
-def _build_one(out: Path, index: int, options: BuildOptions) -> Built:
+def _build_one(out: Path, index: int, *, options: BuildOptions, finder: ObjectFinder | None) -> Built:
     if options.layout == "taco":
         rollout, rejections = make_taco_rollout(index, options)
         write_taco(out, index, rollout, width=options.width, shadows=options.shadows)
         return Built(taco_name(index), rejections)
-    sequence, rejections = make_sequence(index, options)
-    write_sequence(out / options.split / sequence.name, sequence)
-    return Built(sequence.name, rejections)
+    made = make_sequence(index, options, finder)
+    write_sequence(out / options.split / made.sequence.name, made.sequence, made.truths)
+    return Built(made.sequence.name, made.rejections)
 
 
 def _is_built(out: Path, index: int, options: BuildOptions) -> bool:
@@ -240,4 +164,5 @@ def _is_built(out: Path, index: int, options: BuildOptions) -> bool:
 
 def _start_worker() -> None:
     os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer takes every core for itself; the workers fill them
+    threadpool_limits(1)  # nor does numpy take a second one
     faulthandler.enable()

@@ -6,146 +6,33 @@ bone's body has the palm frame's axes at rest, so hinge axes and bind poses need
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-
 import mujoco
 import numpy as np
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Float
 
-ASSET = Path(__file__).parent / "assets" / "hand.npz"
+from syncmv4d_sim.arms import arm_meshes, skin_coordinates, skin_picture
+from syncmv4d_sim.hand_shape import HandGeometry, HandShape, hand_geometry
+from syncmv4d_sim.objects import add_visual
+
 PALM = "palm"
 PALM_TARGET = "palm_target"  # the mocap body that the palm is softly welded to
 SKIN = "hand_skin"
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 NUM_HINGES = 20  # per finger: abduction, then three flexions
-MEAN_LENGTH_M = 0.185  # wrist to middle fingertip of an average adult
-SKIN_TONES = np.array(
-    [[0.96, 0.80, 0.70], [0.87, 0.66, 0.52], [0.72, 0.50, 0.37], [0.50, 0.33, 0.23], [0.33, 0.21, 0.15]]
-)
 
 FINGER_GAINS = (2.0, 3.0, 2.0, 1.2)  # N m / rad of the position actuators: abduction, then along the finger
 CONTACT_BIT = 2
 FORCE_LIMIT = 1.4  # N m; more presses the tool through the palm
 FINGER_CLOSED = (0.0, 1.1, 1.5, 1.0)  # rad
 THUMB_CLOSED = (0.55, 0.9, 0.7, 0.6)
-RADIUS_PERCENTILE = 45  # of the skin's distance from the bone; skin that bulges past its capsule looks pressed in
 PALM_FLESH_M = 0.016  # from the metacarpal line to the palm's surface, for an average hand
-BONES_PER_VERTEX = 4  # kept for skinning
 WELD_AS_PLACED = np.array(
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1.0, 0]
 )  # anchor, relative pose (0: as compiled), torque scale
 
 
-@dataclass(frozen=True)
-class HandShape:
-    """One person's hand. Blend weights are fractions of MakeHuman's shape targets."""
-
-    scale: float = 1.0  # of MEAN_LENGTH_M
-    female: float = 0.5
-    african: float = 0.0
-    asian: float = 0.0
-    muscle: float = 0.0  # -1 slim .. 1 muscular
-    finger_length: float = 0.0  # -1 short .. 1 long
-    finger_thickness: float = 0.0  # -1 thin .. 1 thick
-    skin_rgb: tuple[float, float, float] = (0.87, 0.66, 0.52)
-
-    @staticmethod
-    def sample(rng: np.random.Generator) -> HandShape:
-        """A random adult's hand: lengths 0.167 to 0.203 m, any skin tone."""
-        tone = rng.uniform(0, len(SKIN_TONES) - 1)
-        colour = [float(np.interp(tone, range(len(SKIN_TONES)), SKIN_TONES[:, c])) for c in range(3)]
-        african, asian = rng.dirichlet([0.7, 0.7, 0.7])[:2]
-        return HandShape(
-            scale=float(rng.uniform(0.9, 1.1)),
-            female=float(rng.uniform()),
-            african=float(african),
-            asian=float(asian),
-            muscle=float(rng.uniform(-1, 1)),
-            finger_length=float(rng.uniform(-1, 1)),
-            finger_thickness=float(rng.uniform(-1, 1)),
-            skin_rgb=(colour[0], colour[1], colour[2]),
-        )
-
-    def target_weights(self) -> Mapping[str, float]:
-        """Weight of each blend shape of the asset."""
-        european = max(0.0, 1.0 - self.african - self.asian)
-        return {
-            "female": european * self.female,
-            "male": european * (1 - self.female),
-            "african": self.african,
-            "asian": self.asian,
-            "muscular": max(0.0, self.muscle),
-            "slim": max(0.0, -self.muscle),
-            "fingers_longer": 0.3 * max(0.0, self.finger_length),
-            "fingers_shorter": 0.8 * max(0.0, -self.finger_length),
-            "fingers_thicker": max(0.0, self.finger_thickness),
-            "fingers_thinner": max(0.0, -self.finger_thickness),
-        }
-
-
-@dataclass(frozen=True)
-class HandGeometry:
-    """A shaped hand at rest, in the palm frame (m). Bones: palm, forearm, then three per finger from thumb to pinky."""
-
-    vertices: Float32[np.ndarray, "P 3"]
-    faces: Int32[np.ndarray, "F 3"]
-    weights: Float32[np.ndarray, "P 17"]
-    heads: Float[np.ndarray, "17 3"]
-    tails: Float[np.ndarray, "17 3"]
-    radii: Float[np.ndarray, "17"]  # capsule radius per bone
-
-
 BODIES = (PALM, "forearm", *(f"{finger}_{joint}" for finger in FINGERS for joint in (1, 2, 3)))
 """Body of each bone of the skin."""
-
-
-@lru_cache(maxsize=1)
-def _asset() -> dict[str, np.ndarray]:
-    with np.load(ASSET) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-@lru_cache(maxsize=32)
-def hand_geometry(shape: HandShape) -> HandGeometry:
-    """Blend the shape targets, then move the hand into the palm frame at its size."""
-    asset = _asset()
-    amounts = np.array([shape.target_weights()[name] for name in asset["target_names"]])
-    vertices = asset["vertices"] + np.tensordot(amounts, asset["target_vertices"], axes=1)
-    ends = asset["bone_ends"] + np.tensordot(amounts, asset["target_bone_ends"], axes=1)
-
-    wrist = ends[0, 0]
-    index, middle, pinky = (ends[2 + 3 * finger, 0] for finger in (1, 2, 4))
-    z = (wrist - middle) / np.linalg.norm(wrist - middle)
-    x = index - pinky
-    x -= (x @ z) * z
-    x /= np.linalg.norm(x)
-    palm_from_mesh = np.stack([x, np.cross(z, x), z])
-    finger = ends[8:11]  # the middle finger: wrist to knuckle, then its three bones
-    length = np.linalg.norm(middle - wrist) + np.linalg.norm(finger[:, 1] - finger[:, 0], axis=-1).sum()
-    size = shape.scale * MEAN_LENGTH_M / length
-    vertices = (vertices - wrist) @ palm_from_mesh.T * size
-    ends = (ends - wrist) @ palm_from_mesh.T * size
-
-    weights = _strongest_weights(asset["weights"])
-    heads, tails = ends[:, 0], ends[:, 1]
-    radii = np.array(
-        [_capsule_radius(vertices[weights.argmax(1) == bone], heads[bone], tails[bone]) for bone in range(17)]
-    )
-    return HandGeometry(vertices.astype(np.float32), asset["faces"], weights, heads, tails, radii)
-
-
-def _strongest_weights(weights: np.ndarray) -> np.ndarray:
-    kept = np.where(weights >= np.sort(weights, axis=1)[:, -BONES_PER_VERTEX, None], weights, 0)
-    return (kept / kept.sum(1, keepdims=True)).astype(np.float32)
-
-
-def _capsule_radius(points: np.ndarray, head: np.ndarray, tail: np.ndarray) -> float:
-    along = np.clip((points - head) @ (tail - head) / np.sum((tail - head) ** 2), 0, 1)
-    distance = np.linalg.norm(points - head - along[:, None] * (tail - head), axis=-1)
-    return float(np.percentile(distance, RADIUS_PERCENTILE))
 
 
 def palm_from_grip(
@@ -197,7 +84,9 @@ def add_hand(spec: mujoco.MjSpec, shape: HandShape, *, world_from_palm: Float[np
     weld.name1, weld.name2 = target.name, palm.name
     weld.data = WELD_AS_PLACED
     weld.solref = np.array([0.01, 1])
-    _add_skin(spec, geometry, rgb=shape.skin_rgb)
+    _add_skin(spec, geometry, shape)
+    for i, part in enumerate(arm_meshes(shape)):
+        add_visual(spec, forearm, part, name=f"arm_{i}")
 
 
 def _add_capsule(body: mujoco.MjsBody, start: np.ndarray, end: np.ndarray, *, radius: float, mass_kg: float) -> None:
@@ -258,8 +147,16 @@ def _hinge_axes(geometry: HandGeometry, first_bone: int, *, thumb: bool) -> tupl
     return flexion, abduction / np.linalg.norm(abduction)
 
 
-def _add_skin(spec: mujoco.MjSpec, geometry: HandGeometry, *, rgb: tuple[float, float, float]) -> None:
-    skin = spec.add_skin(name=SKIN, rgba=[*rgb, 1])
+def _add_skin(spec: mujoco.MjSpec, geometry: HandGeometry, shape: HandShape) -> None:
+    picture = skin_picture(shape)
+    height, width = picture.shape[:2]
+    kind = mujoco.mjtTexture.mjTEXTURE_2D
+    spec.add_texture(name=SKIN, type=kind, width=width, height=height, nchannel=3).data = picture.tobytes()
+    shine = 0.35 if shape.cover in ("glove", "gauntlet") else 0.12
+    material = spec.add_material(name=SKIN, specular=shine, shininess=0.3)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = SKIN
+    skin = spec.add_skin(name=SKIN, material=SKIN)
+    skin.texcoord = skin_coordinates(geometry.vertices).ravel().tolist()
     skin.vert = geometry.vertices.ravel().tolist()
     skin.face = geometry.faces.ravel().tolist()
     skin.bodyname = list(BODIES)

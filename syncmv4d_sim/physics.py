@@ -1,7 +1,8 @@
-"""Run a scene: the fingers close on the tool, let friction hold it, and the palm follows the planned path.
+"""Run a scene: the fingers close on the tool, let friction hold it, and the palm follows the
+planned path.
 
-Everything that moves does so by physics; the only commands are the palm's path and the fingers' set points. The same scene
-gives the same result to the bit.
+Everything that moves does so by physics; the only commands are the palm's path and the fingers' set
+points. The same scene gives the same result to the bit.
 """
 
 from __future__ import annotations
@@ -16,59 +17,27 @@ from jaxtyping import Float
 from syncmv4d_model.geometry import inverse
 from syncmv4d_sim import hand
 from syncmv4d_sim.objects import COLLISION_GROUP
+from syncmv4d_sim.quality import DRIFT_LIMIT_M as DRIFT_LIMIT_M
+from syncmv4d_sim.quality import POUR_MIN_BALLS as POUR_MIN_BALLS
+from syncmv4d_sim.quality import PUSH_MIN_M as PUSH_MIN_M
+from syncmv4d_sim.quality import balls_in_target as balls_in_target
+from syncmv4d_sim.quality import flaw as flaw
+from syncmv4d_sim.rollout import FRAME_PERIOD_S, TARGET, TOOL, Observed, Rejection, Rollout
+from syncmv4d_sim.rollout import NUM_FRAMES as NUM_FRAMES
+from syncmv4d_sim.rollout import angle_deg as angle_deg
+from syncmv4d_sim.rollout import body_poses as body_poses
 from syncmv4d_sim.scene import DURATION_S, Scene, add_scene
+from syncmv4d_sim.take_up import STAND, TakeUp
 
 TIMESTEP_S = 0.0025
-NUM_FRAMES = 17
-FRAME_PERIOD_S = 0.125
 CLOSE_S = 0.5  # the tool is welded to the palm while the fingers close
 SETTLE_S = 0.25  # held by friction only, before the first frame
 OBSERVED_STEPS = 4  # from one look at the contacts to the next
+STAND_SOLREF, STAND_SOLIMP = (0.006, 1.0), (0.98, 0.999, 0.001, 0.5, 2.0)  # a stand hardly gives way
 SQUEEZE = 1.25  # of the closing commands, once the tool is released
 
-DRIFT_LIMIT_M = 0.015
-DRIFT_LIMIT_DEG = 15.0
-PENETRATION_LIMIT_M = 0.012
-LAG_LIMIT_M = 0.03  # of the palm behind its path: more means that it hit something
-TILT_LIMIT_DEG = 35.0  # of the target
-PUSH_MIN_M = 0.02
-POUR_MIN_BALLS = 5
-ANSWERING_VERBS = ("hit", "cut", "dust", "push")  # the tool must touch the target
-
 RING_BIT = 4  # contact type that balls meet and the hand does not
-TOOL, TARGET, TOOL_WELD = "tool", "target", "tool_weld"
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """Why a scene's run is not fit to be a sequence."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """A run's states at the recorded frames; `data_at` replays one for rendering."""
-
-    scene: Scene
-    model: mujoco.MjModel
-    qpos: Float[np.ndarray, "T nq"]
-    mocap_pos: Float[np.ndarray, "T 1 3"]
-    mocap_quat: Float[np.ndarray, "T 1 4"]
-    frame_period_s: float = FRAME_PERIOD_S
-
-    @property
-    def num_frames(self) -> int:
-        return len(self.qpos)
-
-    def set_frame(self, data: mujoco.MjData, frame: int) -> None:
-        """Put a recorded frame's poses into `data` (made from `model`); velocities stay as they are."""
-        data.qpos[:] = self.qpos[frame]
-        data.mocap_pos[:] = self.mocap_pos[frame]
-        data.mocap_quat[:] = self.mocap_quat[frame]
-        mujoco.mj_kinematics(self.model, data)
-        mujoco.mj_comPos(self.model, data)
-        mujoco.mj_camlight(self.model, data)
+TOOL_WELD, DISTRACTOR = "tool_weld", "distractor_"
 
 
 @dataclass(frozen=True)
@@ -78,19 +47,16 @@ class PalmPath:
     positions: Float[np.ndarray, "N 3"]  # world, metres
     quaternions: Float[np.ndarray, "N 4"]  # unit, w first
 
-
-@dataclass
-class Observed:
-    """What quality control needs to know about a run."""
-
-    deepest_m: float = 0.0
-    deepest_pair: str = ""
-    lag_m: float = 0.0
-    touched: bool = False
+    def part(self, first_step: int, num_steps: int) -> PalmPath:
+        """The poses of `num_steps` steps and of their end."""
+        kept = slice(first_step, first_step + num_steps + 1)
+        return PalmPath(self.positions[kept], self.quaternions[kept])
 
 
 def build_spec(scene: Scene) -> mujoco.MjSpec:
-    """The scene's physics, before compilation, the tool welded to the palm."""
+    """The scene's physics, before compilation, the tool welded to the palm, or to the stand that it
+    is to be taken from.
+    """
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     option = spec.option
@@ -102,14 +68,19 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
     if scene.balls:
         _smooth_grip(spec, scene)
     hand.add_hand(spec, scene.hand, world_from_palm=scene.world_from_grip[0] @ _grip_from_palm(scene))
-    weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
-    weld.name1, weld.name2 = hand.PALM, TOOL
-    weld.data = hand.WELD_AS_PLACED
+    if TOOL not in scene.hidden_bodies:
+        weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name=TOOL_WELD)
+        weld.name1, weld.name2 = STAND if scene.take_up else hand.PALM, TOOL
+        weld.data = hand.WELD_AS_PLACED.copy()
+        if scene.take_up:
+            weld.solref, weld.solimp = np.array(STAND_SOLREF), np.array(STAND_SOLIMP)
     return spec
 
 
 def _smooth_grip(spec: mujoco.MjSpec, scene: Scene) -> None:
-    """Let the hand hold one cylinder instead of a vessel's ring of boxes, which stays there for what the vessel holds."""
+    """Let the hand hold one cylinder instead of a vessel's ring of boxes, which stays there for
+    what the vessel holds.
+    """
     tool = spec.body(TOOL)
     for geom in tool.geoms:
         if geom.conaffinity:
@@ -121,34 +92,74 @@ def _smooth_grip(spec: mujoco.MjSpec, scene: Scene) -> None:
 
 
 def simulate(scene: Scene, *, frame_period_s: float = FRAME_PERIOD_S) -> Rollout | Rejection:
-    """Run the scene for DURATION_S after the grasp has settled, recording the step nearest to every frame's time."""
+    """Run the scene for DURATION_S after frame 0, recording the step nearest to every frame's time."""
+    return _checked(scene, num_steps=round(DURATION_S / TIMESTEP_S), frame_period_s=frame_period_s)
+
+
+def settle(scene: Scene) -> Rollout | Rejection:
+    """Frame 0 only: the run of one frame that `simulate` begins with, to the bit, and the checks
+    that need no future.
+    """
+    return _checked(scene, num_steps=0, frame_period_s=FRAME_PERIOD_S)
+
+
+def _checked(scene: Scene, *, num_steps: int, frame_period_s: float) -> Rollout | Rejection:
     model, data = grasped(scene)
-    rollout, observed = follow(scene, model, data, path=_planned_path(scene), frame_period_s=frame_period_s)
+    path = _planned_path(scene).part(_lead_steps(scene), num_steps)
+    rollout, observed = follow(scene, model, data, path=path, frame_period_s=frame_period_s)
     reason = flaw(rollout, observed)
     return Rejection(reason) if reason else rollout
 
 
 def grasped(scene: Scene) -> tuple[mujoco.MjModel, mujoco.MjData]:
-    """The scene at frame 0: the tool settled in the hand, held by friction only; the palm's mocap body has not moved yet."""
+    """The scene at frame 0: the tool settled in the hand, held by friction only.
+
+    The palm's mocap body has not moved yet, or has come as far as the scene's lead takes it.
+    """
     model = build_spec(scene).compile()
     data = mujoco.MjData(model)
-    _grasp(model, data)
+    _grasp(scene, model, data)
+    if lead_steps := _lead_steps(scene):
+        path = _planned_path(scene)
+        for step in range(lead_steps):
+            data.mocap_pos[0], data.mocap_quat[0] = path.positions[step], path.quaternions[step]
+            mujoco.mj_step(model, data)
     return model, data
+
+
+def _lead_steps(scene: Scene) -> int:
+    return round(scene.lead_s / TIMESTEP_S)
 
 
 def _grip_from_palm(scene: Scene) -> np.ndarray:
     return inverse(hand.palm_from_grip(scene.hand, handle_radius_m=scene.tool.handle_radius_m))
 
 
-def _grasp(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    """Close the fingers on the welded tool, release it, and let it settle in the hand."""
+def _grasp(scene: Scene, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Close the fingers on the welded tool, release it, and let it settle in the hand.
+
+    A hand that is to take a tool up stays open, an empty one just relaxes.
+    """
     closing_steps, settling_steps = round(CLOSE_S / TIMESTEP_S), round(SETTLE_S / TIMESTEP_S)
+    if scene.take_up:
+        mujoco.mj_step(model, data, settling_steps)
+        return
+    is_empty = TOOL in scene.hidden_bodies
     for step in range(0, closing_steps, 4):
-        data.ctrl[:] = hand.finger_commands(min(1.0, 1.5 * step / closing_steps))
+        data.ctrl[:] = hand.finger_commands((scene.closing if is_empty else 1.0) * min(1.0, 1.5 * step / closing_steps))
         mujoco.mj_step(model, data, 4)
-    data.eq_active[model.equality(TOOL_WELD).id] = 0
-    data.ctrl[:] = hand.finger_commands(SQUEEZE)
+    if not is_empty:
+        data.eq_active[model.equality(TOOL_WELD).id] = 0
+        data.ctrl[:] = hand.finger_commands(SQUEEZE)
     mujoco.mj_step(model, data, settling_steps)
+
+
+def _take(take_up: TakeUp, model: mujoco.MjModel, data: mujoco.MjData, *, time_s: float) -> None:
+    """Close the hand when it is time to, press, and let the stand go."""
+    closing = 1.25 * (time_s - take_up.close_s) / (take_up.held_s - take_up.close_s)
+    pressing = np.clip(closing, 0, 1) + (SQUEEZE - 1) * np.clip((closing - 1) / 0.25, 0, 1)
+    data.ctrl[:] = hand.finger_commands(float(pressing))
+    data.eq_active[model.equality(TOOL_WELD).id] = time_s < take_up.held_s
 
 
 def follow(
@@ -160,31 +171,36 @@ def follow(
     frame_period_s: float,
     watchers: Sequence[Callable[[mujoco.MjData], None]] = (),
 ) -> tuple[Rollout, Observed]:
-    """Lead the palm along a path from where `grasped` left it, recording the step nearest to every frame's time.
+    """Lead the palm along a path from where `grasped` left it, recording the step nearest to every
+    frame's time.
 
     `watchers` see the state after every OBSERVED_STEPS steps and must not change it.
     """
     num_steps = len(path.positions) - 1
     num_frames = round(num_steps * TIMESTEP_S / frame_period_s) + 1
     recorded = {round(frame * frame_period_s / TIMESTEP_S) for frame in range(num_frames)}
-    observed, states = Observed(), []
-    bodies = {name: model.body(name).id for name in (hand.PALM, TOOL, TARGET)}
+    contacts, observed, states, touching = Contacts(model), Observed(), [], []
     for step in range(num_steps + 1):
         data.mocap_pos[0], data.mocap_quat[0] = path.positions[step], path.quaternions[step]
+        if scene.take_up:
+            _take(scene.take_up, model, data, time_s=step * TIMESTEP_S)
         if step in recorded:
             states.append((data.qpos.copy(), data.mocap_pos.copy(), data.mocap_quat.copy()))
         if step % OBSERVED_STEPS == 0:
-            _observe(model, data, observed, bodies)
+            contacts.observe(data, observed)
             for watch in watchers:
                 watch(data)
         mujoco.mj_step(model, data)
+        if step in recorded:  # a step leaves the contacts of the state that it began with
+            touching.append((contacts.tool_target(data), contacts.hand_tool(data)))
     qpos, mocap_pos, mocap_quat = (np.stack(values) for values in zip(*states, strict=True))
-    return Rollout(scene, model, qpos, mocap_pos, mocap_quat, frame_period_s), observed
+    tool_target, hand_tool = np.array(touching).T
+    return Rollout(scene, model, qpos, mocap_pos, mocap_quat, tool_target, hand_tool, frame_period_s), observed
 
 
 def _planned_path(scene: Scene) -> PalmPath:
     """The palm's planned pose at every step, interpolated between the plan's poses."""
-    num_steps = round(DURATION_S / TIMESTEP_S)
+    num_steps = round(DURATION_S / TIMESTEP_S) + _lead_steps(scene)
     world_from_palm = scene.world_from_grip @ _grip_from_palm(scene)
     planned = np.zeros((len(world_from_palm), 4))
     for i, pose in enumerate(world_from_palm):
@@ -199,89 +215,40 @@ def _planned_path(scene: Scene) -> PalmPath:
     return PalmPath(positions, quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True))
 
 
-def _observe(model: mujoco.MjModel, data: mujoco.MjData, observed: Observed, bodies: dict[str, int]) -> None:
-    observed.lag_m = max(observed.lag_m, float(np.linalg.norm(data.xpos[bodies[hand.PALM]] - data.mocap_pos[0])))
-    if not data.ncon:
-        return
-    geoms, distance = data.contact.geom, data.contact.dist
-    deepest = int(distance.argmin())
-    if -distance[deepest] > observed.deepest_m:
-        names = [model.body(model.geom_bodyid[geom]).name for geom in geoms[deepest]]
-        observed.deepest_m, observed.deepest_pair = float(-distance[deepest]), " and ".join(names)
-    observed.touched |= in_contact(model, data, bodies[TOOL], bodies[TARGET])
+class Contacts:
+    """Which bodies of a model touch, looked up by their parts in the scene."""
 
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.model, self.palm = model, model.body(hand.PALM).id
+        self.tool, self.target = model.body(TOOL).id, model.body(TARGET).id
+        self.is_hand = model.body_rootid == self.palm
+        names = [model.body(body).name for body in range(model.nbody)]
+        self.is_distractor = np.array([name.startswith(DISTRACTOR) for name in names])
 
-def in_contact(model: mujoco.MjModel, data: mujoco.MjData, body: int, other: int) -> bool:
-    """Whether two bodies, given by their ids, touch at this moment."""
-    touching = np.sort(model.geom_bodyid[data.contact.geom], axis=1)
-    return bool((touching == sorted((body, other))).all(1).any())
+    def observe(self, data: mujoco.MjData, observed: Observed) -> None:
+        """Add what quality control wants to know of this moment."""
+        observed.lag_m = max(observed.lag_m, float(np.linalg.norm(data.xpos[self.palm] - data.mocap_pos[0])))
+        if not data.ncon:
+            return
+        distance = data.contact.dist
+        deepest = int(distance.argmin())
+        if -distance[deepest] > observed.deepest_m:
+            names = [self.model.body(body).name for body in self._pairs(data)[deepest]]
+            observed.deepest_m, observed.deepest_pair = float(-distance[deepest]), " and ".join(names)
+        observed.touched |= self.tool_target(data)
+        if self.is_distractor.any() and (hits := self.is_distractor[self._pairs(data)]).any():
+            observed.disturbed = self.model.body(self._pairs(data)[hits.any(1)][0].min()).name
 
+    def tool_target(self, data: mujoco.MjData) -> bool:
+        """Whether the tool touches the target."""
+        pairs = np.sort(self._pairs(data), axis=1)
+        return bool((pairs == sorted((self.tool, self.target))).all(1).any())
 
-def flaw(rollout: Rollout, observed: Observed) -> str | None:
-    """Quality control; the first reason to reject, or None."""
-    if not np.isfinite(rollout.qpos).all():
-        return "the simulation diverged"
-    world_from = {name: body_poses(rollout, name) for name in (hand.PALM, TOOL, TARGET)}
-    palm_from_tool = inverse(world_from[hand.PALM]) @ world_from[TOOL]
-    slip_m = np.linalg.norm(palm_from_tool[:, :3, 3] - palm_from_tool[0, :3, 3], axis=-1).max()
-    planned = inverse(hand.palm_from_grip(rollout.scene.hand, handle_radius_m=rollout.scene.tool.handle_radius_m))
-    palm_from_plan = inverse(planned) @ rollout.scene.grip_from_tool
-    start_m = np.linalg.norm(palm_from_tool[0, :3, 3] - palm_from_plan[:3, 3])
-    turn_deg = max(angle_deg(palm_from_tool[0].T[:3, :3] @ pose[:3, :3]) for pose in palm_from_tool)
-    checks = [
-        (start_m > DRIFT_LIMIT_M, f"the tool fell out of the grasp: {start_m * 1e3:.0f} mm before the first frame"),
-        (slip_m > DRIFT_LIMIT_M, f"the tool slipped {slip_m * 1e3:.0f} mm in the hand"),
-        (turn_deg > DRIFT_LIMIT_DEG, f"the tool turned {turn_deg:.0f} deg in the hand"),
-        (
-            observed.deepest_m > PENETRATION_LIMIT_M,
-            f"{observed.deepest_pair} overlap by {observed.deepest_m * 1e3:.0f} mm",
-        ),
-        (observed.lag_m > LAG_LIMIT_M, f"the palm fell {observed.lag_m * 1e3:.0f} mm behind its path"),
-    ]
-    return next((reason for failed, reason in checks if failed), None) or _verb_flaw(
-        rollout, observed, world_from[TARGET]
-    )
+    def hand_tool(self, data: mujoco.MjData) -> bool:
+        """Whether any part of the hand touches the tool."""
+        pairs = self._pairs(data)
+        return bool((self.is_hand[pairs].any(1) & (pairs == self.tool).any(1)).any())
 
-
-def _verb_flaw(rollout: Rollout, observed: Observed, world_from_target: np.ndarray) -> str | None:
-    verb = rollout.scene.verb
-    tilt_deg = np.degrees(np.arccos(np.clip(world_from_target[:, 2, 2], -1, 1))).max()
-    moved_m = np.linalg.norm(world_from_target[-1, :3, 3] - world_from_target[0, :3, 3])
-    if tilt_deg > TILT_LIMIT_DEG:
-        return f"the target tilted by {tilt_deg:.0f} deg"
-    if verb in ANSWERING_VERBS and not observed.touched:
-        return "the tool never touched the target"
-    if verb == "push" and moved_m < PUSH_MIN_M:
-        return f"the push moved the target by {moved_m * 1e3:.0f} mm only"
-    landed = balls_in_target(rollout, world_from_target[-1]) if rollout.scene.balls else POUR_MIN_BALLS
-    if landed < POUR_MIN_BALLS:
-        return f"{landed} of {len(rollout.scene.balls)} balls landed in the target"
-    return None
-
-
-def balls_in_target(rollout: Rollout, world_from_target: Float[np.ndarray, "4 4"]) -> int:
-    """How many balls lie in the target in the last frame; 0 where the scene has none."""
-    if not rollout.scene.balls:
-        return 0
-    positions = np.stack([body_poses(rollout, f"ball_{i}")[-1, :3, 3] for i in range(len(rollout.scene.balls))])
-    size = rollout.scene.target.size_m
-    in_target = (positions - world_from_target[:3, 3]) @ world_from_target[:3, :3]
-    inside = np.hypot(in_target[:, 0] / size[0], in_target[:, 1] / size[1]) < 0.5
-    return int((inside & (in_target[:, 2] > -0.005) & (in_target[:, 2] < size[2] + 0.02)).sum())
-
-
-def body_poses(rollout: Rollout, name: str) -> Float[np.ndarray, "T 4 4"]:
-    """world_from_body of a free body at every frame."""
-    body = rollout.model.body(name)
-    address = rollout.model.jnt_qposadr[body.jntadr[0]]
-    poses = np.tile(np.eye(4), (rollout.num_frames, 1, 1))
-    rotation = np.zeros(9)
-    for pose, qpos in zip(poses, rollout.qpos, strict=True):
-        mujoco.mju_quat2Mat(rotation, qpos[address + 3 : address + 7])
-        pose[:3, :3], pose[:3, 3] = rotation.reshape(3, 3), qpos[address : address + 3]
-    return poses
-
-
-def angle_deg(rotation: Float[np.ndarray, "3 3"]) -> float:
-    """How far a rotation matrix turns, degrees."""
-    return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
+    def _pairs(self, data: mujoco.MjData) -> np.ndarray:
+        """The two bodies of every contact, [C 2]."""
+        return self.model.geom_bodyid[data.contact.geom].reshape(-1, 2)

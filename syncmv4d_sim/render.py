@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -43,54 +44,86 @@ class Frames:
 
 
 _of_this_thread = threading.local()
+CONTEXT_PX = 64  # of the context's own window, which nothing is drawn in: pictures of any size have a buffer of their own
 
 
-def _make_gl_context_current(width: int, height: int) -> None:
-    """This thread's GL context: it lives as long as the size stays, and is no other thread's, where it cannot be current too."""
-    if getattr(_of_this_thread, "size", None) == (width, height):
-        return
-    context = mujoco.GLContext(width, height)
-    context.make_current()
-    _of_this_thread.size, _of_this_thread.context = (width, height), context
+def _make_gl_context_current() -> None:
+    """Make this thread's GL context current; it is made once, for that takes longer than a sequence's first images."""
+    if getattr(_of_this_thread, "context", None) is None:
+        _of_this_thread.context = mujoco.GLContext(CONTEXT_PX, CONTEXT_PX)
+    _of_this_thread.context.make_current()
+
+
+class Renderer:
+    """Films recorded states through any rigs; made once for a model, for pictures up to a size. A context manager."""
+
+    def __init__(self, replay: Replay, *, height: int, width: int, shadows: bool = True) -> None:
+        self._replay, model = replay, replay.model
+        self._height, self._width = height * SUPERSAMPLE, width * SUPERSAMPLE
+        _make_gl_context_current()
+        model.vis.global_.offwidth, model.vis.global_.offheight = self._width, self._height
+        model.vis.quality.offsamples = 0
+        self._data, self._option = mujoco.MjData(model), mujoco.MjvOption()
+        self._option.geomgroup[COLLISION_GROUP] = 0
+        self._picture = mujoco.MjvScene(model, MAX_GEOMS)
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._picture.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
+        self._picture.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+
+    def __enter__(self) -> Renderer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.free()
+
+    def film(self, rig: SceneRig, frames: Sequence[int] | None = None, *, supersample: int = SUPERSAMPLE) -> Frames:
+        """Render these frames (None: all) in every view. ValueError for pictures larger than it was made for.
+
+        With an even `supersample` no sample lies at a pixel's centre: depth is then that of its deepest sample.
+        """
+        height, width = rig.height * supersample, rig.width * supersample
+        if height > self._height or width > self._width:
+            raise ValueError(f"made for {self._width} x {self._height} samples, asked for {width} x {height}")
+        chosen = range(self._replay.num_frames) if frames is None else frames
+        size = (len(rig.view_names), len(chosen), rig.height, rig.width)
+        rgb, depth = np.empty((*size, 3), np.uint8), np.empty(size, np.float32)
+        colour_buffer, z_buffer = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
+        poses, free_camera, viewport = camera_poses(rig), mujoco.MjvCamera(), mujoco.MjrRect(0, 0, width, height)
+        for place, frame in enumerate(chosen):
+            self._replay.set_frame(self._data, frame)
+            everything = mujoco.mjtCatBit.mjCAT_ALL
+            mujoco.mjv_updateScene(
+                self._replay.model, self._data, self._option, None, free_camera, everything, self._picture
+            )
+            for view in range(size[0]):
+                _aim(self._picture, rig.intrinsics[view], poses[view], height=rig.height, width=rig.width)
+                mujoco.mjr_render(viewport, self._picture, self._context)
+                mujoco.mjr_readPixels(colour_buffer, z_buffer, viewport, self._context)
+                rgb[view, place] = _pixel_means(colour_buffer[::-1], supersample)
+                depth[view, place] = _pixel_depths(z_buffer[::-1], supersample)
+        return Frames(rgb, _metric_depth(depth))
 
 
 def render(replay: Replay, rig: SceneRig, *, shadows: bool = True) -> Frames:
     """Render every recorded frame in every view."""
-    model, (height, width) = replay.model, (rig.height * SUPERSAMPLE, rig.width * SUPERSAMPLE)
-    _make_gl_context_current(width, height)
-    model.vis.global_.offwidth, model.vis.global_.offheight, model.vis.quality.offsamples = width, height, 0
-    data, option = mujoco.MjData(model), mujoco.MjvOption()
-    option.geomgroup[COLLISION_GROUP] = 0
-    picture, context = mujoco.MjvScene(model, MAX_GEOMS), mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-    mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
-    picture.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
-    picture.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-    size = (len(rig.view_names), replay.num_frames, rig.height, rig.width)
-    rgb, depth = np.empty((*size, 3), np.uint8), np.empty(size, np.float32)
-    colour_buffer, z_buffer = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
-    poses, free_camera, viewport = camera_poses(rig), mujoco.MjvCamera(), mujoco.MjrRect(0, 0, width, height)
-    for frame in range(replay.num_frames):
-        replay.set_frame(data, frame)
-        mujoco.mjv_updateScene(model, data, option, None, free_camera, mujoco.mjtCatBit.mjCAT_ALL, picture)
-        for view in range(size[0]):
-            _aim(picture, rig.intrinsics[view], poses[view], height=rig.height, width=rig.width)
-            mujoco.mjr_render(viewport, picture, context)
-            mujoco.mjr_readPixels(colour_buffer, z_buffer, viewport, context)
-            rgb[view, frame], depth[view, frame] = _pixel_means(colour_buffer[::-1]), _pixel_centres(z_buffer[::-1])
-    context.free()
-    return Frames(rgb, _metric_depth(depth))
+    with Renderer(replay, height=rig.height, width=rig.width, shadows=shadows) as renderer:
+        return renderer.film(rig)
 
 
-def _pixel_means(samples: UInt8[np.ndarray, "SH SW 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    total = np.zeros((samples.shape[0] // SUPERSAMPLE, samples.shape[1] // SUPERSAMPLE, 3), np.uint16)
-    for row in range(SUPERSAMPLE):
-        for column in range(SUPERSAMPLE):
-            total += samples[row::SUPERSAMPLE, column::SUPERSAMPLE]
-    return ((total + SUPERSAMPLE**2 // 2) // SUPERSAMPLE**2).astype(np.uint8)
+def _pixel_means(samples: UInt8[np.ndarray, "SH SW 3"], count: int) -> UInt8[np.ndarray, "H W 3"]:
+    total = np.zeros((samples.shape[0] // count, samples.shape[1] // count, 3), np.uint16)
+    for row in range(count):
+        for column in range(count):
+            total += samples[row::count, column::count]
+    return ((total + count**2 // 2) // count**2).astype(np.uint8)
 
 
-def _pixel_centres(samples: Float32[np.ndarray, "SH SW"]) -> Float32[np.ndarray, "H W"]:
-    return samples[SUPERSAMPLE // 2 :: SUPERSAMPLE, SUPERSAMPLE // 2 :: SUPERSAMPLE]
+def _pixel_depths(samples: Float32[np.ndarray, "SH SW"], count: int) -> Float32[np.ndarray, "H W"]:
+    if count % 2:
+        return samples[count // 2 :: count, count // 2 :: count]
+    parts = [samples[row::count, column::count] for row in range(count) for column in range(count)]
+    return np.maximum.reduce(parts)
 
 
 def _aim(

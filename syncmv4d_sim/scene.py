@@ -1,4 +1,9 @@
-"""A scene: everything that a sequence is made from, drawn from one seed before any physics runs."""
+"""A scene: everything that a sequence is made from, drawn from one seed before any physics runs.
+
+Two random streams: the visible one decides all that frame 0 shows, the hidden one how it goes on
+from there. Scenes that differ in `future` alone have the same frame 0 to the bit, and so has the
+grasp once it has settled.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +14,30 @@ import numpy as np
 from jaxtyping import Float
 
 from syncmv4d_model.geometry import inverse, transform
+from syncmv4d_sim.clearance import LOWEST_POINT_MARGIN_M as LOWEST_POINT_MARGIN_M
+from syncmv4d_sim.clutter import Clutter, add_clutter, sample_clutter
 from syncmv4d_sim.hand import HandShape
+from syncmv4d_sim.kinds import IDLE_TAGS, draw_tags
 from syncmv4d_sim.look import Look, add_surroundings, sample_look
+from syncmv4d_sim.look_alikes import Placed
 from syncmv4d_sim.objects import ObjectModel, add_object
-from syncmv4d_sim.shapes import Sizes
-from syncmv4d_sim.splits import Triplet, rule_of, triplet_name
-from syncmv4d_sim.targets import make_target
-from syncmv4d_sim.tasks import Task, ToolPath, plan, sample_start, sentence
-from syncmv4d_sim.tools import make_tool
+from syncmv4d_sim.splits import SplitRule, Triplet, rule_of, triplet_name
+from syncmv4d_sim.stage import DURATION_S as DURATION_S
+from syncmv4d_sim.stage import PATH_HZ as PATH_HZ
+from syncmv4d_sim.stage import Ball as Ball
+from syncmv4d_sim.stage import Stage, Way, draw_stage
+from syncmv4d_sim.take_up import TakeUp, add_stand
+from syncmv4d_sim.words import sentence
 
-PATH_HZ = 100.0
-DURATION_S = 2.0
-NUM_BALLS = 14
 MAX_DRAWS = 500
-HAND_RADIUS_M = 0.055  # a closed fist about the held cylinder's centre
-FOREARM_RADIUS_M = 0.045
-FOREARM_LENGTH_M = 0.24
-LOWEST_POINT_MARGIN_M = 0.002
+FUTURE_TRIES = 200
+FIRST_TRIES = 4  # plans of one open stage before another is drawn
+VISIBLE_STREAM, DRESS_STREAM, HIDDEN_STREAM = 111, 112, 113
+CLUTTER_GAP_M = 0.16
+ARM_LENGTH_M = 0.5
+PARKED_M = -3.0  # height of bodies that are not there: under the floor, weightless
 
-
-@dataclass(frozen=True)
-class Ball:
-    """One grain of what a cup holds."""
-
-    radius_m: float
-    position_tool: Float[np.ndarray, "3"]
-    rgb: Float[np.ndarray, "3"]
+Key = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -48,30 +51,63 @@ class Scene:
     hand: HandShape
     world_from_target_start: Float[np.ndarray, "4 4"]
     grip_from_tool: Float[np.ndarray, "4 4"]
-    world_from_grip: Float[np.ndarray, "N 4 4"]  # planned, at PATH_HZ over DURATION_S; starts at rest
+    world_from_grip: Float[np.ndarray, "N 4 4"]  # planned, at PATH_HZ over lead_s + DURATION_S; starts at rest
     balls: tuple[Ball, ...]  # only for "pour in some"
     look: Look
     text: str
-    triplet: str  # "(verb, tool, target)", TACO's folder name
+    triplet: str  # "(verb, tool, target)" of the sentence, TACO's folder name
+    tags: tuple[str, ...] = ("closed",)  # of kinds.TAGS
+    lead_s: float = 0.0  # how much of the path lies before frame 0
+    distractors: tuple[Placed, ...] = ()  # bodies "distractor_<i>", which never move
+    clutter: Clutter = ()  # bodies "clutter_<i>", which nobody names and nothing touches
+    hidden_bodies: tuple[str, ...] = ()  # bodies of the model that are not there: neither rendered nor tracked
+    closing: float = 1.0  # of the fingers, where the hand holds nothing
+    take_up: TakeUp | None = None  # where the tool is not in the hand in frame 0
+    future: int = 0
 
     @property
     def world_from_tool_start(self) -> Float[np.ndarray, "4 4"]:
-        return self.world_from_grip[0] @ self.grip_from_tool
+        if self.take_up:
+            return self.take_up.world_from_tool
+        return parked_pose() if "tool" in self.hidden_bodies else self.world_from_grip[0] @ self.grip_from_tool
 
     @property
     def world_from_tool(self) -> Float[np.ndarray, "N 4 4"]:
-        """The tool's planned path."""
+        """The tool's planned path, from when it is held."""
         return self.world_from_grip @ self.grip_from_tool
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing sensible can be done."""
+        return bool(IDLE_TAGS & set(self.tags))
+
+
+def parked_pose() -> Float[np.ndarray, "4 4"]:
+    """Where bodies are that a scene's hidden_bodies names."""
+    pose = np.eye(4)
+    pose[2, 3] = PARKED_M
+    return pose
 
 
 def add_scene(spec: mujoco.MjSpec, scene: Scene) -> None:
-    """Add all but the hand: table, light, free bodies "tool", "target" and "ball_<i>" at their places in frame 0."""
+    """Add all but the hand at its place in frame 0.
+
+    Table, light, free bodies "tool", "target" and "ball_<i>", fixed bodies "stand" and
+    "distractor_<i>".
+    """
     add_surroundings(spec, scene.look)
-    add_object(spec, scene.tool, name="tool", world_from_body=scene.world_from_tool_start, free=True)
-    add_object(spec, scene.target, name="target", world_from_body=scene.world_from_target_start, free=True)
+    places = {"tool": scene.world_from_tool_start, "target": scene.world_from_target_start}
+    for name, model in (("tool", scene.tool), ("target", scene.target)):
+        body = add_object(spec, model, name=name, world_from_body=places[name], free=True)
+        body.gravcomp = float(name in scene.hidden_bodies)
+    if scene.take_up:
+        add_stand(spec, scene.take_up)
+    for i, (model, place) in enumerate(scene.distractors):
+        add_object(spec, model, name=f"distractor_{i}", world_from_body=place, free=False)
+    add_clutter(spec, scene.clutter)
     for i, ball in enumerate(scene.balls):
-        place = transform(scene.world_from_tool_start, ball.position_tool[None])[0]
-        body = spec.worldbody.add_body(name=f"ball_{i}", pos=place)
+        centre = transform(scene.world_from_tool_start, ball.position_tool[None])[0]
+        body = spec.worldbody.add_body(name=f"ball_{i}", pos=centre)
         body.add_freejoint(name=f"ball_{i}_free")
         body.add_geom(
             name=f"ball_{i}",
@@ -86,126 +122,97 @@ def add_scene(spec: mujoco.MjSpec, scene: Scene) -> None:
         )
 
 
-def sample_scene(split: str, index: int, seed: int, *, attempt: int = 0) -> Scene:
+def sample_scene(split: str, index: int, seed: int, *, attempt: int = 0, future: int = 0) -> Scene:
     """The scene of one sequence; the same arguments give the same scene, bit for bit.
 
-    `attempt` counts the scenes of this index that quality control rejected. ValueError for an unknown split.
+    `attempt` counts the scenes of this index that quality control rejected. `future` redraws what
+    frame 0 hides and nothing else. ValueError for an unknown split or a negative future,
+    RuntimeError where no plan keeps clear of table and target.
     """
     rule = rule_of(split)
-    rng = np.random.default_rng([seed, rule.stream, index, attempt])
-    triplet = rule.triplets[index % len(rule.triplets)]
-    for _ in range(MAX_DRAWS):
-        scene = _draw(triplet, rng, novel=rule.novel_sizes, seed=seed)
-        if is_clear(scene):
-            return scene
-    raise RuntimeError(f"{triplet_name(triplet)}: none of {MAX_DRAWS} plans keeps clear of the table and the target")
-
-
-def _draw(triplet: Triplet, rng: np.random.Generator, *, novel: bool, seed: int) -> Scene:
-    verb, tool_name, target_name = triplet
-    tool, target = make_tool(tool_name, rng, novel=novel), make_target(target_name, rng, novel=novel)
-    world_from_target = _target_pose(rng)
-    forearm_azimuth = np.radians(90 + rng.uniform(-80, 80))
-    start = sample_start(rng, forearm_azimuth - np.pi / 2)
-    time_s = np.arange(int(PATH_HZ * DURATION_S) + 1) / PATH_HZ
-    path = plan(Task(verb, tool, target, world_from_target, rng), start, time_s)
-    grip_from_tool = _grip(verb, tool, rng)
-    world_from_tool = tool_poses(path, work_point(verb, tool, path))
-    return Scene(
-        seed,
-        verb,
-        tool,
-        target,
-        HandShape.sample(rng),
-        world_from_target,
-        grip_from_tool,
-        world_from_tool @ inverse(grip_from_tool),
-        _fill(tool, rng) if verb == "pour in some" else (),
-        sample_look(rng),
-        sentence(verb, tool_name, target_name, rng),
-        triplet_name(triplet),
+    if future < 0:
+        raise ValueError(f"futures are numbered from 0, got {future}")
+    key, triplet = (seed, rule.stream, index, attempt), rule.triplets[index % len(rule.triplets)]
+    stage, draw, way = _first_clear(key, rule, triplet)
+    if future:
+        found = _clear_way(stage, key, draw, future=future, tries=FUTURE_TRIES)
+        if found is None:
+            raise RuntimeError(f"{triplet_name(triplet)}: none of {FUTURE_TRIES} plans for future {future} keeps clear")
+        way = found
+    return _dressed(
+        stage, way, np.random.default_rng([*key, DRESS_STREAM]), rule=rule, triplet=triplet, seed=seed, future=future
     )
 
 
-def tool_poses(path: ToolPath, work_point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "N 4 4"]:
-    """World poses of a tool whose `work_point` (tool frame) follows the path."""
-    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(path[:, i]), np.sin(path[:, i])) for i in (3, 4, 5))
-    poses = np.tile(np.eye(4), (len(path), 1, 1))
-    poses[:, :3, 0] = np.stack([cy * cp, sy * cp, -sp], -1)
-    poses[:, :3, 1] = np.stack([cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, cp * sr], -1)
-    poses[:, :3, 2] = np.stack([cy * sp * cr + sy * sr, sy * sp * cr - cy * sr, cp * cr], -1)
-    poses[:, :3, 3] = path[:, :3] - poses[:, :3, :3] @ work_point
-    return poses
+def _first_clear(key: Key, rule: SplitRule, triplet: Triplet) -> tuple[Stage, int, Way]:
+    """The first stage whose future 0 keeps clear, its number, and that future's way. No other
+    future is asked.
+    """
+    seed, _, index, _ = key
+    tags = draw_tags(rule, seed=seed, index=index)
+    for draw in range(MAX_DRAWS):
+        rng = np.random.default_rng([*key, VISIBLE_STREAM, draw])
+        stage = draw_stage(triplet, tags, rng, novel=rule.novel_sizes, look=rule.look)
+        if stage is None:
+            continue
+        way = _clear_way(stage, key, draw, future=0, tries=FIRST_TRIES if "open" in tags else 1)
+        if way is not None:
+            return stage, draw, way
+    raise RuntimeError(f"{triplet_name(triplet)}: none of {MAX_DRAWS} plans keeps clear of the table and the target")
 
 
-def work_point(verb: str, tool: ObjectModel, path: ToolPath) -> Float[np.ndarray, "3"]:
-    """The tool's point that follows the path: its edge to cut, its middle to pour, else its lowest."""
-    if verb == "pour in some":
-        return np.zeros(3)
-    if verb == "cut" and tool.name == "knife":
-        return tool.work_point
-    acting = path[[-1]].copy()
-    acting[:, 4] = path[:, 4].max() if verb == "hit" else path[-1, 4]
-    rotation = tool_poses(acting, np.zeros(3))[0, :3, :3]
-    head = np.concatenate([part.vertices for part in tool.parts[2:]] or [tool.parts[-1].vertices])
-    height = head @ rotation[2]
-    return head[height < height.min() + LOWEST_POINT_MARGIN_M].mean(0)
+def _clear_way(stage: Stage, key: Key, draw: int, *, future: int, tries: int) -> Way | None:
+    """The first plan of a future that keeps clear, or None."""
+    for number in range(tries):
+        way = stage.draw_way(np.random.default_rng([*key, HIDDEN_STREAM, draw, future, number]))
+        if stage.is_clear(way):
+            return way
+    return None
 
 
-def is_clear(scene: Scene) -> bool:
-    """Whether the plan keeps fist, forearm and tool out of the table, and all but the tool's end out of the target."""
-    grip = scene.world_from_grip[::5]
-    target = _surface_points(scene.target, scene.world_from_target_start)
-    wrist, back = grip[:, :3, 3], grip[:, :3, 2]
-    arm = wrist[:, None] + np.linspace(0.06, FOREARM_LENGTH_M, 5)[:, None] * back[:, None]
-    palm_side = 0.03 * grip[:, None, :3, 1]
-    fist_clear = wrist[:, 2].min() > HAND_RADIUS_M and _distance(wrist, target) > HAND_RADIUS_M
-    arm_clear = (arm - palm_side)[..., 2].min() > FOREARM_RADIUS_M and _distance(
-        (arm - palm_side).reshape(-1, 3), target
-    ) > FOREARM_RADIUS_M
-    tool = transform(scene.world_from_tool[::5], scene.tool.vertices)
-    low = tool[..., 2].min()
-    start_gap = _distance(tool[0], target)
-    visible = bool((back[:, 2] < 0.93).all())
-    return bool(fist_clear and arm_clear and low > 0.0 and start_gap > 0.02 and visible)
+def _dressed(
+    stage: Stage, way: Way, rng: np.random.Generator, *, rule: SplitRule, triplet: Triplet, seed: int, future: int
+) -> Scene:
+    """The scene of a stage and a way: with a person's hand, surroundings, and the sentence."""
+    task, (verb, tool_name, _) = stage.task, triplet
+    missing = [name for name in ("tool", "target") if f"missing_{name}" in stage.tags]
+    return Scene(
+        seed=seed,
+        verb=task.verb,
+        tool=task.tool,
+        target=task.target,
+        hand=HandShape.sample(rng, look=rule.look),
+        world_from_target_start=parked_pose() if "target" in missing else task.world_from_target,
+        grip_from_tool=stage.grip_from_tool,
+        world_from_grip=way.world_from_grip,
+        balls=() if "tool" in missing else stage.balls,
+        look=sample_look(rng, family=rule.look),
+        text=sentence(verb, tool_name, stage.target_phrase, rng, is_one_of_many=bool(stage.distractors)),
+        triplet=triplet_name(triplet),
+        tags=stage.tags,
+        lead_s=stage.lead_s,
+        distractors=stage.distractors,
+        hidden_bodies=tuple(missing),
+        closing=float(rng.uniform(0.15, 0.9)),
+        take_up=_take_up(stage, way, rng) if stage.gap_m else None,
+        clutter=sample_clutter(rng, keep_clear=_kept_clear(stage), clearance_m=CLUTTER_GAP_M, look_family=rule.look),
+        future=future,
+    )
 
 
-def _distance(points: Float[np.ndarray, "P 3"], others: Float[np.ndarray, "Q 3"]) -> float:
-    return float(np.sqrt(((points[:, None] - others[None]) ** 2).sum(-1).min()))
+def _kept_clear(stage: Stage) -> Float[np.ndarray, "P 2"]:
+    """Places of the table where no clutter may lie: between target and tool, under hand and forearm, at what stands there.
+
+    Nothing but frame 0 decides them.
+    """
+    target, tool = stage.task.centre[:2], stage.world_from_tool[:2, 3]
+    grip = stage.world_from_tool @ inverse(stage.grip_from_tool)
+    arm = grip[:2, 3] + np.linspace(0, ARM_LENGTH_M, 5)[:, None] * grip[:2, 2]
+    way = target + np.linspace(0, 1, 5)[:, None] * (tool - target)
+    others = [place[:2, 3] for _, place in stage.distractors]
+    return np.stack([*way, *arm, *others])
 
 
-def _surface_points(model: ObjectModel, world_from_body: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "P 3"]:
-    corners = model.vertices[model.faces]
-    points = np.concatenate([corners.mean(1), corners.reshape(-1, 3)])
-    return transform(world_from_body, np.unique(np.round(points / 0.008), axis=0) * 0.008)
-
-
-def _target_pose(rng: np.random.Generator) -> Float[np.ndarray, "4 4"]:
-    yaw, pose = rng.uniform(-np.pi, np.pi), np.eye(4)
-    pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    pose[:2, 3] = rng.uniform(-0.06, 0.06, 2)
-    return pose
-
-
-def _grip(verb: str, tool: ObjectModel, rng: np.random.Generator) -> Float[np.ndarray, "4 4"]:
-    """How the tool lies in the hand: turned about its handle so that the forearm rises, shifted along it."""
-    roll = np.radians(rng.uniform(-8, 12) if verb == "pour in some" else rng.uniform(22, 58))
-    tool_from_grip = np.eye(4)
-    tool_from_grip[:3, 1] = [0, np.sin(roll), -np.cos(roll)]
-    tool_from_grip[:3, 2] = [0, np.cos(roll), np.sin(roll)]
-    play = max(tool.handle_length_m / 2 - 0.045, 0.0)
-    tool_from_grip[0, 3] = rng.uniform(-0.6 * play, 0.6 * play)
-    return inverse(tool_from_grip)
-
-
-def _fill(tool: ObjectModel, rng: np.random.Generator) -> tuple[Ball, ...]:
-    """Balls in layers of seven from the cup's floor up."""
-    radius = tool.details["inner_radius"] * rng.uniform(0.22, 0.26)
-    rgb, low = Sizes(rng, False).vivid(), -tool.handle_length_m / 2 + 0.006
-    balls = []
-    for i in range(NUM_BALLS):
-        layer, place = divmod(i, 7)
-        angle, out = 2 * np.pi * place / 6 + 0.5 * layer, 0.0 if place == 6 else 2.15 * radius
-        position = np.array([low + radius + 2.1 * radius * layer, out * np.cos(angle), out * np.sin(angle)])
-        balls.append(Ball(float(radius), position, rgb))
-    return tuple(balls)
+def _take_up(stage: Stage, way: Way, rng: np.random.Generator) -> TakeUp:
+    rgb = np.full(3, rng.uniform(0.15, 0.75)) * rng.uniform(0.8, 1.2, 3)
+    return TakeUp(stage.world_from_tool, stage.held_at, rgb, way.close_s, way.held_s)

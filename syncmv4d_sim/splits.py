@@ -1,15 +1,32 @@
-"""Which triplets and sizes each split may use: fixed here, before any training.
+"""Which triplets, sizes, kinds of scenes, rigs and looks each split may use: fixed here, before any training.
 
 test_1: seen triplets, new seeds. test_2: seen triplets, unseen sizes and shapes. test_3: unseen triplets, and the
 target "bowl" that training never shows. test_4: also the tool "spoon" that training never shows. unseen_action: the
-verb "smear".
+verb "smear". open: seen triplets, futures that frame 0 leaves open. hard: the kinds in HARD_KINDS, one after the other.
+unseen_rig, unseen_look: seen triplets through cameras, or with textures, lights and shapes, that training never draws.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-SPLITS = ("train", "val", "test_1", "test_2", "test_3", "test_4", "unseen_action")
+SPLITS = (
+    "train", "val", "test_1", "test_2", "test_3", "test_4", "unseen_action",
+    "open", "hard", "unseen_rig", "unseen_look",
+)  # fmt: skip
+
+STORY_SHARES = {
+    "mid_action": 0.20, "take_up": 0.10, "missing_tool": 0.04, "missing_target": 0.04, "unfit_sentence": 0.04,
+}  # fmt: skip
+"""What a scene of a mixed split may be, at most one of these; the rest are plain: at rest, the tool in the hand."""
+OPEN_SHARE = 1 / 3  # of all scenes of a mixed split
+PARTLY_OUTSIDE_SHARE = 0.10
+LOOK_ALIKE_SHARE = 0.10
+LEFT_HAND_SHARE = 0.25  # of every split
+HARD_KINDS = (
+    "mid_action", "take_up", "partly_outside", "missing_tool", "missing_target", "unfit_sentence", "look_alike",
+)  # fmt: skip
 
 HELD_OUT_TARGET = "bowl"
 HELD_OUT_TOOL = "spoon"
@@ -70,16 +87,23 @@ class SplitRule:
     triplets: tuple[Triplet, ...]
     novel_sizes: bool
     stream: int
+    kinds: Literal["plain", "mix", "open", "hard"] = "plain"
+    rig: Literal["known", "unseen"] = "known"
+    look: Literal["known", "unseen"] = "known"
 
 
 RULES: dict[str, SplitRule] = {
-    "train": SplitRule(SEEN, False, 0),
-    "val": SplitRule(SEEN, False, 1),
+    "train": SplitRule(SEEN, False, 0, kinds="mix"),
+    "val": SplitRule(SEEN, False, 1, kinds="mix"),
     "test_1": SplitRule(SEEN, False, 2),
     "test_2": SplitRule(SEEN, True, 3),
     "test_3": SplitRule(UNSEEN, False, 4),
     "test_4": SplitRule(UNSEEN_TOOL, False, 5),
     "unseen_action": SplitRule(UNSEEN_ACTION, False, 6),
+    "open": SplitRule(SEEN, False, 7, kinds="open"),
+    "hard": SplitRule(SEEN, False, 8, kinds="hard"),
+    "unseen_rig": SplitRule(SEEN, False, 9, rig="unseen"),
+    "unseen_look": SplitRule(SEEN, False, 10, look="unseen"),
 }
 
 

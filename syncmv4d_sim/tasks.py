@@ -1,13 +1,15 @@
-"""What each verb does: the tool's planned path, and the sentences that ask for it.
+"""What a motion is planned from: the task and the tool's start, which frame 0 shows, and a choice,
+which it hides.
 
-The first image decides the motion. The tool starts at rest somewhere around the target; where it must go follows from
-where tool and target are, how large the target is, and from which side the tool comes. Only a short delay, a few per
-cent of pace and the sentence's wording are hidden from the image.
+In closed scenes the first image decides the motion. The tool starts at rest somewhere around the
+target; where it must go follows from where tool and target are, how large the target is, how the
+tool is held, and from which side it comes. Only a short delay, a few per cent of pace and the
+sentence's wording are hidden from the image. In open scenes the choice also holds side, direction,
+length and the like, all drawn apart from everything that frame 0 shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,20 +21,9 @@ VERBS = ("hit", "stir", "cut", "dust", "push", "pour in some", "smear")
 START_ARC_DEG = 100.0  # either side of the operator, who stands at azimuth 90
 SWEEP_ROOM_M = 0.012  # less room than this in a pan, and the tool sweeps over the rim instead
 VESSELS = ("plate", "bowl", "pan")
-
-_PHRASES = {
-    "hit": ("hit {o}", "strike {o}"),
-    "stir": ("stir in {o}", "stir {o}"),
-    "cut": ("cut {o}", "slice {o}"),
-    "dust": ("dust {o}", "wipe {o}"),
-    "push": ("push {o}", "push {o} away"),
-    "pour in some": ("pour some into {o}", "pour in some to {o}"),
-    "smear": ("smear {o}", "smear over {o}"),
-}
-_TEMPLATES = (
-    "use a {tool} to {act}", "{act} with a {tool}", "take the {tool} and {act}", "with the {tool}, {act}",
-    "please {act} using the {tool}", "{act} using a {tool}",
-)  # fmt: skip
+UPRIGHT = -np.pi / 2  # pitch of a cup that is not tipped
+TURN_SHARE = 0.87  # of the start's yaw that is left when the tool acts
+STRIKES = 12  # more than a clip holds
 
 ToolPath = Float[np.ndarray, "N 6"]
 """Work point x, y, z (world, metres), yaw, pitch (working end down), roll of the tool, radians."""
@@ -40,13 +31,12 @@ ToolPath = Float[np.ndarray, "N 6"]
 
 @dataclass(frozen=True)
 class Task:
-    """What a motion is planned from."""
+    """What is to be done, with what and to what."""
 
     verb: str
     tool: ObjectModel
     target: ObjectModel
     world_from_target: Float[np.ndarray, "4 4"]
-    rng: np.random.Generator
 
     @property
     def centre(self) -> Float[np.ndarray, "3"]:
@@ -60,25 +50,84 @@ class Task:
 
 @dataclass(frozen=True)
 class Start:
-    """The tool at rest in frame 0, relative to the place where the act begins."""
+    """The tool in frame 0, at rest; all of it is to be seen there."""
 
-    offset: Float[np.ndarray, "3"]  # from the first point of the act to the work point
+    position: Float[np.ndarray, "3"]  # of the work point, world, metres
     yaw: float
-    delay_s: float
-    reach_s: float
+    pitch: float
+    roll: float
+    act_yaw: float  # what the tool turns to when it acts; follows from yaw and pitch
+    act_pitch: float
 
-    @property
-    def away(self) -> Float[np.ndarray, "2"]:
+    def away(self, task: Task) -> Float[np.ndarray, "2"]:
         """Horizontal unit vector from the target to the tool."""
-        return self.offset[:2] / np.linalg.norm(self.offset[:2])
+        offset = self.position[:2] - task.centre[:2]
+        return offset / np.linalg.norm(offset)
+
+    def side(self, task: Task) -> float:
+        """+1 or -1: which side of the tool's own direction the tool stands on, seen from the
+        target.
+        """
+        away = self.away(task)
+        return float(np.sign(np.cos(self.act_yaw) * away[1] - np.sin(self.act_yaw) * away[0]) or 1.0)
 
 
-def sentence(verb: str, tool: str, target: str, rng: np.random.Generator) -> str:
-    """One English wording of the triplet."""
-    article = "the" if rng.random() < 0.5 else "a"
-    act = _PHRASES[verb][int(rng.random() < 0.3)].format(o=f"{article} {target}")
-    template = _TEMPLATES[0] if rng.random() < 0.3 else _TEMPLATES[rng.integers(len(_TEMPLATES))]
-    return template.format(act=act, tool=tool)
+@dataclass(frozen=True)
+class Choice:
+    """What frame 0 does not show. The defaults are what closed scenes do; what a number means
+    depends on the verb.
+    """
+
+    delay_s: float = 0.0
+    pace: float = 1.0
+    side: float = 0.0  # +1 or -1: where a stroke begins, which way it goes round; 0: the side the tool comes from
+    turn: float = 0.0  # radians, of the act's direction about the vertical
+    length: float = 1.0  # of a stroke, a lift, a push, a tilt
+    rhythm: float = 1.0  # how fast strokes follow each other
+    shift: float = 0.0  # -1..1 across the target
+    strikes: int = STRIKES
+    stop_s: float = np.inf  # of acting; then the tool goes back, to its start turned about the target by `back_turn`
+    back_turn: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Ranges:
+    """Uniform ranges of an open choice."""
+
+    delay_s: tuple[float, float] = (0.0, 0.45)
+    pace: tuple[float, float] = (0.85, 1.2)
+    turn_deg: tuple[float, float] = (0.0, 0.0)
+    length: tuple[float, float] = (1.0, 1.0)
+    rhythm: tuple[float, float] = (1.0, 1.0)
+    shift: tuple[float, float] = (0.0, 0.0)
+    stop_s: tuple[float, float] = (0.45, 1.2)
+
+
+_OPEN = {
+    "hit": _Ranges(length=(0.5, 1.5), rhythm=(0.55, 1.0)),
+    "stir": _Ranges(turn_deg=(-150, 150), length=(0.7, 1.15), rhythm=(0.75, 1.25), stop_s=(0.6, 1.3)),
+    "cut": _Ranges(length=(0.7, 1.7), rhythm=(0.6, 1.15), shift=(-1, 1)),
+    "dust": _Ranges(turn_deg=(-50, 50), length=(0.7, 1.3), rhythm=(0.65, 1.2)),
+    "push": _Ranges(turn_deg=(-60, 60), length=(0.5, 1.5), stop_s=(0.7, 1.1)),
+    "pour in some": _Ranges(pace=(0.92, 1.2), delay_s=(0, 0.25), length=(0.88, 1.12), rhythm=(0.8, 1.3)),
+    "smear": _Ranges(turn_deg=(-35, 35), length=(0.7, 1.3), rhythm=(0.65, 1.2)),
+}
+RETREAT_SHARE = 0.6  # of open choices of all verbs but pouring
+HIT_PERIOD_S, HIT_S = 0.46, 0.4  # from strike to strike; from the beginning of one to the tool's being up again
+
+
+def sample_choice(verb: str, rng: np.random.Generator, *, is_open: bool) -> Choice:
+    """A closed choice is a short delay and a few per cent of pace."""
+    if not is_open:
+        return Choice(delay_s=float(rng.uniform(0, 0.15)), pace=float(rng.uniform(0.96, 1.04)))
+    drawn = {name: float(rng.uniform(*span)) for name, span in vars(_OPEN[verb]).items()}
+    turn, side, strikes = np.radians(drawn.pop("turn_deg")), rng.choice([-1.0, 1.0]), int(rng.integers(1, 5))
+    if verb == "hit":
+        drawn["stop_s"] = HIT_PERIOD_S / drawn["rhythm"] * (strikes - 1) + HIT_S
+    if rng.random() > RETREAT_SHARE or verb == "pour in some":
+        drawn["stop_s"] = np.inf
+    back_turn = np.radians(rng.uniform(-70, 70))
+    return Choice(**drawn, turn=float(turn), side=float(side), strikes=strikes, back_turn=float(back_turn))
 
 
 def minimum_jerk(time_s: Float[np.ndarray, "N"], start_s: float, end_s: float) -> Float[np.ndarray, "N"]:
@@ -87,25 +136,29 @@ def minimum_jerk(time_s: Float[np.ndarray, "N"], start_s: float, end_s: float) -
     return s**3 * (10 - 15 * s + 6 * s**2)
 
 
-def sample_start(rng: np.random.Generator, yaw: float) -> Start:
-    """10 to 23 cm away, anywhere but opposite the operator, mostly sideways; farther takes longer."""
+def sample_start(task: Task, rng: np.random.Generator) -> Start:
+    """10 to 23 cm from where such an act begins, anywhere but opposite the operator, mostly
+    sideways.
+    """
     distance, azimuth, elevation = (
         rng.uniform(0.10, 0.23),
         np.radians(90 + rng.uniform(-START_ARC_DEG, START_ARC_DEG)),
         np.radians(rng.uniform(2, 42)),
     )
-    horizontal = distance * np.cos(elevation)
-    offset = np.array([horizontal * np.cos(azimuth), horizontal * np.sin(azimuth), distance * np.sin(elevation)])
-    reach = 0.5 + 0.4 * (distance - 0.10) / 0.18
-    return Start(offset, yaw, float(rng.uniform(0, 0.15)), float(reach * rng.uniform(0.96, 1.04)))
+    first_m, over_m = act_height(task)
+    out = act_radius(task) + distance * np.cos(elevation)
+    position = task.centre + np.array(
+        [out * np.cos(azimuth), out * np.sin(azimuth), first_m + over_m + distance * np.sin(elevation)]
+    )
+    act_yaw, share, roll = np.radians(rng.uniform(-80, 80)), rng.uniform(), np.radians(rng.uniform(-16, 16))
+    low, high = _act_pitch_range(task)
+    if task.verb == "pour in some":
+        return Start(position, float(act_yaw / TURN_SHARE), UPRIGHT, 0.0, float(act_yaw), UPRIGHT)
+    act_pitch, pitch = np.interp(share, [0, 1], [low, high]), np.interp(share, [0, 1], [low - 0.38, high + 0.14])
+    return Start(position, float(act_yaw / TURN_SHARE), float(pitch), float(roll), float(act_yaw), float(act_pitch))
 
 
-def plan(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
-    """The tool's path for the task, from rest at `start`."""
-    return _ACTS[task.verb](task, start, time_s)
-
-
-def act_pitch(task: Task) -> float:
+def _act_pitch_range(task: Task) -> tuple[float, float]:
     """How far the working end points down while acting, radians: enough to keep the fist clear."""
     verb, tool = task.verb, task.tool.name
     ranges = {
@@ -126,154 +179,50 @@ def act_pitch(task: Task) -> float:
     low, high = special.get((verb, tool), ranges[verb])
     if verb == "hit" and task.top_m < 0.05:
         low, high = low + 20, high + 20
-    return float(np.radians(task.rng.uniform(low, high)))
+    return float(np.radians(low)), float(np.radians(high))
 
 
-def _reach(
-    task: Task,
-    start: Start,
-    time_s: Float[np.ndarray, "N"],
-    *,
-    first: Float[np.ndarray, "3"],
-    pitch: float,
-    over_m: float,
-) -> ToolPath:
-    """Rest, then go from `start` to `first`, coming down over the rim only near the end (`over_m` above `first`)."""
-    rng = task.rng
-    begin, end = start.delay_s, start.delay_s + start.reach_s
-    near, down = minimum_jerk(time_s, begin, end), minimum_jerk(time_s, begin + 0.7 * start.reach_s, end + 0.12)
-    path = np.zeros((len(time_s), 6))
-    path[:, :3] = first + np.array([0, 0, over_m]) + (1 - near)[:, None] * start.offset
-    path[:, 2] -= over_m * down
-    turn, dip, tilt = np.radians(rng.uniform([-12, -22, -16], [12, 8, 16]))
-    path[:, 3] = start.yaw + turn * (1 - near)
-    path[:, 4] = pitch + dip * (1 - near)
-    path[:, 5] = tilt * (1 - near)
-    return path
+def act_height(task: Task) -> tuple[float, float]:
+    """Height of the act's first point above the table, and how far above it the tool arrives before
+    it comes down.
+    """
+    target, top = task.target, task.top_m
+    if task.verb in ("dust", "smear"):
+        height, _ = sweep(task)
+        return height - 0.001, top - height + 0.015
+    return {
+        "hit": (max(float(target.work_point[2]) - 0.008, 0.001), 0.0),
+        "stir": (float(target.work_point[2]) + 0.008, top + 0.012),
+        "cut": (top - 0.003, 0.02),
+        "push": (min(0.35 * top, 0.02), 0.0),
+        "pour in some": (top + 0.075 + 0.5 * task.tool.handle_length_m, 0.0),
+    }[task.verb]
 
 
-def _side(start: Start) -> float:
-    """+1 or -1: which side of the tool's own direction the target lies on. Visible in the first image."""
-    return float(np.sign(np.cos(start.yaw) * start.away[1] - np.sin(start.yaw) * start.away[0]) or 1.0)
+def act_radius(task: Task) -> float:
+    """How far from the target's centre the act begins, at most."""
+    if task.verb in ("dust", "smear"):
+        return sweep(task)[1]
+    return {
+        "stir": stir_radius(task) if task.verb == "stir" else 0.0,
+        "push": 0.5 * float(task.target.size_m[:2].max()) + 0.03,
+        "pour in some": 0.5 * task.tool.handle_length_m,
+    }.get(task.verb, 0.0)
 
 
-def _hit(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
-    """Strikes from a raised pose; taller swings over taller targets."""
-    pitch = act_pitch(task)
-    swing = np.radians(24 + 160 * min(task.top_m, 0.1))
-    first = task.centre + np.array([0, 0, max(task.target.work_point[2] - 0.008, 0.001)])
-    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=0.0)
-    begin = start.delay_s + start.reach_s
-    lift = minimum_jerk(time_s, start.delay_s, begin)
-    for strike in range(4):
-        down = begin + 0.46 * strike
-        lift = lift - minimum_jerk(time_s, down, down + 0.2) + minimum_jerk(time_s, down + 0.24, down + 0.46)
-    arm = task.tool.work_point[0]
-    path[:, 4] -= swing * lift
-    path[:, 2] += arm * np.sin(swing * lift) * 0.9
-    return path
+def stir_radius(task: Task) -> float:
+    """Of the circles in a vessel."""
+    return 0.52 * task.target.details["inner_radius"]
 
 
-def _stir(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
-    """Circles in a vessel, entered at the side the tool comes from."""
-    pitch = act_pitch(task)
-    radius = 0.52 * task.target.details["inner_radius"]
-    phase, side = np.arctan2(start.away[1], start.away[0]), _side(start)
-    floor = task.target.work_point[2] + 0.008
-    begin = start.delay_s + start.reach_s
-    first = task.centre + np.array([radius * np.cos(phase), radius * np.sin(phase), floor])
-    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=task.top_m + 0.012)
-    pace = 2 * np.pi * 1.05 * task.rng.uniform(0.96, 1.04)
-    angle = phase + side * pace * _run_up(time_s - begin)
-    path[:, 0] += radius * (np.cos(angle) - np.cos(phase))
-    path[:, 1] += radius * (np.sin(angle) - np.sin(phase))
-    return path
-
-
-def _cut(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
-    """Saws along the blade on the target's top, as far as the target is wide."""
-    pitch = act_pitch(task)
-    first = task.centre + np.array([0, 0, task.top_m - 0.003])
-    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=0.02)
-    stroke = np.clip(0.38 * task.target.size_m[:2].min(), 0.015, 0.04)
-    return _back_and_forth(path, time_s - start.delay_s - start.reach_s, start.yaw, stroke=-stroke, pace_hz=1.6)
-
-
-def _dust(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
-    """Sweeps sideways over the target, starting from the side the tool comes from."""
-    pitch = act_pitch(task)
-    side, across = _side(start), start.yaw + np.pi / 2
-    height, half = _sweep(task, 0.36)
-    direction = np.array([np.cos(across), np.sin(across), 0])
-    first = task.centre + side * half * direction + np.array([0, 0, height - 0.001])
-    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=task.top_m - height + 0.015)
-    return _back_and_forth(path, time_s - start.delay_s - start.reach_s, across, stroke=-side * half, pace_hz=1.15)
-
-
-def _smear(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
-    """Long strokes along the tool while drifting sideways."""
-    pitch = act_pitch(task)
-    height, half = _sweep(task, 0.3)
-    first = task.centre + np.array([0, 0, height - 0.001])
-    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=task.top_m - height + 0.015)
-    acting_s = time_s - start.delay_s - start.reach_s
-    path = _back_and_forth(path, acting_s, start.yaw, stroke=half, pace_hz=1.0)
-    drift, across = -_side(start) * half * np.clip(acting_s, 0, None) * 0.6, start.yaw + np.pi / 2
-    path[:, :2] += drift[:, None] * np.array([np.cos(across), np.sin(across)])
-    return path
-
-
-def _sweep(task: Task, share: float) -> tuple[float, float]:
-    """Height and half length of sweeps: `share` of the target's width on its top or rim, or on a pan's floor."""
+def sweep(task: Task) -> tuple[float, float]:
+    """Height and half length of sweeps: a share of the target's width on its top or rim, or on a
+    pan's floor.
+    """
+    share = 0.3 if task.verb == "smear" else 0.36
     half = float(np.clip(share * task.target.size_m[:2].min(), 0.02, 0.055))
     if task.target.name == "pan":
         room = task.target.details["inner_radius"] - 0.5 * float(task.tool.size_m[:2].max())
         if room > SWEEP_ROOM_M:
             return float(task.target.work_point[2]), min(half, room)
     return task.top_m, half
-
-
-def _push(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
-    """Straight on along the line from tool to target; farther away pushes farther."""
-    pitch = act_pitch(task)
-    away = np.array([*start.away, 0.0])
-    half = 0.5 * float(task.target.size_m[:2].max())
-    first = task.centre + away * (half + 0.03) + np.array([0, 0, min(0.35 * task.top_m, 0.02)])
-    path = _reach(task, start, time_s, first=first, pitch=pitch, over_m=0.0)
-    begin = start.delay_s + 0.72 * start.reach_s
-    length = 0.03 + 0.05 + 0.35 * np.linalg.norm(start.offset[:2])
-    path[:, :3] -= length * minimum_jerk(time_s, begin, begin + 0.55 + 2.2 * length)[:, None] * away
-    return path
-
-
-def _pour(task: Task, start: Start, time_s: Float[np.ndarray, "N"]) -> ToolPath:
-    """Carries the cup upright beside the target, then tips it over the middle."""
-    tip = np.radians(130)
-    toward = np.array([np.cos(start.yaw), np.sin(start.yaw), 0.0])
-    height = task.tool.handle_length_m
-    first = task.centre - toward * 0.5 * height + np.array([0, 0, task.top_m + 0.075 + 0.5 * height])
-    path = _reach(task, start, time_s, first=first, pitch=-np.pi / 2, over_m=0.0)
-    path[:, 4:] = [-np.pi / 2, 0.0]
-    begin = start.delay_s + 0.75 * start.reach_s
-    path[:, 4] += tip * minimum_jerk(time_s, begin, begin + 0.75)
-    return path
-
-
-def _run_up(acting_s: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
-    """Time since the act began, with a soft start over 0.2 s."""
-    t = np.clip(acting_s, 0, None)
-    return np.where(t < 0.2, t**2 / 0.4, t - 0.1)
-
-
-def _back_and_forth(
-    path: ToolPath, acting_s: Float[np.ndarray, "N"], heading: float, *, stroke: float, pace_hz: float
-) -> ToolPath:
-    """Add strokes along `heading`: out by twice `stroke` and back, `pace_hz` times a second."""
-    along = stroke * (1 - np.cos(2 * np.pi * pace_hz * _run_up(acting_s)))
-    path[:, :2] += along[:, None] * np.array([np.cos(heading), np.sin(heading)])
-    return path
-
-
-_ACTS: dict[str, Callable[[Task, Start, Float[np.ndarray, "N"]], ToolPath]] = {
-    "hit": _hit, "stir": _stir, "cut": _cut, "dust": _dust, "push": _push, "pour in some": _pour, "smear": _smear,
-}  # fmt: skip

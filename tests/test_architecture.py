@@ -13,6 +13,7 @@ PACKAGES = ("syncmv4d_model", "syncmv4d_sim", "syncmv4d_cli", "syncmv4d_ros")
 LEAVES = (
     "syncmv4d_model.types",
     "syncmv4d_model.config",
+    "syncmv4d_model.config_json",
     "syncmv4d_model.geometry",
     "syncmv4d_model.checkpoint_index",
     "syncmv4d_model.data.sequence",

@@ -18,8 +18,8 @@ from syncmv4d_model.data.truth_checks import check_truth
 from syncmv4d_model.data.video import encode_video, read_video
 from syncmv4d_model.data.window import (
     cut_window,
-    enlarge_windows,
     from_window,
+    grow_windows,
     to_window,
     window_intrinsics,
 )
@@ -62,6 +62,7 @@ class Sequence:
     boxes_px: Float[np.ndarray, "V 3 4"] | None = None  # visible parts of hand, tool, target in `reference`; NaN: none
     tags: tuple[str, ...] = ()  # what kind of scene it is
     seed: int = NO_SEED  # of what its cameras do to its pictures; NO_SEED: nothing
+    futures_m: Float32[np.ndarray, "F V T K 3"] | None = None  # what `read_futures` finds, for who asked for it
 
     @property
     def whole_images(self) -> tuple[UInt8[np.ndarray, "_ _ 3"], ...]:
@@ -269,8 +270,8 @@ def _read_later_frames(
         video = _read_video_of(path, frames, rig.sizes[view])
         return np.stack([cut_window(frame, window, height=height, width=width) for frame in video])
     video = _read_video_of(directory / f"{name}.mp4", frames, (width + 2 * margin, height + 2 * margin))
-    region = enlarge_windows(stored, (width + 2 * margin) / width)
-    density = width / stored[2]
+    region = grow_windows(stored, margin, height=height, width=width)
+    density = np.array([width, height]) / stored[2:]
     inside = np.array([*((window[:2] - region[:2]) * density), *(window[2:] * density)])
     return np.stack([cut_window(frame, inside, height=height, width=width) for frame in video])
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
-from syncmv4d_model.data.raster import rasterise
+from syncmv4d_model.data.raster import Hit, rasterise
+from syncmv4d_model.data.sequence import BACKGROUND
 from syncmv4d_model.geometry import project, transform
+from syncmv4d_model.types import LABELS
 
 VISIBLE_TOLERANCE_M = 0.002  # less than the thinnest blade
+MIN_OBJECT_PX = 12
 MIN_FOREGROUND_PX = 64
-"""Fewer in any view's first picture: the sequence shows too little to be used."""
+"""Fewer in any view's window: the sequence shows too little to be used."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,14 @@ class Surface:
     vertices: Float[np.ndarray, "T P 3"]  # world, metres, per frame
     faces: Int[np.ndarray, "F 3"]
     label: UInt8[np.ndarray, "F"]  # per face, index into LABELS
-    essential: Int[np.ndarray, "E"]  # vertices that pictures should hold: all but the forearm
+    essential: Int[np.ndarray, "E"]  # vertices that windows should hold: all but the arm behind the wrist
+
+    @property
+    def essential_faces(self) -> Bool[np.ndarray, "F"]:
+        """Faces whose corners are all essential."""
+        is_essential = np.zeros(self.vertices.shape[1], bool)
+        is_essential[self.essential] = True
+        return is_essential[self.faces].all(1)
 
     @property
     def action_points(self) -> Float[np.ndarray, "N 3"]:
@@ -109,6 +119,78 @@ def _track_view(
     scale = np.array([in_camera[..., 2].min(), in_camera[..., 2].max()], np.float32)
     anchors = np.stack([columns, rows], -1).astype(np.float32)
     return positions.astype(np.float32), visible, body.label[face], anchors, scale, float(shown.mean())
+
+
+@dataclass(frozen=True)
+class FirstImage:
+    """What one camera's whole first image shows of the surface."""
+
+    hit: Hit
+    is_shown: Bool[np.ndarray, "H W"]  # the surface, and nothing in front of it
+
+    def mask(self, body: Surface) -> UInt8[np.ndarray, "H W"]:
+        """Labels, BACKGROUND elsewhere."""
+        return np.where(self.is_shown, body.label[self.hit.face], BACKGROUND).astype(np.uint8)
+
+    def boxes(self, body: Surface) -> Float[np.ndarray, "3 4"]:
+        """Left, top, right, bottom edges (px) of the visible parts of hand (without the arm), tool and target.
+
+        NaN for what shows fewer than MIN_OBJECT_PX pixels.
+        """
+        label = np.where(body.essential_faces, body.label, 0)
+        seen = np.where(self.is_shown, label[self.hit.face], 0)
+        boxes = np.full((len(LABELS) - 1, 4), np.nan)
+        for index in range(len(boxes)):
+            rows, columns = np.nonzero(seen == index + 1)
+            if len(rows) >= MIN_OBJECT_PX:
+                boxes[index] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        return boxes
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points that are fixed on a surface, chosen in a first image."""
+
+    pixels: Int[np.ndarray, "K 2"]
+    face: Int[np.ndarray, "K"]
+    barycentric: Float[np.ndarray, "K 3"]
+
+    def positions(self, body: Surface) -> Float[np.ndarray, "T K 3"]:
+        """Where they are at every frame of a surface with these faces; world, metres."""
+        return np.einsum("tkcx,kc->tkx", body.vertices[:, body.faces[self.face]], self.barycentric)
+
+
+def see_first_image(
+    body: Surface,
+    intrinsics: Float[np.ndarray, "3 3"],
+    camera_from_world: Float[np.ndarray, "4 4"],
+    depth_m: Float32[np.ndarray, "H W"],
+) -> FirstImage:
+    """Cast every pixel onto the surface at frame 0; `depth_m` says what else is in front."""
+    height, width = depth_m.shape
+    in_camera = transform(camera_from_world, body.vertices[0])
+    hit = rasterise(in_camera, body.faces, intrinsics, height=height, width=width)
+    nearest = np.where(hit.face >= 0, hit.depth_m, -np.inf)
+    return FirstImage(hit, np.abs(nearest - depth_m) < VISIBLE_TOLERANCE_M)
+
+
+def choose_points(
+    first: FirstImage, num_points: int, rng: np.random.Generator, *, window_px: Float[np.ndarray, "4"]
+) -> SurfacePoints:
+    """Spread points evenly over what a window (data.window) of a first image shows of the surface.
+
+    ValueError when it shows fewer than MIN_FOREGROUND_PX pixels.
+    """
+    rows, columns = np.nonzero(first.is_shown)
+    low, high = window_px[:2] - 0.5, window_px[:2] + window_px[2:] - 0.5
+    inside = (columns >= low[0]) & (columns <= high[0]) & (rows >= low[1]) & (rows <= high[1])
+    rows, columns = rows[inside], columns[inside]
+    if len(rows) < MIN_FOREGROUND_PX:
+        raise ValueError(f"a view starts with {len(rows)} foreground pixels, needs {MIN_FOREGROUND_PX}")
+    chosen = stratified(np.stack([columns, rows], -1), num_points, rng)
+    rows, columns = rows[chosen], columns[chosen]
+    hit = first.hit
+    return SurfacePoints(np.stack([columns, rows], -1), hit.face[rows, columns], hit.barycentric[rows, columns])
 
 
 def stratified(pixels: Int[np.ndarray, "P 2"], count: int, rng: np.random.Generator) -> Int[np.ndarray, "K"]:

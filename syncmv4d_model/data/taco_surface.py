@@ -49,7 +49,18 @@ def read_surface(
     )
 
 
-def _object(recording: taco.Recording, label: str, frames: Int[np.ndarray, "T"]) -> _Part:
+@dataclass(frozen=True)
+class RecordedObject:
+    """Where one object is at the frames that are asked for."""
+
+    identity: str  # of its model
+    poses: Float[np.ndarray, "T 4 4"]  # world from object
+    recorded: int  # frames in its file
+    path: Path
+
+
+def read_object(recording: taco.Recording, label: str, frames: Int[np.ndarray, "T"]) -> RecordedObject:
+    """Poses of "tool" or "target"; errors as `read_surface`."""
     folder = recording.folder(taco.OBJECT_POSES)
     found = sorted(folder.glob(f"{label}_*.npy"))
     if len(found) != 1:
@@ -67,8 +78,14 @@ def _object(recording: taco.Recording, label: str, frames: Int[np.ndarray, "T"])
             taco.nearest_rotation(pose[:3, :3])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    vertices, faces = taco.read_model(recording.root / taco.OBJECT_MODELS / f"{path.stem.partition('_')[2]}_cm.obj")
-    return _Part(label, np.stack([transform(pose, vertices) for pose in poses]), faces, len(recorded), path)
+    return RecordedObject(path.stem.partition("_")[2], poses, len(recorded), path)
+
+
+def _object(recording: taco.Recording, label: str, frames: Int[np.ndarray, "T"]) -> _Part:
+    found = read_object(recording, label, frames)
+    vertices, faces = taco.read_model(recording.root / taco.OBJECT_MODELS / f"{found.identity}_cm.obj")
+    moved = np.stack([transform(pose, vertices) for pose in found.poses])
+    return _Part(label, moved, faces, found.recorded, found.path)
 
 
 def _hands(recording: taco.Recording, frames: Int[np.ndarray, "T"], models: dict[str, HandModel]) -> list[_Part]:

@@ -87,6 +87,14 @@ def enlarge_windows(windows_px: Float64[np.ndarray, "*n 4"], factor: float) -> F
     return np.concatenate([centre - extent / 2, extent], axis=-1)
 
 
+def grow_windows(
+    windows_px: Float64[np.ndarray, "*n 4"], margin_px: int, *, height: int, width: int
+) -> Float64[np.ndarray, "*n 4"]:
+    """Add `margin_px` pixels on every side; they are pixels of the windows resized to height x width."""
+    beyond = margin_px * windows_px[..., 2:] / np.array([width, height])
+    return np.concatenate([windows_px[..., :2] - beyond, windows_px[..., 2:] + 2 * beyond], axis=-1)
+
+
 def window_intrinsics(
     intrinsics: Float[np.ndarray, "V 3 3"],
     windows_px: Float64[np.ndarray, "V 4"],
@@ -143,9 +151,12 @@ def cut_window(
     left, top, extent_x, extent_y = (float(value) for value in window_px)
     rows = _coverage(image.shape[0], height, start=top, scale=height / extent_y)
     columns = _coverage(image.shape[1], width, start=left, scale=width / extent_x)
+    used_rows, used_columns = _used_part(rows), _used_part(columns)
+    part = image[used_rows, used_columns]
+    rows, columns = rows[:, used_rows], columns[:, used_columns]
     result = np.empty((height, width, 3), np.uint8)
     for channel in range(3):
-        mean = rows @ image[:, :, channel].astype(np.float32) @ columns.T
+        mean = rows @ part[:, :, channel].astype(np.float32) @ columns.T
         result[:, :, channel] = np.rint(np.clip(mean, 0, 255))
     return result
 
@@ -164,6 +175,12 @@ def _coverage(size_in: int, size_out: int, *, start: float, scale: float) -> Flo
     share[(centre < 0) | (centre > size_in)] = 0
     total = share.sum(1, keepdims=True)
     return (share / np.where(total > 0, total, 1)).astype(np.float32)
+
+
+def _used_part(coverage: Float32[np.ndarray, "out in"]) -> slice:
+    """The input pixels that any output pixel covers."""
+    used = np.flatnonzero(coverage.any(0))
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
 
 
 def describe_missed(found: FoundObjects, view_names: Sequence[str], *, names: Sequence[str] = OBJECTS) -> list[str]:

@@ -1,7 +1,7 @@
-"""Predictions that need no network: the reference rows that a model must beat.
+"""Predictions that need no network: the reference rows that a model must beat, and the floors that it cannot undercut.
 
-Both start from the TRUE frame 0, which no model is given: the static row holds it still; the text-mean row moves it as
-training sequences of the same text moved on average.
+All start from the TRUE frame 0, which no model is given. The static row holds it still; the text-mean row moves it as
+training sequences of the same text moved on average; the floors move it as the scene's own futures, drawn anew, do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from syncmv4d_model.data.atomic import atomic_file
-from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.sequence import FUTURES_FILE, Sequence
 from syncmv4d_model.types import LABELS
 
 
@@ -30,6 +30,24 @@ def static_tracks(sequence: Sequence) -> Float[np.ndarray, "V T K 3"]:
 def static_video(sequence: Sequence) -> UInt8[np.ndarray, "V T H W 3"]:
     """The first frame of every view held still."""
     return np.broadcast_to(sequence.video[:, :1], sequence.video.shape)
+
+
+def floor_mean_tracks(sequence: Sequence) -> Float[np.ndarray, "V T K 3"]:
+    """The true frame 0 moved by the mean of the redrawn futures, world metres: of all answers the one with the least expected
+    squared error, but for the 1 / F that F futures leave of their own variance. ValueError without futures.
+    """
+    return sequence.positions[:, :1] + _futures_of(sequence).mean(0, dtype=np.float64)
+
+
+def floor_sample_tracks(sequence: Sequence) -> Float[np.ndarray, "V T K 3"]:
+    """The true frame 0 moved by the first redrawn future: one honest sample, world metres. ValueError without futures."""
+    return sequence.positions[:, :1] + _futures_of(sequence)[0].astype(np.float64)
+
+
+def _futures_of(sequence: Sequence) -> Float[np.ndarray, "F V T K 3"]:
+    if sequence.futures_m is None:
+        raise ValueError(f"the sequence has no redrawn futures ({FUTURES_FILE})")
+    return sequence.futures_m
 
 
 def verb_of(triplet: str) -> str:

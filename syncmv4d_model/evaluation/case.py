@@ -15,7 +15,13 @@ from syncmv4d_model import geometry
 from syncmv4d_model.data.sequence import Sequence
 from syncmv4d_model.data.window import from_window
 from syncmv4d_model.evaluation import metrics
-from syncmv4d_model.evaluation.baselines import label_motion, static_tracks, static_video
+from syncmv4d_model.evaluation.baselines import (
+    floor_mean_tracks,
+    floor_sample_tracks,
+    label_motion,
+    static_tracks,
+    static_video,
+)
 from syncmv4d_model.evaluation.image_networks import ImageNetworks
 from syncmv4d_model.evaluation.metrics.lengths import lengths
 from syncmv4d_model.evaluation.metrics.multi_view import MINIMUM_PAIRS
@@ -108,6 +114,26 @@ class Case:
     def static_tool_motion_error(self) -> tuple[float, float]:
         """The tool's where nothing moves."""
         return self._motion_error("tool", static_tracks(self.truth))
+
+    @cached_property
+    def floor_mean(self) -> Float[np.ndarray, "V T K 3"]:
+        """baselines.floor_mean_tracks of the truth, and its errors."""
+        return floor_mean_tracks(self.truth)
+
+    @cached_property
+    def floor_sample(self) -> Float[np.ndarray, "V T K 3"]:
+        """baselines.floor_sample_tracks of the truth, and its errors."""
+        return floor_sample_tracks(self.truth)
+
+    @cached_property
+    def floor_mean_tool_motion_error(self) -> tuple[float, float]:
+        """As `tool_motion_error`, of `floor_mean`."""
+        return self._motion_error("tool", self.floor_mean)
+
+    @cached_property
+    def floor_sample_tool_motion_error(self) -> tuple[float, float]:
+        """As `tool_motion_error`, of `floor_sample`."""
+        return self._motion_error("tool", self.floor_sample)
 
     def _motion_error(self, label: str, tracks: Float[np.ndarray, "V T K 3"]) -> tuple[float, float]:
         own = self.truth.label == LABELS.index(label)
@@ -232,13 +258,14 @@ def _mean_pair(values: list[tuple[float, float]]) -> tuple[float, float]:
 
 def at_anchors(sequence: Sequence, chosen: Int[np.ndarray, "V K"]) -> Sequence:
     """The same sequence with the chosen points of each view only."""
-    rows = np.arange(len(chosen))[:, None]
+    rows, futures = np.arange(len(chosen))[:, None], sequence.futures_m
     return dataclasses.replace(
         sequence,
         positions=np.ascontiguousarray(np.moveaxis(sequence.positions[rows, :, chosen], 1, 2)),
         visible=np.ascontiguousarray(np.moveaxis(sequence.visible[rows, :, chosen], 1, 2)),
         label=sequence.label[rows, chosen],
         anchors_px=sequence.anchors_px[rows, chosen],
+        futures_m=None if futures is None else np.moveaxis(futures[:, rows, :, chosen], (2, 3), (0, 2)),
     )
 
 

@@ -21,6 +21,7 @@ from syncmv4d_model.evaluation.baselines import TextMean
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.image_networks import NETWORK_RULES, ImageNetworks
 from syncmv4d_model.evaluation.kept_rows import KeptRows, ScoredScene
+from syncmv4d_model.evaluation.kinds import summarise_by_tag
 from syncmv4d_model.evaluation.methods import Method, Predicted
 from syncmv4d_model.evaluation.parallel import mapped
 from syncmv4d_model.evaluation.predicted import SupportsPrediction
@@ -39,6 +40,9 @@ RULES = {
     "multi_view": "mutual nearest true frame-0 points within 5 mm, same label; view pairs with fewer than 4 are left out",
     "own_motion, other_scene_motion": "the true frame 0, every label moved by the mean displacement predicted for its points; "
     "predicted for this scene, or for the one before of the same triplet; scenes that have one before them only",
+    "floor_mean, floor_sample": "the true frame 0, moved by the mean of the scene's redrawn futures (the least expected squared error "
+    "that an answer can have, times 1 + 1 / F for F futures), or by the first of them (one honest sample)",
+    "by_tag": "the sequences that carry a tag; one with several tags counts for each",
     "tool_residual": "what one rigid motion from frame 0 leaves of the points that truly are the tool's",
     "rotation, translation errors": "of the rigid motion from frame 0 that fits the points of a body best, all views together, against "
     "the one that fits the true points best; of the points that truly are the body's, mean over frames n >= 1",
@@ -68,6 +72,7 @@ class Report:
     not_computed: dict[str, str] = field(default_factory=dict)
     partial: dict[str, int] = field(default_factory=dict)  # scores that not every sequence has, and how many have
     rows: list[dict[str, Any]] = field(default_factory=list)
+    by_tag: dict[str, dict[str, Any]] = field(default_factory=dict)  # kinds.OneKind of each tag that a sequence has
     bag: dict[str, Any] | None = None  # of a recording: what was read as what
 
     def to_json(self) -> dict[str, Any]:
@@ -167,7 +172,8 @@ def report_rows(
         rows.append(scene.row)
         scores.append(scene.values)
         reasons = scene.reasons | reasons
-    means, intervals = summarise(scores, ratios, seed=settings.get("seed", 0))
+    seed = settings.get("seed", 0)
+    means, intervals = summarise(scores, ratios, seed=seed)
     return Report(
         split=split,
         sequences=len(rows),
@@ -178,6 +184,7 @@ def report_rows(
         not_computed=_reasons(means, reasons, ratios),
         partial=_partial(scores),
         rows=rows,
+        by_tag=summarise_by_tag([row.get("tags", ()) for row in rows], scores, ratios, seed=seed),
     )
 
 

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
-from syncmv4d_model.data.sequence import Sequence, read_sequence
-from syncmv4d_model.evaluation.baselines import TextMean, static_tracks, static_video
+from syncmv4d_model.data.sequence import FUTURES_FILE, Sequence, read_sequence
+from syncmv4d_model.evaluation.baselines import (
+    TextMean,
+    floor_mean_tracks,
+    floor_sample_tracks,
+    static_tracks,
+    static_video,
+)
 from syncmv4d_model.evaluation.case import Case, at_anchors, whole_anchors
 from syncmv4d_model.types import Prediction
 
-ReferenceName = Literal["static", "text_mean"]
+ReferenceName = Literal["static", "text_mean", "floor_mean", "floor_sample"]
 _ABSENT = "a reference row says nothing of it"
+_SAID = {"text_mean": "text mean", "floor_mean": "mean of the futures", "floor_sample": "redrawn future"}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The true frame 0, which no model is given: held still, or moved as training sequences of the same text moved on average."""
+    """The true frame 0, which no model is given: held still, moved as training sequences of the same text moved on average, or as
+    the scene's own redrawn futures do, on average or the first of them.
+    """
 
     name: ReferenceName
 
@@ -29,17 +38,17 @@ class Reference:
         return read_sequence(directory)
 
     def case(self, sequence: Sequence, chosen: Int[np.ndarray, "V K"], *, text_mean: TextMean | None = None) -> Case:
-        """What the reference answers for a sequence, at the chosen anchors of the truth. ValueError for text_mean without one."""
+        """What the reference answers for a sequence, at the chosen anchors of the truth. ValueError for text_mean without one,
+        and for a floor of a sequence without futures.
+        """
         truth = at_anchors(sequence, chosen)
         mean = None if text_mean is None else text_mean.tracks(truth)
         absent: dict[str, str] = dict.fromkeys(("visible", "stddev", "label", "depth_scale"), _ABSENT)
+        tracks, video = self._tracks(truth, mean), np.zeros((*truth.video.shape[:2], 0, 0, 3), np.uint8)
         if self.name == "static":
-            tracks, video = static_tracks(truth), static_video(truth)
+            video = static_video(truth)
         else:
-            if mean is None:
-                raise ValueError("the reference text_mean needs a text mean: neither checkpoint nor data set has one")
-            tracks, video = mean, np.zeros((*truth.video.shape[:2], 0, 0, 3), np.uint8)
-            absent["video"] = "the text mean moves points and draws no video"
+            absent["video"] = f"the {_SAID[self.name]} moves points and draws no video"
         tracks = np.ascontiguousarray(tracks, np.float32)
         views, frames, points = tracks.shape[:3]
         answer = Prediction(
@@ -66,5 +75,16 @@ class Reference:
             absent=absent,
         )
 
+    def _tracks(self, truth: Sequence, text_mean: Float[np.ndarray, "V T K 3"] | None) -> Float[np.ndarray, "V T K 3"]:
+        if self.name == "static":
+            return static_tracks(truth)
+        if self.name != "text_mean":
+            if truth.futures_m is None:
+                raise ValueError(f"the reference {self.name} needs redrawn futures: {truth.name} has no {FUTURES_FILE}")
+            return floor_mean_tracks(truth) if self.name == "floor_mean" else floor_sample_tracks(truth)
+        if text_mean is None:
+            raise ValueError("the reference text_mean needs a text mean: neither checkpoint nor data set has one")
+        return text_mean
 
-REFERENCES: dict[str, Reference] = {"static": Reference("static"), "text_mean": Reference("text_mean")}
+
+REFERENCES: dict[str, Reference] = {name: Reference(name) for name in get_args(ReferenceName)}

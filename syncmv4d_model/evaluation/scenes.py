@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from syncmv4d_model.data.npz import read_npz
-from syncmv4d_model.data.sequence import TRUTH_FILE
+from syncmv4d_model.data.sequence import FUTURES_FILE, TRUTH_FILE, Sequence, read_futures
 from syncmv4d_model.evaluation import metrics
 from syncmv4d_model.evaluation.baselines import static_tracks
 from syncmv4d_model.evaluation.case import Case, whole_anchors
@@ -30,6 +30,19 @@ class Chain:
     known: Mapping[str, ScoredScene] = field(default_factory=dict)
 
 
+def with_futures(sequence: Sequence, directory: Path) -> Sequence:
+    """The sequence with its folder's redrawn futures, where it has any. ValueError for futures of other points or frames."""
+    futures = read_futures(directory)
+    if futures is None or not len(futures):
+        return sequence
+    path, wanted = directory / FUTURES_FILE, list(sequence.positions.shape)
+    if list(futures.shape[1:]) != wanted:
+        raise ValueError(f"{path} has displacements {list(futures.shape)}, not of positions {wanted}")
+    if not np.isfinite(futures).all():
+        raise ValueError(f"{path} holds something that is not a finite number")
+    return replace(sequence, futures_m=futures)
+
+
 def made_cases(
     method: Method, directories: Seq[Path], known: Mapping[str, ScoredScene] | None = None
 ) -> Iterator[Case]:
@@ -42,7 +55,7 @@ def made_cases(
         if (scene := known.get(directory.name)) is not None:
             motions[scene.triplet] = scene.motion or motions.get(scene.triplet)
             continue
-        sequence = method.read(directory)
+        sequence = with_futures(method.read(directory), directory)
         case = replace(method.case(sequence, index), other_scene=motions.get(sequence.triplet))
         yield case
         if case.tracks:
@@ -62,7 +75,8 @@ def scored_chain(method: Method, chain: Chain) -> list[ScoredScene]:
     for index, directory in chain.entries:
         scene = chain.known.get(directory.name)
         if scene is None:
-            scene = scored_scene(replace(method.case(method.read(directory), index), other_scene=before))
+            sequence = with_futures(method.read(directory), directory)
+            scene = scored_scene(replace(method.case(sequence, index), other_scene=before))
             scenes.append(scene)
         before = scene.motion or before
     return scenes
@@ -93,6 +107,7 @@ def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
     truth, lines = case.truth, {"static": static_tracks(case.truth)}
     lines |= {"predicted": case.tracks[0]} if case.tracks else {}
     lines |= {"text_mean": case.text_mean_tracks} if case.text_mean_tracks is not None else {}
+    lines |= {"floor_mean": case.floor_mean} if case.truth.futures_m is not None else {}
     over_time = {}
     if values["static_end_point_error_cm"] is not None:
         for name, tracks in lines.items():
@@ -102,6 +117,7 @@ def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:
         "sequence": truth.name,
         "task": truth.task,
         "triplet": truth.triplet,
+        "tags": list(truth.tags),
         "anchors": anchors_digest(whole_anchors(truth)),
         **values,
         "error_over_time_cm": over_time,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
+from typing import Literal
 
 import numpy as np
 
@@ -165,11 +166,31 @@ def _require_tracks(case: Case) -> None:
         raise ValueError("the method predicts no tracks")
 
 
+def _floor_scores(name: Literal["floor_mean", "floor_sample"]) -> dict[str, Score]:
+    """The scores that the static row has, of a floor; it starts from the true frame 0: its displacement error is its end-point error."""
+
+    def tracks(case: Case) -> np.ndarray:
+        return getattr(case, name)
+
+    def tool(case: Case) -> tuple[float, float]:
+        return getattr(case, f"{name}_tool_motion_error")
+
+    return {
+        f"{name}_error_cm": lambda case: _end_point_cm(case, tracks(case)),
+        f"{name}_still_point_drift_cm": lambda case: _still_cm(case, metrics.still_point_drift, tracks(case)),
+        f"{name}_tool_rotation_error_deg": lambda case: tool(case)[0],
+        f"{name}_tool_translation_error_cm": lambda case: CM_PER_M * tool(case)[1],
+        f"{name}_chamfer_cm": lambda case: _chamfer_cm(case, metrics.search_trees(by_frame(tracks(case)))),
+    }
+
+
 SCORES: dict[str, Score] = {
     "end_point_error_cm": lambda case: _end_point_cm(case, case.predicted),
     "static_end_point_error_cm": lambda case: _end_point_cm(case, static_tracks(case.truth)),
     "displacement_error_cm": lambda case: _displacement_cm(case, case.predicted),
     "text_mean_error_cm": lambda case: _end_point_cm(case, case.text_mean_tracks),
+    **_floor_scores("floor_mean"),
+    **_floor_scores("floor_sample"),
     "frame0_error_cm": lambda case: CM_PER_M * metrics.first_frame_error(case.predicted, case.truth.positions),
     "still_point_error_cm": lambda case: _still_cm(case, metrics.still_point_error, case.predicted),
     "still_point_drift_cm": lambda case: _still_cm(case, metrics.still_point_drift, case.predicted),
@@ -224,7 +245,11 @@ SCORES: dict[str, Score] = {
 
 NEED_NO_IDENTITIES = frozenset(
     {
-        *(name for name in SCORES if name.startswith(("static_", "text_mean_", "true_", "codec_", "multi_view_"))),
+        *(
+            name
+            for name in SCORES
+            if name.startswith(("static_", "text_mean_", "floor_", "true_", "codec_", "multi_view_"))
+        ),
         *(
             "rpe",
             "pi",
@@ -244,6 +269,17 @@ RATIOS: dict[str, tuple[str, str]] = {
     "end_point_error_ratio": ("end_point_error_cm", "static_end_point_error_cm"),
     "displacement_error_ratio": ("displacement_error_cm", "static_end_point_error_cm"),
     "text_mean_ratio": ("text_mean_error_cm", "static_end_point_error_cm"),
+    "floor_mean_ratio": ("floor_mean_error_cm", "static_end_point_error_cm"),
+    "floor_sample_ratio": ("floor_sample_error_cm", "static_end_point_error_cm"),
+    "floor_mean_chamfer_ratio": ("floor_mean_chamfer_cm", "static_chamfer_cm"),
+    "floor_sample_chamfer_ratio": ("floor_sample_chamfer_cm", "static_chamfer_cm"),
+    "floor_mean_tool_rotation_ratio": ("floor_mean_tool_rotation_error_deg", "static_tool_rotation_error_deg"),
+    "floor_sample_tool_rotation_ratio": ("floor_sample_tool_rotation_error_deg", "static_tool_rotation_error_deg"),
+    "floor_mean_tool_translation_ratio": ("floor_mean_tool_translation_error_cm", "static_tool_translation_error_cm"),
+    "floor_sample_tool_translation_ratio": (
+        "floor_sample_tool_translation_error_cm",
+        "static_tool_translation_error_cm",
+    ),
     "codec_error_ratio": ("codec_error_cm", "static_end_point_error_cm"),
     "chamfer_ratio": ("chamfer_cm", "static_chamfer_cm"),
     "video_mse_ratio": ("video_mse", "static_video_mse"),
@@ -253,5 +289,5 @@ RATIOS: dict[str, tuple[str, str]] = {
     "tool_residual_ratio": ("tool_residual_cm", "codec_tool_residual_cm"),
     "other_scene_ratio": ("other_scene_motion_error_cm", "own_motion_error_cm"),
 }
-"""Ratios of two scores' data-set means. The static row starts from the true frame 0, so its displacement error is its
-end-point error."""
+"""Ratios of two scores' data-set means. The static row and the floors start from the true frame 0, so the displacement error of
+each is its end-point error."""

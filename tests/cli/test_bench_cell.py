@@ -29,7 +29,7 @@ def test_the_truth_succeeds_and_standing_still_fails(tmp_path, capsys):
 
 
 def test_tracks_without_a_tool_are_a_failure_that_says_why():
-    cell = open_cell(split="test_1", scene=1, seed=1, height=48, width=48)
+    cell = open_cell(split="test_1", scene=1, seed=1, height=120, width=160)
     s = cell.sequence
     points = flattened(
         s.positions, s.visible, np.zeros(s.visible.shape, np.float32), s.label, frame_period_s=s.frame_period_s

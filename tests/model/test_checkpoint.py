@@ -141,6 +141,9 @@ def test_a_preset_survives_json(name):
         ({"loop": {"text_guidance": float("nan")}}, "text_guidance must be a finite number"),
         ({"loop": {"feedback_interval": 0}}, "loop.feedback_interval must be at least 1 and"),
         ({"motion_prior": {"conv_width": 10**6}}, "conv_width must give a cell at most 1000000 channels, got 8000000"),
+        ({"finder": {"width": 12}}, "finder.width must be a multiple of 8, got 12"),
+        ({"finder": {"canvas_height": 100}}, "canvas_width must be multiples of 16, got 100 x 160"),
+        ({"finder": {"threshold": 2}}, "finder.threshold must lie in \\[0, 1\\], got 2"),
         ({"switches": 3}, "config.switches must be an object, got int"),
     ],
 )

@@ -10,7 +10,8 @@ import torch
 
 from syncmv4d_model.data import taco
 from syncmv4d_model.data.surface_tracks import Surface
-from syncmv4d_model.data.taco_import import ClipOptions, action_crop
+from syncmv4d_model.data.taco_check import action_window
+from syncmv4d_model.data.taco_import import ClipOptions
 from syncmv4d_model.data.taco_surface import read_surface
 from tests.model.test_mano import made_up
 
@@ -157,11 +158,9 @@ def surface_of(*points: tuple[float, float, float]) -> Surface:
 def test_the_crop_holds_the_action_and_stays_in_the_picture():
     """A camera at the origin: x 0.1 at 1 m is 50 px."""
     intrinsics = np.array([[500.0, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
-    options = ClipOptions(height=96, width=96)
 
     def crop(*points):
-        corner, side = action_crop(surface_of(*points), intrinsics, np.eye(4), (480, 640), options)
-        return [*corner.tolist(), *side.tolist()]
+        return action_window(surface_of(*points), intrinsics, np.eye(4), (480, 640), aspect=1.0).tolist()
 
     assert crop((-0.1, -0.05, 1), (0.1, 0.05, 1)) == pytest.approx([320 - 56, 240 - 56, 112, 112])
     assert crop((-0.64, 0, 1), (-0.5, 0.1, 1)) == pytest.approx([0, 265 - 39.2, 78.4, 78.4])

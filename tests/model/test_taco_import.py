@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from syncmv4d_model.data import taco
+from syncmv4d_model.data.surface_tracks import Surface
+from syncmv4d_model.data.taco_bodies import _near, _sample
 from syncmv4d_model.data.taco_import import ClipOptions, import_clip
 from syncmv4d_model.data.video import encode_video, picked_frames
 from syncmv4d_model.geometry import look_at, project, transform
 
 FRAMES, SIZE = 20, (320, 240)
 SERIALS = ("1", "2", "3")
-OPTIONS = ClipOptions(height=48, width=64, num_points=50, num_frames=5, cameras=SERIALS, hands=False)
+OPTIONS = ClipOptions(height=48, width=64, num_points=50, num_frames=5, cameras=SERIALS, hands=False, windows="truth")
 SQUARE = "v -5 -5 0\nv 5 -5 0\nv 5 5 0\nv -5 5 0\nf 1 2 3 4\n"
 FOCAL_PX = np.array([400.0, 410.0])
 
@@ -77,7 +79,7 @@ def centroids(video: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("start", [0.0, 0.1])
 def test_what_is_seen_is_where_the_cameras_say(recording, start):
-    options = replace(OPTIONS, start_s=start)
+    options = replace(OPTIONS, start_s=start, windows="largest", height=240, width=320)  # the light stays in that one
     sequence = import_clip(recording, options, {}).sequence
     frames = options.source_frames.tolist()
     assert frames == ([0, 4, 8, 11, 15] if not start else [3, 7, 10, 14, 18])
@@ -126,3 +128,15 @@ def test_cameras_stand_in_the_same_clusters_however_the_world_is_turned():
         cameras[turn]["wide"] = taco.Camera(np.diag([300.0, 300, 1]), wide, (512, 376))
     for rig in cameras.values():
         assert taco.clusters_of(rig) == {"left": ["0", "1", "2"], "centre": ["3", "4", "5"], "right": ["6", "7"]}
+
+
+@pytest.mark.parametrize(("gap_m", "touching"), [(0.004, True), (0.008, False)])
+def test_parts_touch_where_their_surfaces_are_within_five_millimetres(gap_m, touching):
+    square = 0.05 * np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
+    apart = [square, square + [0.03, 0.02, gap_m], square + [0, 0, 0.5]]  # no corner is near another
+    vertices = np.stack([np.concatenate(apart), np.concatenate([apart[0], apart[1] + [0, 0, 0.1], apart[2]])])
+    faces = np.concatenate([[[0, 1, 2], [0, 2, 3]] + np.array(4 * part) for part in range(3)])
+    surface = Surface(vertices, faces, np.repeat([1, 2, 3], 2).astype(np.uint8), np.arange(12))
+    hand, tool, target = (_sample(surface, label) for label in (1, 2, 3))
+    assert _near(hand, tool).tolist() == [touching, False]
+    assert not _near(tool, target).any() and not _near(hand, _sample(surface, 0)).any()

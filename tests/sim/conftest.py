@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from syncmv4d_sim.dataset import BuildOptions, build
+from syncmv4d_sim.dataset import build
+from syncmv4d_sim.sequences import BuildOptions
 
-TACO_OPTIONS = BuildOptions(split="val", seed=2, width=160, layout="taco", shadows=False)
+TACO_OPTIONS = BuildOptions(split="test_1", seed=4, width=160, layout="taco", shadows=False)
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ import pytest
 
 from syncmv4d_model.geometry import inverse
 from syncmv4d_sim import cell, hand, physics
-from syncmv4d_sim.cell import SimulatedCell, execute, open_cell
-from syncmv4d_sim.dataset import BuildOptions, make_sequence
+from syncmv4d_sim.cell import SimulatedCell, cell_options, execute, open_cell
 from syncmv4d_sim.physics import Rollout, body_poses, simulate
 from syncmv4d_sim.scene import Scene, sample_scene
+from syncmv4d_sim.sequences import make_sequence
 from syncmv4d_sim.tasks import VERBS
 
 PERIOD_S = 0.125
@@ -43,7 +43,7 @@ def shifted(motion: np.ndarray, metres: tuple[float, float, float]) -> np.ndarra
 
 
 def test_the_film_of_an_execution_begins_with_the_cells_images_whatever_thread_renders():
-    made = open_cell(split="test_1", scene=1, seed=1, height=48, width=64)
+    made = open_cell(split="test_1", scene=1, seed=1, height=120, width=160)
     with pytest.raises(ValueError, match="nothing was executed yet"):
         made.film()
     with ThreadPoolExecutor(1) as other:
@@ -153,8 +153,9 @@ def test_a_frame_period_that_is_no_time_is_refused(period_s):
 
 
 def test_a_cell_shows_the_sequence_of_its_numbers_and_plays_its_scene():
-    opened = open_cell(split="test_1", scene=1, seed=4, height=48, width=64)
-    sequence, rejections = make_sequence(1, BuildOptions(split="test_1", seed=4, height=48, width=64))
+    opened = open_cell(split="test_1", scene=1, seed=4, height=120, width=160)
+    made = make_sequence(1, cell_options(split="test_1", seed=4, height=120, width=160))
+    sequence, rejections = made.sequence, made.rejections
     assert isinstance(opened, SimulatedCell)
     assert opened.sequence.video.tobytes() == sequence.video.tobytes()
     assert opened.sequence.positions.tobytes() == sequence.positions.tobytes()

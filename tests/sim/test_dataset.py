@@ -16,10 +16,11 @@ import pytest
 
 from syncmv4d_cli.build_dataset import main
 from syncmv4d_model.data.sequence import list_sequences, read_sequence
-from syncmv4d_sim.dataset import BuildOptions, build, make_sequence, number_built, sequence_name
+from syncmv4d_sim.dataset import build, number_built
+from syncmv4d_sim.sequences import BuildOptions, make_sequence, sequence_name
 
 ROOT = Path(__file__).parents[2]
-SMALL = BuildOptions(split="test_1", seed=4, height=48, width=48, num_points=40)
+SMALL = BuildOptions(split="test_1", seed=4, size=48, num_points=40, views=3, windows="truth", width=240, height=180)
 
 KILLED_WHILE_WRITING_THE_SECOND = """
 import os, signal, sys
@@ -69,17 +70,16 @@ def test_sequences_keep_the_data_set_contract(whole):
 
 
 def test_the_same_seed_gives_the_same_bits_in_another_process(whole):
-    sequence, _ = make_sequence(1, SMALL)
-    stored = read_sequence(whole / "test_1" / sequence_name(1))
+    sequence = make_sequence(1, SMALL).sequence
+    stored = read_sequence(whole / "test_1" / sequence_name(1), degraded=False)
     for name in (
         "video",
         "positions",
         "visible",
         "label",
-        "anchors_px",
         "depth_scale",
-        "intrinsics",
         "camera_from_world",
+        "windows_px",
     ):
         assert getattr(sequence, name).tobytes() == getattr(stored, name).tobytes(), name
 
@@ -166,7 +166,7 @@ def test_a_folder_built_with_other_options_is_refused(whole):
     [("count", 0, 1), ("size", 31, 32), ("points", 0, 1), ("workers", 0, 1), ("seed", -1, 0)],
 )
 def test_the_command_refuses_numbers_that_make_no_data_set(tmp_path, option, value, least):
-    asked = {"count": 1} | {option: value}
+    asked = {"count": 1, "windows": "truth"} | {option: value}
     with pytest.raises(ValueError, match=f"--{option} must be at least {least}, got {value}"):
         main(["sim", "--out", str(tmp_path), *(f"--{name}={number}" for name, number in asked.items())])
     assert list(tmp_path.iterdir()) == []
@@ -180,6 +180,7 @@ def test_tacos_layout_takes_one_split_per_folder(tmp_path):
 
 def test_the_command_builds_with_tacos_rig_and_says_how_many(tmp_path, capsys):
     options = ["--count", "1", "--split", "test_4", "--size", "48", "--points", "8", "--rig", "taco", "--workers", "1"]
+    options += ["--windows", "truth", "--width", "320"]
     assert main(["sim", "--out", str(tmp_path), *options]) == 0
     assert "1 sequences of test_4" in capsys.readouterr().out
     (path,) = list_sequences(tmp_path, "test_4")

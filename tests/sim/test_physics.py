@@ -15,9 +15,9 @@ from syncmv4d_sim.scene import Scene, sample_scene
 
 
 def first_accepted(verb: str) -> tuple[Scene, Rollout]:
-    """The first training scene of a verb that passes quality control."""
+    """The first plain scene of a verb that passes quality control."""
     for index in range(200):
-        scene = sample_scene("train", index, 0)
+        scene = sample_scene("test_1", index, 0)
         if scene.verb != verb:
             continue
         result = simulate(scene)

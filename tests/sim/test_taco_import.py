@@ -12,13 +12,15 @@ from scipy.spatial.transform import Rotation
 
 from syncmv4d_cli.build_dataset import main
 from syncmv4d_model.data import taco
-from syncmv4d_model.data.sequence import list_sequences, read_sequence
+from syncmv4d_model.data.sequence import list_sequences, read_sequence, write_sequence
 from syncmv4d_model.data.taco_import import ClipOptions, chosen_cameras, import_clip
 from syncmv4d_model.data.video import read_video
+from syncmv4d_model.data.window import FoundObjects, choose_windows, cut_window, enlarge_windows, from_window
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_model.types import LABELS
 
-OPTIONS = ClipOptions(num_points=200)
+OPTIONS = ClipOptions(num_points=200, windows="truth")
+WINDOWS = ("--windows", "truth")
 NAME, TRIPLET = "20000101_000", "(hit, hammer, box)"
 
 
@@ -36,7 +38,9 @@ def own_root(taco_root, tmp_path) -> Path:
 
 
 def command(root: Path, out: Path, *options: str) -> int:
-    return main(["taco", "--root", str(root), "--out", str(out), "--points", "32", "--workers", "1", *options])
+    return main(
+        ["taco", "--root", str(root), "--out", str(out), "--points", "32", "--workers", "1", *WINDOWS, *options]
+    )
 
 
 def lines(out: Path, split: str = "all") -> list[dict]:
@@ -72,7 +76,7 @@ def test_anchors_are_where_their_points_are_seen_and_every_part_is_tracked(clip)
     assert set(np.unique(sequence.label)) == {1, 2, 3}
 
 
-def test_the_pictures_are_the_recordings_cut_to_the_action(clip, taco_root):
+def test_the_pictures_are_the_recordings_cut_to_the_windows(clip, taco_root):
     sequence = clip.sequence
     assert sequence.video.shape == (3, 17, 96, 96, 3)
     (recording,) = taco.list_recordings(taco_root)
@@ -84,9 +88,102 @@ def test_the_pictures_are_the_recordings_cut_to_the_action(clip, taco_root):
         places = np.mgrid[10:86:7, 10:86:7].reshape(2, -1).T.astype(float)  # u, v
         inside = full @ np.linalg.inv(cut) @ np.concatenate([places, np.ones((len(places), 1))], axis=1).T
         u, v = np.rint(inside[:2]).astype(int)
+        shown = (u >= 1) & (v >= 1) & (u < source.shape[1] - 1) & (v < source.shape[0] - 1)
+        assert shown.mean() > 0.5
+        u, v, places = u[shown], v[shown], places[shown].astype(int)
         expected = source[v, u].astype(int)
-        found = sequence.video[view, 16, places[:, 1].astype(int), places[:, 0].astype(int)].astype(int)
+        found = sequence.video[view, 16, places[:, 1], places[:, 0]].astype(int)
         assert np.median(np.abs(found - expected)) <= 6 < np.median(np.abs(np.roll(found, 40, 0) - expected))
+
+
+def test_the_first_images_are_whole_with_boxes_masks_and_depths_of_what_they_show(clip, taco_root):
+    (recording,) = taco.list_recordings(taco_root)
+    cameras, sequence, truths = taco.read_cameras(recording), clip.sequence, clip.truths
+    serials = chosen_cameras(recording, cameras, OPTIONS)
+    assert sequence.whole_sizes == ((160, 118),) * 3
+    for view, serial in enumerate(serials):
+        np.testing.assert_allclose(sequence.whole_intrinsics[view], cameras[serial].intrinsics)
+        mask, depth, boxes = truths.masks[view], truths.depths_m[view], sequence.boxes_px[view]
+        assert set(np.unique(mask)) == {1, 2, 3, 255} and np.isfinite(depth).tolist() == (mask != 255).tolist()
+        for index, (left, top, right, bottom) in enumerate(boxes.astype(int)):
+            rows, columns = np.nonzero(mask == index + 1)
+            assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (left, top, right, bottom)
+        points = transform(sequence.camera_from_world[view], sequence.positions[view, 0].astype(float))
+        u, v = np.rint(project(sequence.whole_intrinsics[view], points)).astype(int).T
+        np.testing.assert_allclose(depth[v, u], points[:, 2], atol=2e-3)
+        np.testing.assert_array_equal(mask[v, u], sequence.label[view])
+
+
+def test_bodies_are_the_recordings_poses_and_the_hand_comes_to_hold_the_tool(clip, taco_root):
+    bodies = clip.truths.bodies
+    assert bodies.names == ("tool", "target") and bodies.world_from_body.shape == (2, 17, 4, 4)
+    (path,) = (taco_root / taco.OBJECT_POSES / TRIPLET / NAME).glob("tool_*.npy")
+    expected = np.load(path)[np.round(3.75 * np.arange(17)).astype(int)]
+    np.testing.assert_allclose(bodies.world_from_body[0], expected, atol=1e-9)
+    held, struck = np.flatnonzero(bodies.contact_hand_tool), np.flatnonzero(bodies.contact_tool_target)
+    np.testing.assert_array_equal(held, np.arange(held[0], 17))  # once held, the hammer is not let go
+    assert len(struck) and held[0] <= struck[0] > 0
+
+
+def test_windows_are_chosen_from_the_first_images_by_who_is_asked(clip, taco_root):
+    (recording,) = taco.list_recordings(taco_root)
+    sequence, asked = clip.sequence, []
+
+    def find(images, task):
+        asked.append((images, task))
+        return FoundObjects(np.tile([[20.0, 30, 60, 70]], (3, 3, 1)), np.ones((3, 3)))
+
+    found = import_clip(recording, replace(OPTIONS, windows="finder"), {}, find).sequence
+    ((images, task),) = asked
+    assert task == sequence.task and all(map(np.array_equal, images, sequence.reference))
+    np.testing.assert_allclose(found.windows, [[13, 23, 54, 54]] * 3)
+    np.testing.assert_allclose(sequence.windows, choose_windows(sequence.boxes_px, sequence.whole_sizes))
+    largest = import_clip(recording, replace(OPTIONS, windows="largest"), {}).sequence
+    np.testing.assert_allclose(largest.windows, [[21, 0, 118, 118]] * 3)
+    with pytest.raises(ValueError, match="chosen by a finder, and none was given"):
+        import_clip(recording, replace(OPTIONS, windows="finder"), {})
+
+
+def test_large_pictures_are_made_smaller_with_their_cameras(clip, taco_root):
+    (recording,) = taco.list_recordings(taco_root)
+    small = import_clip(recording, replace(OPTIONS, image_width=81), {}).sequence
+    assert small.whole_sizes == ((80, 60),) * 3  # videos need even sides
+    for view, large in enumerate(clip.sequence.reference):
+        expected = area_means(large, 60, 80)
+        assert np.abs(small.reference[view].astype(float) - expected).max() <= 1
+    pixels = project(
+        small.whole_intrinsics, transform(small.camera_from_world, clip.sequence.positions[:, 0].astype(float))
+    )
+    full = from_window(clip.sequence.anchors_px, clip.sequence.windows, height=96, width=96)
+    np.testing.assert_allclose(pixels, (full + 0.5) * [80 / 160, 60 / 118] - 0.5, atol=1e-3)
+
+
+def area_means(image, height, width):
+    """By repeating pixels until both sizes divide."""
+    rows = np.repeat(image, height, axis=0).reshape(height, image.shape[0], image.shape[1], 3).mean(1)
+    return np.repeat(rows, width, axis=1).reshape(height, width, image.shape[1], 3).mean(2)
+
+
+@pytest.mark.parametrize("size", [(96, 96), (48, 64)])
+def test_what_is_written_is_read_in_other_windows_too(taco_root, tmp_path, size):
+    (recording,) = taco.list_recordings(taco_root)
+    options = replace(OPTIONS, height=size[0], width=size[1], keeps_whole_frames=True)
+    clip = import_clip(recording, options, {})
+    write_sequence(tmp_path / "whole", clip.sequence, clip.truths)
+    write_sequence(tmp_path / "margin", clip.sequence, replace(clip.truths, full_video=()))
+    stored = read_sequence(tmp_path / "margin")
+    np.testing.assert_array_equal(stored.video[:, 1:], clip.sequence.video[:, 1:])
+    assert np.abs(stored.video[:, 0].astype(int) - clip.sequence.video[:, 0]).max() <= 1
+    other = enlarge_windows(clip.sequence.windows, 1.1)
+    cut, exact = (read_sequence(tmp_path / name, windows_px=other) for name in ("margin", "whole"))
+    expected = [
+        [cut_window(image, window, height=size[0], width=size[1]) for image in images]
+        for images, window in zip(clip.truths.full_video, other, strict=True)
+    ]
+    for found, most in ((exact, 4.0), (cut, 6.0)):  # one lost by compression, one by being resized twice
+        assert np.abs(found.video.astype(float) - expected).mean() < most
+    moved = np.roll(cut.video, 3, axis=2).astype(float)
+    assert np.abs(moved - expected).mean() > 2 * np.abs(cut.video.astype(float) - expected).mean()
 
 
 def test_poses_that_fit_have_no_offset(clip):

@@ -9,9 +9,9 @@ import pytest
 from syncmv4d_model.data.video import read_video
 from syncmv4d_model.geometry import project, transform
 from syncmv4d_sim.cameras import taco_from_world
-from syncmv4d_sim.dataset import BuildOptions, make_taco_rollout
 from syncmv4d_sim.physics import Rollout, body_poses, simulate
 from syncmv4d_sim.scene import sample_scene
+from syncmv4d_sim.sequences import BuildOptions, make_taco_rollout
 from syncmv4d_sim.taco_layout import is_written, write_taco
 
 PLACE = Path("(hit, hammer, box)") / "20000101_000"
@@ -65,7 +65,7 @@ def test_the_skin_moves_in_tacos_world(root):
 
 
 def test_it_is_the_motion_of_our_own_layout_at_30_hz():
-    rollout, _ = make_taco_rollout(0, BuildOptions(split="val", seed=2))
+    rollout, _ = make_taco_rollout(0, BuildOptions(split="test_1", seed=4))
     slow = simulate(rollout.scene)
     assert isinstance(slow, Rollout)
     fast = body_poses(rollout, "tool")[np.round(3.75 * np.arange(17)).astype(int)]
@@ -79,7 +79,7 @@ def test_a_written_sequence_is_recognised(root):
 
 
 def test_a_rollout_at_another_rate_is_refused(tmp_path):
-    runs = (simulate(sample_scene("val", 0, 2, attempt=attempt)) for attempt in range(20))
+    runs = (simulate(sample_scene("test_1", 0, 4, attempt=attempt)) for attempt in range(20))
     rollout = next(run for run in runs if isinstance(run, Rollout))
     with pytest.raises(ValueError, match=r"every 0\.0333 s, got frames every 0\.1250 s"):
         write_taco(tmp_path, 0, rollout, width=64)

@@ -29,7 +29,7 @@ def filmed() -> Filmed:
     runs = (simulate(sample_scene("train", 0, 0, attempt=attempt)) for attempt in range(20))
     rollout = next(run for run in runs if isinstance(run, Rollout))
     body = surface(rollout)
-    rig = sample_rig("random", body.action_points, np.random.default_rng(0), height=96, width=96)
+    rig = sample_rig("framed", body, np.random.default_rng(0), views=3, width=96)
     frames = render(rollout, rig)
     return Filmed(body, rig, frames, track(body, rig, frames.depth_m, num_points=512, rng=np.random.default_rng(0)))
 

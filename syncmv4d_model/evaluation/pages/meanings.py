@@ -75,6 +75,9 @@ HEADLINES = {
     "end_point_error_ratio": "mean distance from the truth, over points that move more than 2 cm; 1 = the static guess (nothing moves)",
     "displacement_error_ratio": "the same for the motion alone: each point's displacement from its own frame 0",
     "text_mean_ratio": "what moving the true frame 0 as the sentence's training scenes moved on average leaves; a model should be below",
+    "floor_mean_ratio": "the mean of the futures that the first images leave open, from the true frame 0: what no model undercuts on "
+    "squared error",
+    "floor_sample_ratio": "one of those futures, drawn anew: what an honest single sample errs by",
     "still_point_drift_cm": "how far points that truly stay still (at most 2 cm) are moved; beside static_still_point_drift_cm",
     "video_mse_ratio": "squared error of the generated videos; 1 = the still first image",
     "path_length_ratio": "length of the predicted paths over the true ones; 0 = frozen",

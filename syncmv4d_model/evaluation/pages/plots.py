@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 METHODS = {
     "predicted": "end_point_error_cm",
     "text_mean": "text_mean_error_cm",
+    "floor_mean": "floor_mean_error_cm",
     "static": "static_end_point_error_cm",
 }
 """Whose end-point errors are drawn, and which score holds them; the names are also those of their colours in page.css."""
@@ -107,24 +108,25 @@ def _by_task(report: Report) -> Iterator[str]:
         alt="error by task",
         height=70 + 26 * max(2, len(names)) * max(2, len(methods)) // 2 + 20,
     )
+    step = min(0.26, 0.8 / len(methods))
     for place, group in enumerate(names):
         for index, method in enumerate(methods):
-            level = place + (index - (len(methods) - 1) / 2) * 0.26
-            _strip(chart, groups[group], method, level)
+            level = place + (index - (len(methods) - 1) / 2) * step
+            _strip(chart, groups[group], method, level, half=step / 2)
     left_out = f" The {len(groups) - MOST_GROUPS} rarest are left out." if len(groups) > MOST_GROUPS else ""
     what = "verb" if rows[0].get("triplet") else "task"
     reading = f"A dot per sequence, grouped by {what} (how many); the upright bar is the group's median.{left_out}"
     yield figure("error by task", reading, chart.svg(), legend={name: _said(name) for name in methods})
 
 
-def _strip(chart: Chart, rows: list[dict[str, Any]], method: str, level: float) -> None:
+def _strip(chart: Chart, rows: list[dict[str, Any]], method: str, level: float, *, half: float) -> None:
     known = [row for row in rows if row[METHODS[method]] is not None]
     for row in known:
         chart.dot((row[METHODS[method]], level), method, radius=3.2, title=_told(row), link=f"#{row_anchor(row)}")
     if known:
         median = float(np.median([row[METHODS[method]] for row in known]))
         width = 0.004 * chart.x.high
-        chart.bar((median - width / 2, level - 0.13), (median + width / 2, level + 0.13), method)
+        chart.bar((median - width / 2, level - half), (median + width / 2, level + half), method)
 
 
 def _against_static(report: Report) -> Iterator[str]:

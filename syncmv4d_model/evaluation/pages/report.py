@@ -11,6 +11,7 @@ from rich.table import Table
 from syncmv4d_model.data.atomic import write_bytes
 from syncmv4d_model.evaluation.pages.films import Film, films_html
 from syncmv4d_model.evaluation.pages.headlines import cards, lead
+from syncmv4d_model.evaluation.pages.kind_table import kind_html, kind_markdown
 from syncmv4d_model.evaluation.pages.meanings import BETTER, HEADLINES
 from syncmv4d_model.evaluation.pages.page import contents, page, sections, table
 from syncmv4d_model.evaluation.pages.plots import plots
@@ -39,14 +40,17 @@ def terminal_table(report: Report) -> Table:
 
 
 def markdown_table(report: Report) -> str:
-    """All metrics with their intervals as a Markdown table, and what the first to read mean."""
+    """All metrics with their intervals as a Markdown table, what the first to read mean, and the sequences by kind."""
     rows = [f"| {' | '.join(line)} |" for line in (HEADINGS, ("---",) * len(HEADINGS), *_lines(report))]
     meanings = [f"- `{name}`: {meaning}" for name, meaning in _meanings(report)]
-    return "\n".join([f"**{_title(report)}**", "", *rows, *([""] if meanings else []), *meanings]) + "\n"
+    return (
+        "\n".join([f"**{_title(report)}**", "", *rows, *([""] if meanings else []), *meanings, *kind_markdown(report)])
+        + "\n"
+    )
 
 
 def html_page(report: Report, films: Sequence[Film] = ()) -> str:
-    """One page that needs no other file: what to read first, charts, videos, a line per sequence, all metrics, what a bag was
+    """One page that needs no other file: what to read first, charts, videos, a line per sequence, the kinds of sequences, all metrics, what a bag was
     read as, why scores are missing, and what the numbers were made with.
     """
     of_a_recording = report.bag is not None
@@ -56,6 +60,7 @@ def html_page(report: Report, films: Sequence[Film] = ()) -> str:
         "Charts": plots(report),
         "Videos": films_html(films, report.rows) if films else "",
         "Sequences": sequence_table(report.rows, of_a_recording=of_a_recording, filmed=filmed),
+        "By kind": kind_html(report),
         "Metrics": table(HEADINGS, list(_lines(report))),
         "Bag": _bag_tables(report.bag) if report.bag is not None else "",
         "Not computed": table(("score", "because"), list(report.not_computed.items())) if report.not_computed else "",

@@ -15,6 +15,7 @@ IMPORTANT = (
     "end_point_error_cm",
     "static_end_point_error_cm",
     "text_mean_error_cm",
+    "floor_mean_error_cm",
     "displacement_error_cm",
     "still_point_drift_cm",
     "path_length_ratio",
@@ -108,6 +109,7 @@ def _line(row: Mapping[str, Any], important: Sequence[str], more: Sequence[str],
     cells += [_cell(row.get(column), "") for column in important]
     cells += [_cell(row.get(column), "more") for column in more]
     words = " ".join(str(row.get(part, "")) for part in ("sequence", "task", "triplet"))
+    words = " ".join((words, *row.get("tags", ())))
     return f'<tr id="{row_anchor(row)}" data-words="{html.escape(words)}">{"".join(cells)}</tr>'
 
 
