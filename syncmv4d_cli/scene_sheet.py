@@ -16,6 +16,7 @@ from syncmv4d_cli.preview import Overlay, draw_tracks, prediction_overlays, proj
 from syncmv4d_model.data.sequence import Sequence as Truth
 from syncmv4d_model.evaluation.case import Case
 from syncmv4d_model.evaluation.metrics import moving_points
+from syncmv4d_model.evaluation.scenes import with_futures
 from syncmv4d_model.results import LABEL_COLOURS
 from syncmv4d_model.types import LABELS
 
@@ -74,7 +75,8 @@ def predict_again(method: Method, folders: Sequence[Path], scenes: Sequence[Rank
     """What was scored of these scenes, from the same noise. `folders` are the split's; one sample of each is enough to draw."""
     method = method.one_sample()
     for scene in scenes:
-        yield method.case(method.read(folders[scene.index]), scene.index)
+        folder = folders[scene.index]
+        yield method.case(with_futures(method.read(folder), folder), scene.index)
 
 
 def draw_sheet(path: Path, report: Report, method: Method, folders: Sequence[Path], *, count: int) -> None:

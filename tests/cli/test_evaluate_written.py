@@ -1,6 +1,7 @@
 """`syncmv4d evaluate --predictions` and unfinished reports: real folders, written by the command itself."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from syncmv4d_cli.evaluate import Options, score_split
 from syncmv4d_cli.evaluate_written import MethodName, default_workers, rows_beside
 from syncmv4d_cli.main import main
-from syncmv4d_model.data.sequence import list_sequences, read_sequence
+from syncmv4d_model.data.sequence import FUTURES_FILE, list_sequences, read_sequence
 from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.methods import scene_seeds
 from syncmv4d_model.evaluation.reference import REFERENCES
@@ -155,7 +156,11 @@ def test_a_model_is_not_disturbed_by_scorers_unless_they_are_asked_for():
 
 
 def test_a_reference_row_is_scored_without_predictions(made, tmp_path, capsys):
-    data, checkpoint, written = made
+    _, checkpoint, written = made
+    data = shutil.copytree(made[0], tmp_path / "data")
+    for folder in list_sequences(data, "val"):
+        positions = read_sequence(folder).positions
+        np.savez(folder / FUTURES_FILE, displacement_m=(positions - positions[:, :1]).astype(np.float16)[None])
     asked = ["evaluate", "--data", str(data), "--split", "val", "--checkpoint", str(checkpoint)]
     for name in REFERENCES:
         report, page = tmp_path / f"{name}.json", tmp_path / f"{name}.html"
@@ -164,7 +169,7 @@ def test_a_reference_row_is_scored_without_predictions(made, tmp_path, capsys):
         assert settings["method"] == name and settings["points"] == 24 and "predictions" not in settings
         assert page.is_file()
     assert main(["compare", *(str(tmp_path / f"{name}.json") for name in REFERENCES)]) == 0
-    assert "| metric | static, val | text_mean, val |" in capsys.readouterr().out
+    assert "| metric | static, val | text_mean, val | floor_mean, val | floor_sample, val |" in capsys.readouterr().out
     assert main([*asked, "--method", "static", "--predictions", str(written)]) == 2
     assert "--method static is computed from the data set" in capsys.readouterr().err
     assert main([*asked, "--method", "static", "--steps", "2"]) == 2
