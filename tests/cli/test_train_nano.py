@@ -38,7 +38,9 @@ def small_networks(monkeypatch):
 
 
 def test_slices_simulate_encode_train_and_evaluate_until_all_is_done(small_networks, tmp_path, capsys):
-    options = Nano(work=tmp_path / "nano", sequences=1, evaluate=1, bf16=False, compile=False)
+    options = Nano(
+        work=tmp_path / "nano", first_images=2, finder_steps=2, sequences=1, evaluate=1, bf16=False, compile=False
+    )
     said = []
     while True:
         try:
@@ -47,7 +49,8 @@ def test_slices_simulate_encode_train_and_evaluate_until_all_is_done(small_netwo
         except OutOfTime as stopped:
             said.append(str(stopped))
     assert len(said) >= 2
-    assert load_components(options.work / "run" / "checkpoint").config == SMALL
+    trained = load_components(options.work / "run" / "checkpoint")
+    assert replace(trained.config, finder=SMALL.finder) == SMALL and trained.finder is not None
     assert max(path.stat().st_size for path in (options.work / "run" / "checkpoint").rglob("*")) < 16e6
     assert not (options.work / "run" / "sampled").exists()
     for split in ("test_1", "test_3"):
@@ -79,11 +82,11 @@ def test_a_report_of_other_weights_or_of_fewer_scenes_is_not_taken_for_the_one_t
 
 
 def test_a_slice_without_time_does_nothing_and_says_how_to_go_on(tmp_path, capsys):
-    asked = ["train", "nano", "--work", str(tmp_path / "nano"), "--sequences", "3", "--minutes", "0"]
+    asked = ["train", "nano", "--work", str(tmp_path / "nano"), "--first-images", "3", "--minutes", "0"]
     assert main(asked) == 0
     said = capsys.readouterr().out
-    assert "stopped after 0 minutes: 0 of 3 scenes of train simulated" in said and "the same command continues" in said
-    assert not list((tmp_path / "nano").rglob("*.mp4"))
+    assert "stopped after 0 minutes: 0 of 3 first images simulated" in said and "the same command continues" in said
+    assert not list((tmp_path / "nano").rglob("*.png"))
 
 
 @pytest.mark.parametrize(
