@@ -73,6 +73,7 @@ def _on_data(
     from syncmv4d_model.checkpoint_index import BUNDLED_NANO
     from syncmv4d_model.data.sequence import list_sequences
     from syncmv4d_model.evaluation.harness import evaluate_method
+    from syncmv4d_model.evaluation.methods import FirstViews
 
     folder = options.checkpoint or BUNDLED_NANO
     config = _config(folder, options)
@@ -82,8 +83,16 @@ def _on_data(
     whose = provenance(folder if config or options.checkpoint else None, without=options.without)
     whose |= settings_of(options.written) | {"text_mean": source}
     asked = whose | {"data": str(data.resolve()), "split": split, "seed": options.seed, "steps": options.steps}
-    asked |= {"samples": options.samples, "networks": options.networks, "device": options.device}
-    method = _method(folder, config, options, text_mean=text_mean, networks=find_networks(options.networks, console))
+    asked |= {
+        "views": options.views,
+        "samples": options.samples,
+        "networks": options.networks,
+        "device": options.device,
+    }
+    method: Method = _method(
+        folder, config, options, text_mean=text_mean, networks=find_networks(options.networks, console)
+    )
+    method = FirstViews(method, options.views)
     read = list_sequences(data, split, limit=options.limit)
     kept = kept_rows(options.json, asked, read, options.written)
     if kept is not None and kept.scenes:

@@ -41,6 +41,8 @@ class Options:
     """Score only the first N sequences, or tasks of a bag."""
     checkpoint: Path | None = None
     """Checkpoint folder; the bundled one when not given."""
+    views: int = 3
+    """Cameras of a data set that the method sees and is scored on: the first N of each sequence, or all where there are fewer."""
     without: tuple[Literal["aligner", "cycle", "rigid_bodies", "refiner"], ...] = ()
     """Score the checkpoint without its point aligner (the coarse tracks are the answer), without feeding tracks back, without
     keeping tools and targets rigid, or without mending decoded frames."""

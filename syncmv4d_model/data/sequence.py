@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,17 @@ class Sequence:
             return self.windows_px
         views, _, height, width = self.video.shape[:4]
         return np.tile(np.array([0.0, 0.0, width, height]), (views, 1))
+
+
+def first_views(sequence: Sequence, count: int) -> Sequence:
+    """The same sequence with its first views only; with all of them where it has no more."""
+    if count >= len(sequence.view_names):
+        return sequence
+    names = ("view_names", "video", "intrinsics", "camera_from_world", "positions", "visible", "label", "anchors_px")
+    names += ("depth_scale", "reference", "reference_intrinsics", "windows_px", "boxes_px")
+    fewer = {name: getattr(sequence, name) for name in names if getattr(sequence, name) is not None}
+    futures = None if sequence.futures_m is None else sequence.futures_m[:, :count]
+    return replace(sequence, **{name: value[:count] for name, value in fewer.items()}, futures_m=futures)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from syncmv4d_model.data.sequence import Sequence, read_sequence
+from syncmv4d_model.data.sequence import Sequence, first_views, read_sequence
 from syncmv4d_model.evaluation.anchors import choose_anchors
 from syncmv4d_model.evaluation.baselines import TextMean
 from syncmv4d_model.evaluation.case import Case
@@ -172,6 +172,39 @@ class Generated:
     @property
     def portable(self) -> bool:
         return True
+
+
+@dataclass(frozen=True)
+class FirstViews:
+    """A method that sees, and is scored on, the first views of every sequence."""
+
+    method: Method
+    views: int
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"views must be at least 1, got {self.views}")
+
+    @property
+    def switches(self) -> dict[str, Any]:
+        return self.method.switches
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.method.settings | {"views": self.views}
+
+    @property
+    def portable(self) -> bool:
+        return self.method.portable
+
+    def one_sample(self) -> Method:
+        return replace(self, method=self.method.one_sample())
+
+    def read(self, directory: Path) -> Sequence:
+        return first_views(self.method.read(directory), self.views)
+
+    def case(self, sequence: Sequence, index: int) -> Case:
+        return self.method.case(sequence, index)
 
 
 _LOADED: dict[str, SupportsPrediction] = {}

@@ -35,6 +35,7 @@ def with_futures(sequence: Sequence, directory: Path) -> Sequence:
     futures = read_futures(directory)
     if futures is None or not len(futures):
         return sequence
+    futures = futures[:, : len(sequence.positions)]  # a method may see the first views only
     path, wanted = directory / FUTURES_FILE, list(sequence.positions.shape)
     if list(futures.shape[1:]) != wanted:
         raise ValueError(f"{path} has displacements {list(futures.shape)}, not of positions {wanted}")
