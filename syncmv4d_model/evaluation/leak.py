@@ -124,6 +124,8 @@ def measure_leak(scenes: Seq[Scene], known: Known, rays: Rays, *, seed: int = 0)
         parts = "tool and target" if known == "tool_target" else "tool, target and hand"
         raise ValueError(f"a regression needs at least {LEAST_SCENES} scenes with {parts}, got {len(scenes)}")
     motion = np.stack([scene.motion_m for scene in scenes])
+    if not motion.std(0).any():
+        raise ValueError("the tools of all scenes move alike, or not at all: nothing is to be explained")
     places = np.stack([_features(scene, known) for scene in scenes])
     meeting = np.stack([scene.meeting_m[rays] for scene in scenes])
     fold = np.random.default_rng(seed).permutation(len(scenes)) % FOLDS

@@ -80,3 +80,6 @@ def test_scenes_without_a_part_are_left_out_and_too_few_are_refused():
     assert measure_leak(made, "shapes", "image_centres").scenes == LEAST_SCENES
     with pytest.raises(ValueError, match=f"at least {LEAST_SCENES} scenes with tool and target, got 3"):
         measure_leak(made[:3], "tool_target", "image_centres")
+    still = [replace(scene, motion_m=np.zeros(3)) for scene in made]
+    with pytest.raises(ValueError, match="move alike, or not at all"):
+        measure_leak(still, "tool_target", "image_centres")
