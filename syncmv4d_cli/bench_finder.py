@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from syncmv4d_model.data.window import FoundObjects
 
 
+MOST_SIDE = 2.0  # of a window over the tightest square: larger ones waste the networks' pixels
+
+
 @dataclass(frozen=True)
 class BenchFinder:
     """Score the windows that a finder chooses in first images, and time it on one core. No truth is used in choosing."""
@@ -128,7 +131,7 @@ def score(looked: list[Looked], room: float) -> dict[str, float | None]:
         "contained_percent": 100 * float(held[known].mean()) if known.any() else None,
         "side_ratio_median": float(np.median(ratios[known])) if known.any() else None,
         "side_ratio_90": float(np.quantile(ratios[known], 0.9)) if known.any() else None,
-        "side_ratio_largest": float(ratios[known].max()) if known.any() else None,
+        "side_ratio_at_most_2_percent": 100 * float((ratios[known] <= MOST_SIDE).mean()) if known.any() else None,
         "points_inside_percent": 100 * inside / in_picture if in_picture else None,
         "mm_per_px_median": float(np.median(np.concatenate(scales))),
         "milliseconds_per_view": 1000 * float(np.median([one.seconds for one in looked])),

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, UInt8
-from PIL import Image, UnidentifiedImageError
 
+from syncmv4d_model.data.degradation import degrade, draw_degradation
+from syncmv4d_model.data.image_file import read_mask, read_png
+from syncmv4d_model.data.npz import read_npz
 from syncmv4d_model.data.rig import RIG_FILE, read_rig
-from syncmv4d_model.data.sequence import TASK_FILE, TRUTH_FILE, read_npz
+from syncmv4d_model.data.sequence import NO_SEED, TASK_FILE, TRUTH_FILE
 from syncmv4d_model.data.window import OBJECTS
-
-BACKGROUND = 255
-"""In masks."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +43,24 @@ class FirstImages:
         return [(image.shape[1], image.shape[0]) for image in self.images]
 
 
-def read_first_images(directory: Path, *, with_masks: bool = True) -> FirstImages:
-    """Read a sequence's first images. FileNotFoundError naming what is missing; ValueError for a file that is broken
-    or that contradicts the others.
+def read_first_images(directory: Path, *, with_masks: bool = True, degraded: bool = True) -> FirstImages:
+    """Read a sequence's first images; `degraded` does to them what cameras do (data.degradation).
+
+    FileNotFoundError naming what is missing; ValueError for a file that is broken or that contradicts the others.
     """
     rig = read_rig(directory / RIG_FILE)
-    truth = read_npz(directory / TRUTH_FILE, ("positions", "visible", "boxes_px"), optional=("tags",))
+    truth = read_npz(directory / TRUTH_FILE, ("positions", "visible", "boxes_px"), optional=("tags", "seed"))
     views = len(rig.view_names)
     _check_boxes(directory / TRUTH_FILE, truth["boxes_px"], views)
     if len(truth["positions"]) != views:
         raise ValueError(f"{directory}: {TRUTH_FILE} has {len(truth['positions'])} views, {RIG_FILE} has {views}")
-    images = tuple(read_png(directory / f"{name}.png", "RGB") for name in rig.view_names)
-    for name, image, (width, height) in zip(rig.view_names, images, rig.sizes, strict=True):
-        if image.shape[:2] != (height, width):
-            raise ValueError(
-                f"{directory / name}.png is {image.shape[1]} x {image.shape[0]} px, {RIG_FILE} says {width} x {height}"
-            )
-    masks = tuple(read_png(directory / f"{name}.mask0.png", "L") for name in rig.view_names) if with_masks else ()
+    images = tuple(
+        read_png(directory / f"{name}.png", size) for name, size in zip(rig.view_names, rig.sizes, strict=True)
+    )
+    seed = int(truth.get("seed", NO_SEED))
+    if degraded and seed != NO_SEED:
+        images = tuple(degrade(image, draw_degradation(seed, view)) for view, image in enumerate(images))
+    masks = tuple(read_mask(directory / f"{name}.mask0.png") for name in rig.view_names) if with_masks else ()
     for name, mask, image in zip(rig.view_names, masks, images, strict=False):
         if mask.shape != image.shape[:2]:
             raise ValueError(f"{directory / name}.mask0.png is not of the same size as {name}.png")
@@ -77,17 +77,6 @@ def read_first_images(directory: Path, *, with_masks: bool = True) -> FirstImage
         positions=truth["positions"],
         visible=truth["visible"].astype(bool),
     )
-
-
-def read_png(path: Path, mode: str) -> np.ndarray:
-    """Pixels of an image file in PIL's mode. FileNotFoundError if it is missing; ValueError if it is no image."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert(mode))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"no file {path}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
 
 
 def _check_boxes(path: Path, boxes_px: np.ndarray, views: int) -> None:

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from syncmv4d_model.config import FinderConfig
-from syncmv4d_model.data.first_images import BACKGROUND, FirstImages, read_first_images
+from syncmv4d_model.data.first_images import FirstImages, read_first_images
+from syncmv4d_model.data.sequence import BACKGROUND
 from syncmv4d_model.data.window import OBJECTS, cut_window
 from syncmv4d_model.networks.finder import fit_canvas, to_canvas
 from syncmv4d_model.networks.text import words_of

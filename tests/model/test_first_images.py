@@ -39,11 +39,11 @@ def boxes_with(folder, value, place):
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
-        (lambda f: (f / "view1.png").unlink(), FileNotFoundError, "no file .*view1.png"),
-        (lambda f: (f / "view1.mask0.png").unlink(), FileNotFoundError, "no file .*view1.mask0.png"),
+        (lambda f: (f / "view1.png").unlink(), FileNotFoundError, "no image .*view1.png"),
+        (lambda f: (f / "view1.mask0.png").unlink(), FileNotFoundError, "no image .*view1.mask0.png"),
         (lambda f: (f / "view1.png").write_bytes(b"x"), ValueError, "cannot read .*view1.png"),
         (lambda f: Image.new("L", (5, 5)).save(f / "view0.mask0.png"), ValueError, "not of the same size"),
-        (lambda f: Image.new("RGB", (5, 6)).save(f / "view0.png"), ValueError, "is 5 x 6 px, rig.yaml says 128 x 72"),
+        (lambda f: Image.new("RGB", (5, 6)).save(f / "view0.png"), ValueError, "it is 5 x 6 px, expected 128 x 72"),
         (lambda f: change(f, boxes_px=None), ValueError, "it lacks boxes_px"),
         (lambda f: change(f, boxes_px=np.zeros((2, 2, 4))), ValueError, r"boxes_px must be \[2 3 4\]"),
         (lambda f: change(f, boxes_px=boxes_with(f, np.nan, (0, 0, 1))), ValueError, "only some edges are known"),
