@@ -33,7 +33,7 @@ help:
 	@echo "make test        set up, then run every test"
 	@echo "make format      rewrite the sources in the project's style"
 	@echo "make lint        style, likely mistakes and types"
-	@echo "make train-nano  reproduce the bundled nano checkpoint from nothing and score it: out/train-nano/; with MINUTES=8 it stops"
+	@echo "make train-nano  train a nano checkpoint with a finder from nothing and score it: out/train-nano/; with MINUTES=8 it stops"
 	@echo "                 after 8 minutes, whatever it is doing, and the same command goes on"
 	@echo "make clean       remove the environment and caches (out/, data/ and runs/ stay)"
 	@echo "variables: PYTHON=$(PYTHON) TORCH=$(TORCH) VENV=$(VENV) MINUTES=$(MINUTES)"

@@ -37,7 +37,7 @@ class BenchFinder:
     checkpoint: Path | None = None
     """Checkpoint with a finder, or a finder's own folder (default: the bundled nano)."""
     room: tuple[float, ...] = (ROOM,)
-    """Sides of the window over the tightest square about the found boxes; a row for each."""
+    """Side of the window divided by that of the tightest square around the found boxes; one result column per value."""
     limit: int | None = None
     """Score the first so many sequences of a split only."""
     json: Path | None = None

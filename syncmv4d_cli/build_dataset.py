@@ -57,7 +57,7 @@ class Sim:
     """What chooses the windows: the checkpoint's finder; the true boxes of the first images (to train a finder with, never to score
     one); or the largest centred square."""
     checkpoint: Path | None = None
-    """Whose finder; the bundled checkpoint's when not given."""
+    """Checkpoint, or a finder's own folder, whose finder is used; the bundled checkpoint when not given. Refused if it has none."""
     width: int = 0
     """Width of the whole first images, pixels; 0: 320 for train, every tenth 640; 640 for the others."""
     points: int = 1024

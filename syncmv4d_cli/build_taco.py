@@ -47,7 +47,7 @@ class Taco:
 
     Each becomes a clip of three views, left, centre and right, with the tracks of hands, tool and target. What the networks see of them, the
     window, is chosen from the first images alone: by the checkpoint's finder, or as --windows says. Recordings whose
-    poses do not fit their pictures are left out: where what moves is projected must be where the pictures change. What became of every
+    poses do not fit their pictures are left out: moving surfaces must project to where the pictures change. What became of every
     recording stands in DIR/recordings_<split>.jsonl.
 
     Hands are MANO's, whose model you must fetch yourself, under its own licence (mano.is.tue.mpg.de).
@@ -56,7 +56,7 @@ class Taco:
     """
 
     root: Path
-    """TACO's folder, which holds Allocentric_RGB_Videos, Object_Poses, ... Videos without markers are taken where they are."""
+    """TACO's folder, which holds Allocentric_RGB_Videos, Object_Poses, ... Videos without markers are preferred where they exist."""
     out: Path
     """Data-set folder."""
     split: str = "train"

@@ -41,7 +41,7 @@ class TrainFinder:
     checkpoint: Path | None = None
     """Checkpoint folder that the finished finder is put into; its other parts are not touched."""
     steps: int = 8000
-    """Steps of training, whatever --minutes says."""
+    """Training steps in all, over however many slices."""
     batch: int = 32
     """Views a step."""
     limit: int | None = None
@@ -49,9 +49,9 @@ class TrainFinder:
     width: int = WIDTH
     """Channels of the network at a quarter of its canvas; a multiple of 8."""
     minutes: float = math.inf
-    """Stop after this long; the same command continues, and ends as one that was never stopped."""
+    """Stop after this long; the same command continues, to the same result as an uninterrupted run."""
     seed: int = 0
-    """Of the untrained weights, the order of views and their variation."""
+    """Seed of the initial weights, the order of views and the augmentation."""
 
 
 def train_finder(options: TrainFinder, limit: TimeLimit) -> None:

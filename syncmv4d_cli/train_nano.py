@@ -24,9 +24,9 @@ TEST_SPLITS = ("test_1", "test_3")
 
 @dataclass(frozen=True)
 class Nano:
-    """Train a nano checkpoint from nothing, without network. Resumes by itself.
+    """Train a nano checkpoint from nothing, offline. Resumes by itself.
 
-    First images and the finder that learns from them; sequences in the windows that it chooses; init, run, evaluate.
+    Simulates first images and trains a finder on them; simulates sequences in its windows; then does init, run, evaluate.
     """
 
     work: Path = Path("out/train-nano")

@@ -64,7 +64,7 @@ def sample_rig(
     height: int = 0,
     cut: bool = False,
 ) -> SceneRig:
-    """Draw a rig whose pictures are `width` px wide; of the body only frame 0 is looked at, but for `framed`.
+    """Draw a rig whose pictures are `width` px wide; only frame 0 of `body` is used, except by `framed`.
 
     A height of 0 draws one: 4:3, 16:9 or square.
 

@@ -1,6 +1,6 @@
 """What cameras do to a picture: exposure, white balance, blur, noise and JPEG, drawn from a sequence's seed.
 
-Data sets hold clean pictures; this is applied when they are read, the same each time.
+Data sets hold clean pictures. Readers apply all of it to first images, and the tone alone to later frames; the same each time.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A folder holds per view `<view>.png` and `<view>.mask0.png` (values of label, 255: background), `task.txt`, `rig.yaml` (cameras
 of the pngs) and `truth.npz` with `boxes_px` [V 3 4] (hand without forearm, tool, target; edges in px of the png, of the
-visible part; NaN where an object is not seen or not there). Of whole sequences the tracks are read, too.
+visible part; NaN where an object is not seen or absent), `positions` and `visible` (of one frame where only first images are stored).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _EDGE_PX = 0.01  # float32 rounding of a pixel on the border
 
 @dataclass(frozen=True)
 class GivenAnchors:
-    """Anchors outside their window are tracked from its border, for want of anything better, and nothing is claimed of them."""
+    """Anchors in pixels of whole images and of windows; those outside their window are moved to its border for tracking."""
 
     anchors_px: Float32[np.ndarray, "V K 2"]  # of the whole images
     pixels: Float32[np.ndarray, "V K 2"]  # of the model's images

@@ -1,4 +1,4 @@
-"""Doubts about a calibration that may yet be right: what a user should look at before trusting a result."""
+"""Warnings about a calibration that looks wrong but may be right: check these before trusting a result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEVER_ASIDE_M = 0.2
 _BETTER_INVERTED = ((0.13, 0.5), (0.05, 0.05))
 """(metres beside, share): so far beside the scene, and inverted poses would bring it down to this share of it.
 
-Measured on random rigs, each camera up to 15 cm beside its scene (tests/model/test_rig_warnings.py): no false warning
+Measured on random rigs, each camera up to 15 cm beside its scene (tests/model/test_rig_warnings.py): one false warning
 in 12,000, and two thirds of the inverted ones are found; the others might be honest.
 """
 

@@ -89,7 +89,7 @@ class Sequence:
 
 
 def first_views(sequence: Sequence, count: int) -> Sequence:
-    """The same sequence with its first views only; with all of them where it has no more."""
+    """The sequence with its first `count` views only, or with all of them if it has fewer."""
     if count >= len(sequence.view_names):
         return sequence
     names = ("view_names", "video", "intrinsics", "camera_from_world", "positions", "visible", "label", "anchors_px")
@@ -125,7 +125,7 @@ class Truths:
 
 
 def rig_of_sequence(sequence: Sequence) -> Rig:
-    """The cameras of a sequence that was not read without video, with its whole first images."""
+    """The rig that belongs to a sequence's whole first images; the sequence must have been read with its video."""
     return Rig(
         view_names=sequence.view_names,
         image_files=tuple(f"{name}.png" for name in sequence.view_names),

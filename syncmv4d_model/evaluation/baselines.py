@@ -14,8 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from syncmv4d_model.data.atomic import atomic_file
 from syncmv4d_model.data.sequence import FUTURES_FILE, Sequence
@@ -114,6 +112,8 @@ class TextMean:
 
     def save(self, path: Path) -> None:
         """Write the table as safetensors, the triplets' names as JSON in its metadata."""
+        from safetensors.numpy import save_file
+
         tensors = {"means": self.means.astype(np.float32), "counts": self.counts}
         with atomic_file(path) as partial:
             save_file(tensors, partial, metadata={"triplets": json.dumps(self.triplets)})
@@ -121,6 +121,8 @@ class TextMean:
     @classmethod
     def load(cls, path: Path) -> TextMean:
         """Read what `save` wrote; ValueError for a file that is not a text mean."""
+        from safetensors import SafetensorError, safe_open
+
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata, names = file.metadata() or {}, set(file.keys())

@@ -1,5 +1,5 @@
-"""What cameras tell of a scene's future: do their rays predict the tool's motion better than its
-places at frame 0 do?
+"""What cameras reveal of a scene's future: do their rays explain any of the tool's motion that
+frame 0 leaves unexplained?
 
 Cameras that were framed on the whole action give its middle away; honest ones, fixed before it
 begins, do not. Everything is expressed along the axes of the first camera, so that the world frame
@@ -116,7 +116,7 @@ def measure_leak(scenes: Seq[Scene], known: Known, rays: Rays, *, seed: int = 0)
     """Regress the tool's mean motion on what frame 0 shows, with and without the rays; folds and
     resamples are seeded.
 
-    Scenes without a hand are left out where it counts. ValueError for fewer than LEAST_SCENES
+    Scenes without a hand are left out if `known` needs it. ValueError for fewer than LEAST_SCENES
     scenes.
     """
     scenes = [scene for scene in scenes if known == "tool_target" or "hand" in scene.places_m]

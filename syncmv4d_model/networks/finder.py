@@ -67,6 +67,7 @@ class Finder(nn.Module):
         """Answers for canvases, of which `inside` says where the image is, and their tokens (0: none)."""
         colour = canvas.permute(0, 3, 1, 2).float().div(127.5).sub(1)
         image = torch.cat([colour, torch.ones_like(colour[:, :1])], 1) * inside[:, None]
+        image = image.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
         quarter = self.quarter(self.stem(image))
         eighth = self.eighth(quarter)
         tokens, roles = self.sentence(ids)
@@ -133,7 +134,7 @@ def mark_inside(
 def to_canvas(
     boxes_px: Float[np.ndarray, "*n 4"], fit: Float64[np.ndarray, "4"], *, width: int
 ) -> Float64[np.ndarray, "*n 4"]:
-    """Boxes of the image in canvas pixels, edges both."""
+    """Image boxes in canvas pixels; both are measured from the border."""
     return (boxes_px - np.tile(fit[:2], 2)) * (width / fit[2])
 
 
@@ -145,8 +146,10 @@ def from_canvas(
     return np.concatenate([boxes_px[..., :2], np.maximum(boxes_px[..., :2], boxes_px[..., 2:])], -1)
 
 
-def _convolution(channels_in: int, channels_out: int, size: int, stride: int) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, size, stride, size // 2 if size % 2 else 0)
+def _convolution(channels_in: int, channels_out: int, size: int, stride: int) -> nn.Sequential:
+    """Batch normalisation behind it: with layer normalisation the network learns several times more slowly."""
+    convolution = nn.Conv2d(channels_in, channels_out, size, stride, size // 2 if size % 2 else 0, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out))
 
 
 class _Block(nn.Module):
@@ -154,8 +157,8 @@ class _Block(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.spread = nn.Conv2d(width, width, 5, padding=2, groups=width)
-        self.norm = nn.GroupNorm(1, width)
+        self.spread = nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False)
+        self.norm = nn.BatchNorm2d(width)
         self.widen, self.narrow = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(2 * width, width, 1)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
@@ -232,7 +235,7 @@ class _Asked(nn.Module):
     def __init__(self, width: int, text_width: int):
         super().__init__()
         objects = len(OBJECTS)
-        self.norm = nn.GroupNorm(1, width)
+        self.norm = nn.BatchNorm2d(width)
         self.modulation = nn.Linear(text_width, 2 * width)
         self.mix = nn.Linear(width, width)
         self.spread = nn.Conv2d(objects * width, objects * width, 3, padding=1, groups=objects * width)
