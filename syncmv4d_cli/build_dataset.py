@@ -12,6 +12,7 @@ from syncmv4d_cli.dataset_finder import load_finder
 from syncmv4d_cli.least import check_least
 
 TACO_WIDTH = 512
+MOST_SIZE_PX, LEAST_WIDTH_PX, MOST_WIDTH_PX = 4096, 32, 4096
 Split = Literal[
     "train", "val", "test_1", "test_2", "test_3", "test_4", "unseen_action", "open", "hard", "unseen_rig", "unseen_look"
 ]
@@ -79,6 +80,7 @@ def build_sim(options: Sim) -> None:
     from syncmv4d_sim.sequences import BuildOptions
 
     check_least(options, LEAST)
+    _check(options)
     others = {path.name for path in options.out.glob("options_*.json")} - {f"options_{options.split}.json"}
     if options.layout == "taco" and others:
         raise ValueError(
@@ -103,3 +105,21 @@ def build_sim(options: Sim) -> None:
     print(f"{options.count} sequences of {options.split} in {options.out}; {reasons.total()} scenes rejected")
     for reason, number in reasons.most_common(5):
         print(f"  {number:4d}  {reason}")
+
+
+def _check(options: Sim) -> None:
+    """ValueError for numbers that are too large, and for options that would be ignored."""
+    if options.size > MOST_SIZE_PX or options.width > MOST_WIDTH_PX:
+        raise ValueError(f"--size must be at most {MOST_SIZE_PX} px and --width {MOST_WIDTH_PX}")
+    if 0 < options.width < LEAST_WIDTH_PX:
+        raise ValueError(f"--width must be at least {LEAST_WIDTH_PX} px, got {options.width}")
+    default = Sim(options.out, options.count)
+    ignored = {
+        "--rig taco": ("views",) if options.rig == "taco" else (),
+        "--rig framed": ("views", "windows") if options.rig == "framed" else (),
+        "--layout taco": ("frames", "views", "rig", "windows", "points", "size") if options.layout == "taco" else (),
+    }
+    for reason, names in ignored.items():
+        for name in names:
+            if getattr(options, name) != getattr(default, name):
+                raise ValueError(f"--{name} has no effect with {reason}")

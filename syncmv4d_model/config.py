@@ -200,6 +200,7 @@ class ModelConfig:
         return self.height // self.codec.spatial_stride, self.width // self.codec.spatial_stride
 
 
+MOST_CANVAS_PX, MOST_TOKENS = 2048, 4096  # of a finder: what its weights do not limit
 MOST = 1_000_000
 """Of any count: more is a mistake, not a model."""
 
@@ -275,6 +276,11 @@ def _check_refiner(codec: CodecConfig) -> None:
 
 
 def _check_finder(finder: FinderConfig) -> None:
+    if max(finder.canvas_height, finder.canvas_width) > MOST_CANVAS_PX or finder.max_tokens > MOST_TOKENS:
+        raise ValueError(
+            f"finder.canvas_height and canvas_width must be at most {MOST_CANVAS_PX} and max_tokens {MOST_TOKENS},"
+            f" got {finder.canvas_height} x {finder.canvas_width} and {finder.max_tokens}"
+        )
     if finder.width % 8:
         raise ValueError(f"finder.width must be a multiple of 8, got {finder.width}")
     if finder.canvas_height % 16 or finder.canvas_width % 16:

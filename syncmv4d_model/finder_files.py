@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from syncmv4d_model.checkpoint_index import FINDER, read_index
-from syncmv4d_model.config import FinderConfig, from_dict, to_dict
+from syncmv4d_model.config import NANO, FinderConfig, from_dict, to_dict
 from syncmv4d_model.config_json import build
 from syncmv4d_model.data.atomic import atomic_directory, restore
 from syncmv4d_model.data.window import FoundObjects
@@ -85,12 +85,12 @@ class CheckpointFinder:
 
     @property
     def identity(self) -> str:
-        """Name and digest of the weights, for a record of what chose a data set's windows; errors as `load_finder`."""
-        folder, _ = _locate(self.path)
-        digest = hashlib.sha256()
-        for file in sorted(folder.iterdir()):
+        """Digest of weights, words and configuration, for a record of what chose a data set's windows; errors as `load_finder`."""
+        folder, config = _locate(self.path)
+        digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+        for file in sorted(file for file in folder.iterdir() if file.name != CONFIG_FILE):
             digest.update(file.name.encode() + file.read_bytes())
-        return f"{self.path.resolve().name}@{digest.hexdigest()[:16]}"
+        return f"finder@{digest.hexdigest()[:16]}"
 
     def __call__(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], task: str) -> FoundObjects:
         """Where the task's objects are; errors as `load_finder`."""
@@ -115,7 +115,9 @@ def _locate(path: Path) -> tuple[Path, FinderConfig]:
             raise ValueError(f"{path} has no finder: train one with `syncmv4d train finder`")
         return path / FINDER, config.finder
     try:
-        return path, build(FinderConfig, json.loads(alone.read_text()), "finder")
+        config = build(FinderConfig, json.loads(alone.read_text()), "finder")
+        from_dict(to_dict(replace(NANO, finder=config)))  # which checks the ranges
+        return path, config
     except RecursionError as error:
         raise ValueError(f"{alone} is not JSON: {error}") from error
     except ValueError as error:

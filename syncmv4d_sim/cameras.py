@@ -24,7 +24,7 @@ ASPECT_SHARES = {"4:3": 0.55, "16:9": 0.3, "square": 0.15}
 WORKSPACE_M = np.array([0.0, 0.0, 0.07])  # what cameras are aimed at
 AIM_ERROR_M = 0.035  # standard deviation per axis, of the rig as a whole and again of each camera
 LEAST_INSIDE = 0.9  # of the vertices of hand, tool and target in every picture of an ordinary rig, at frame 0
-LEAST_INSIDE_CUT = 0.25  # where the scene asks for objects that the picture's border cuts
+LEAST_INSIDE_CUT = 0.15  # where the scene asks for objects that the picture's border cuts
 MOST_INSIDE_CUT = 0.75
 MAX_DRAWS = 400
 TACO_CALIBRATION = Path(__file__).parent / "assets" / "taco_calibration.json"
@@ -79,13 +79,12 @@ def sample_rig(
     height = height or round(width * aspect[1] / aspect[0] / 2) * 2
     objects = _first_objects(body)
     shares = np.zeros((1, 1))
-    for draw in range(MAX_DRAWS):
-        tolerance = 1 - 0.5 * draw / MAX_DRAWS  # close cameras with narrow lenses never see all of it
+    for _ in range(MAX_DRAWS):
         rig = _taco_views(rng, width=width) if kind == "taco" else _draw_rig(RANGES[kind], rng, views=views, size=(width, height), cut=cut)  # fmt: skip
         shares = inside_shares(rig, objects)
-        if cut and LEAST_INSIDE_CUT * tolerance <= shares.min() <= MOST_INSIDE_CUT and shares.mean() > 0.6:
+        if cut and LEAST_INSIDE_CUT <= shares.min() <= MOST_INSIDE_CUT and shares.mean() > 0.6:
             return rig
-        if not cut and shares.min() >= LEAST_INSIDE * tolerance:
+        if not cut and shares.min() >= LEAST_INSIDE:
             return rig
     raise RuntimeError(
         f"none of {MAX_DRAWS} rigs of kind {kind} shows the scene: the last one {shares.min():.0%} of it"

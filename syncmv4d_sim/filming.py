@@ -27,7 +27,8 @@ from syncmv4d_model.data.window import (
     to_window,
     window_intrinsics,
 )
-from syncmv4d_model.geometry import inverse, transform
+from syncmv4d_model.geometry import inverse, project, transform
+from syncmv4d_model.types import LABELS
 from syncmv4d_sim.hand import PALM
 from syncmv4d_sim.mirror import mirror_images, mirror_points, mirror_poses, mirror_rig
 from syncmv4d_sim.objects import label_of
@@ -139,19 +140,21 @@ def film(
 
 
 def film_bodies(rollout: Rollout, world_from_table: Float[np.ndarray, "4 4"]) -> Bodies:
-    """Poses of palm, tool and target at every frame, as far as the scene shows them, and what touches what.
+    """Poses of palm, tool and target at every frame, as far as the scene shows them, of the table, and what touches what.
 
-    The frames of a mirrored scene's bodies are mirrored with them, so that they stay right-handed.
+    The frames of a mirrored scene's bodies are mirrored with them, so that they stay right-handed. The table's frame lies in
+    the middle of its top, z up, the operator at +y.
     """
     names = {PALM: "hand", TOOL: "tool", TARGET: "target"}
     names = {body: name for body, name in names.items() if body not in rollout.scene.hidden_bodies}
     poses = np.stack([body_poses(rollout, body) for body in names])
     if is_mirrored(rollout):
         poses = mirror_poses(poses)
+    table = np.broadcast_to(world_from_table, (1, *poses.shape[1:]))
     return Bodies(
-        names=tuple(names.values()),
-        label=np.array([label_of(name) for name in names.values()], np.uint8),
-        world_from_body=world_from_table @ poses,
+        names=(*names.values(), "table"),
+        label=np.array([*(label_of(name) for name in names.values()), LABELS.index("unknown")], np.uint8),
+        world_from_body=np.concatenate([world_from_table @ poses, table]),
         contact_tool_target=rollout.contact_tool_target,
         contact_hand_tool=rollout.contact_hand_tool,
     )
@@ -191,12 +194,17 @@ class _Later:
     depth_m: Float32[np.ndarray, "V N hd wd"]  # of frames n >= 1
     whole: tuple[UInt8[np.ndarray, "T H W 3"], ...]
 
-    def visible(self, in_cameras: Float[np.ndarray, "V T K 3"]) -> Bool[np.ndarray, "V T K"]:
-        """At frame 0 all: they were chosen there. Later those that nothing hides, inside what was filmed."""
+    def visible(
+        self, in_cameras: Float[np.ndarray, "V T K 3"], rig: SceneRig, regions: Float64[np.ndarray, "V 4"]
+    ) -> Bool[np.ndarray, "V T K"]:
+        """At frame 0 all: they were chosen there. Later those that nothing hides, inside the stored regions."""
         visible = np.ones(in_cameras.shape[:3], bool)
         for view, depth in enumerate(self.depth_m):
             if len(depth):
-                visible[view, 1:] = visible_points(in_cameras[view, 1:], self.intrinsics[view], depth)
+                pixels = project(rig.intrinsics[view], in_cameras[view, 1:]) + 0.5
+                low, high = regions[view, :2], regions[view, :2] + regions[view, 2:]
+                inside = ((pixels >= low) & (pixels <= high)).all(-1)
+                visible[view, 1:] = inside & visible_points(in_cameras[view, 1:], self.intrinsics[view], depth)
         return visible
 
 
@@ -236,7 +244,7 @@ def _make_sequence(
         intrinsics=window_intrinsics(rig.intrinsics, shot.windows, **size),
         camera_from_world=rig.camera_from_world @ inverse(world_from_table),
         positions=transform(world_from_table, positions.reshape(-1, 3)).reshape(positions.shape).astype(np.float32),
-        visible=shot.later.visible(in_cameras),
+        visible=shot.later.visible(in_cameras, rig, enlarge_windows(shot.windows, options.stored_px / options.size_px)),
         label=np.stack([body.label[view.face] for view in shot.points]),
         anchors_px=to_window(anchors, shot.windows, **size),
         depth_scale=_depth_scales(in_cameras),

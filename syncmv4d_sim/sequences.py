@@ -20,18 +20,20 @@ from syncmv4d_sim.splits import rule_of
 from syncmv4d_sim.taco_layout import FRAME_PERIOD_S as TACO_FRAME_PERIOD_S
 
 MAX_ATTEMPTS = 60
-RIG_STREAM, ANCHOR_STREAM, VIEWS_STREAM, WORLD_STREAM = 101, 102, 103, 104
-TRAINING_SPLITS = ("train", "val")
+RIG_STREAM, ANCHOR_STREAM, VIEWS_STREAM, WORLD_STREAM, SIZE_STREAM = 101, 102, 103, 104, 105
+FUTURE_TRIES = 4 * 8
+MIXED_SPLITS = ("train", "val")  # of 1 to 6 views
+TRAINING_SPLIT = "train"  # nothing is scored on it: it keeps few whole frames and no futures
 VIEW_SHARES = {1: 0.1, 2: 0.2, 3: 0.4, 4: 0.12, 5: 0.09, 6: 0.09}
-"""Of training sequences, by number of views."""
+"""Of sequences of mixed splits, by number of views."""
 EVALUATION_VIEWS = 3
 MANY_VIEWS, MANY_VIEWS_SPLIT, MANY_VIEWS_COUNT = 6, "test_1", 64
 """The first sequences of one split have more views; evaluations take the first three unless asked."""
 NUM_FUTURES = 8
 """Redrawn futures stored with every sequence that is scored."""
 SMALL_WIDTH_PX, LARGE_WIDTH_PX = 320, 640
-LARGE_EVERY, WHOLE_EVERY = 10, 20
-"""Of training sequences: every tenth has large first images, every twentieth keeps whole later frames."""
+LARGE_SHARE, WHOLE_SHARE = 0.1, 0.05
+"""Of training sequences: large first images, and whole later frames beside them."""
 Made = TypeVar("Made")
 
 
@@ -113,7 +115,7 @@ def num_views(index: int, options: BuildOptions) -> int:
     """How many views sequence `index` has."""
     if options.views:
         return options.views
-    if options.split in TRAINING_SPLITS:
+    if options.split in MIXED_SPLITS:
         rng = np.random.default_rng([options.seed, rule_of(options.split).stream, index, VIEWS_STREAM])
         return int(rng.choice(list(VIEW_SHARES), p=list(VIEW_SHARES.values())))
     is_many = options.split == MANY_VIEWS_SPLIT and index < MANY_VIEWS_COUNT and options.frames > 1
@@ -124,8 +126,19 @@ def image_width(index: int, options: BuildOptions) -> int:
     """Width of the whole first images of sequence `index`, px."""
     if options.width:
         return options.width
-    is_large = options.split not in TRAINING_SPLITS[:1] or index % LARGE_EVERY == 0
-    return LARGE_WIDTH_PX if is_large else SMALL_WIDTH_PX
+    return LARGE_WIDTH_PX if _size_draw(index, options) < LARGE_SHARE else SMALL_WIDTH_PX
+
+
+def keeps_whole_frames(index: int, options: BuildOptions) -> bool:
+    """Whether sequence `index` keeps whole later frames."""
+    return _size_draw(index, options) < WHOLE_SHARE
+
+
+def _size_draw(index: int, options: BuildOptions) -> float:
+    """Uniform in 0 to 1 for a training sequence; 0 for others, which are large and keep all."""
+    if options.split != TRAINING_SPLIT:
+        return 0.0
+    return float(np.random.default_rng([options.seed, rule_of(options.split).stream, index, SIZE_STREAM]).random())
 
 
 def _first_accepted(attempt: Callable[[int], Made | Rejection]) -> tuple[Made, tuple[str, ...]]:
@@ -139,7 +152,10 @@ def _first_accepted(attempt: Callable[[int], Made | Rejection]) -> tuple[Made, t
 
 
 def _attempt(index: int, options: BuildOptions, attempt: int, choose: WindowChooser) -> MadeSequence | Rejection:
-    scene = sample_scene(options.split, index, options.seed, attempt=attempt)
+    try:
+        scene = sample_scene(options.split, index, options.seed, attempt=attempt)
+    except RuntimeError as error:
+        return Rejection(str(error))
     rollout = settle(scene) if options.frames == 1 else simulate(scene)
     if isinstance(rollout, Rejection):
         return Rejection(f"{scene.triplet}: {rollout.reason}")
@@ -147,7 +163,6 @@ def _attempt(index: int, options: BuildOptions, attempt: int, choose: WindowChoo
     key = [options.seed, rule.stream, index, attempt]
     body = scene_surface(rollout)
     kind: RigKind = rule.rig if options.rig == "split" else options.rig
-    is_training = options.split in TRAINING_SPLITS
     try:
         rig = sample_rig(
             kind,
@@ -170,7 +185,7 @@ def _attempt(index: int, options: BuildOptions, attempt: int, choose: WindowChoo
             options=FilmOptions(
                 options.size,
                 options.num_points,
-                keeps_whole_frames=not is_training or index % WHOLE_EVERY == 0,
+                keeps_whole_frames=keeps_whole_frames(index, options),
                 shadows=options.shadows,
             ),
             name=sequence_name(index),
@@ -180,8 +195,10 @@ def _attempt(index: int, options: BuildOptions, attempt: int, choose: WindowChoo
     except (ValueError, RuntimeError) as error:
         return Rejection(f"{scene.triplet}: {error}")
     truths = filmed.truths
-    if not is_training and options.frames > 1:
+    if options.split != TRAINING_SPLIT and options.frames > 1:
         futures = _redraw_futures(index, options, attempt, filmed.points, world_from_table)
+        if futures is None:
+            return Rejection(f"{scene.triplet}: fewer than {NUM_FUTURES} of {FUTURE_TRIES} futures pass")
         truths = replace(truths, futures_m=futures)
     return MadeSequence(filmed.sequence, truths, (), rollout, world_from_table)
 
@@ -192,11 +209,14 @@ def _redraw_futures(
     attempt: int,
     points: tuple[SurfacePoints, ...],
     world_from_table: np.ndarray,
-) -> Float16[np.ndarray, "F V T K 3"]:
-    """Displacements of the points from frame 0 (world axes) where what is hidden is drawn anew."""
+) -> Float16[np.ndarray, "F V T K 3"] | None:
+    """Displacements of the points from frame 0 (world axes) in NUM_FUTURES redrawn futures; None where too few pass."""
     displacements = []
-    for future in range(1, 4 * NUM_FUTURES + 1):
-        scene = sample_scene(options.split, index, options.seed, attempt=attempt, future=future)
+    for future in range(1, FUTURE_TRIES + 1):
+        try:
+            scene = sample_scene(options.split, index, options.seed, attempt=attempt, future=future)
+        except RuntimeError:  # no plan of that future keeps clear
+            continue
         rollout = simulate(scene)
         if isinstance(rollout, Rejection):
             continue
@@ -205,9 +225,5 @@ def _redraw_futures(
         moved = (positions - positions[:, :1]).reshape(-1, 3) @ world_from_table[:3, :3].T
         displacements.append(moved.reshape(positions.shape).astype(np.float16))
         if len(displacements) == NUM_FUTURES:
-            break
-    return np.stack(displacements) if displacements else np.zeros((0, *_shape_of(points)), np.float16)
-
-
-def _shape_of(points: tuple[SurfacePoints, ...]) -> tuple[int, int, int, int]:
-    return len(points), NUM_FRAMES, len(points[0].pixels), 3
+            return np.stack(displacements)
+    return None

@@ -17,7 +17,8 @@ from syncmv4d_model.data.degradation import degrade, draw_degradation
 from syncmv4d_model.data.image_file import read_mask, read_png
 from syncmv4d_model.data.npz import read_npz
 from syncmv4d_model.data.rig import RIG_FILE, read_rig
-from syncmv4d_model.data.sequence import NO_SEED, TASK_FILE, TRUTH_FILE
+from syncmv4d_model.data.sequence import TASK_FILE, TRUTH_FILE
+from syncmv4d_model.data.truth_checks import NO_SEED, check_boxes
 from syncmv4d_model.data.window import OBJECTS
 
 
@@ -83,8 +84,4 @@ def _check_boxes(path: Path, boxes_px: np.ndarray, views: int) -> None:
     """ValueError unless every box is one, or wholly NaN."""
     if boxes_px.shape != (views, len(OBJECTS), 4) or boxes_px.dtype.kind != "f":
         raise ValueError(f"{path}: boxes_px must be [{views} {len(OBJECTS)} 4] numbers, got {list(boxes_px.shape)}")
-    there = np.isfinite(boxes_px)
-    if (there.any(-1) != there.all(-1)).any():
-        raise ValueError(f"{path}: boxes_px holds a box of which only some edges are known")
-    if (boxes_px[..., 2:] < boxes_px[..., :2]).any():
-        raise ValueError(f"{path}: boxes_px holds a box whose right or bottom edge is before its left or top")
+    check_boxes(path, boxes_px)

@@ -21,7 +21,7 @@ from syncmv4d_model.binding import images_to_unit
 from syncmv4d_model.checkpoint import Components
 from syncmv4d_model.config import ModelConfig
 from syncmv4d_model.data.atomic import atomic_file
-from syncmv4d_model.data.sequence import Sequence
+from syncmv4d_model.data.sequence import Sequence, first_views
 from syncmv4d_model.motion.pseudo_video import project_normalise
 from syncmv4d_model.types import Cameras
 
@@ -184,8 +184,9 @@ def _turn_world(example: dict[str, Tensor], *, angle: float) -> dict[str, Tensor
 
 
 def collate(examples: list[tuple[dict[str, Tensor], str]]) -> Batch:
-    """Stack examples of equal shape."""
-    stacked = {name: torch.stack([example[name] for example, _ in examples]) for name in examples[0][0]}
+    """Stack examples of equal shape, but for the number of views: all keep as many as the one with the fewest."""
+    fewest = min(len(example["images"]) for example, _ in examples)
+    stacked = {name: torch.stack([example[name][:fewest] for example, _ in examples]) for name in examples[0][0]}
     height, width = stacked["images"].shape[2:4]
     cameras = Cameras(stacked.pop("intrinsics"), stacked.pop("camera_from_world"), height, width)
     return Batch(**stacked, cameras=cameras, texts=[task for _, task in examples])
@@ -204,7 +205,7 @@ def build_cache(
     targets = [cache_dir / f"{directory.name}.safetensors" for directory in sequences]
     for done, (directory, target) in enumerate(zip(sequences, targets, strict=True), start=1):
         if not target.exists():
-            sequence = read(directory)
+            sequence = first_views(read(directory), components.config.max_views)
             cache_sequence(target, encode_sequence(components, sequence), sequence.task)
         if progress is not None:
             progress(done, len(sequences))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+MOST_UNPACKED = 4 * 2**30
+
 
 def check_size(path: Path, most: int) -> None:
     """ValueError for a file of more than `most` bytes."""
@@ -31,6 +33,9 @@ def read_npz(path: Path, keys: tuple[str, ...], *, optional: tuple[str, ...] = (
             missing = [key for key in keys if key not in archive]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")
+            unpacked = sum(member.file_size for member in archive.zip.infolist())
+            if unpacked > MOST_UNPACKED:  # before anything of that size is allocated
+                raise ValueError(f"it unpacks to {unpacked:,} bytes, more than the {MOST_UNPACKED:,} that are read")
             return {key: archive[key] for key in (*keys, *(key for key in optional if key in archive))}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         reason = "it holds Python objects, which are never loaded" if "allow_pickle" in str(error) else error

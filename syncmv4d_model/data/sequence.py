@@ -14,7 +14,7 @@ from syncmv4d_model.data.degradation import apply_tone, degrade, draw_degradatio
 from syncmv4d_model.data.image_file import encode_depth, encode_png, read_png
 from syncmv4d_model.data.npz import read_npz
 from syncmv4d_model.data.rig import RIG_FILE, Rig, read_rig, write_rig
-from syncmv4d_model.data.truth_checks import check_truth
+from syncmv4d_model.data.truth_checks import NO_SEED, check_truth
 from syncmv4d_model.data.video import encode_video, read_video
 from syncmv4d_model.data.window import (
     cut_window,
@@ -30,7 +30,6 @@ BODIES_FILE = "bodies.npz"
 FUTURES_FILE = "futures.npz"
 BACKGROUND = 255
 """Value of a label mask where no named object is."""
-NO_SEED = -1
 _TRUTH_KEYS = (
     "positions", "visible", "label", "intrinsics", "camera_from_world", "anchors_px", "video_size", "frame_period_s",
     "task", "depth_scale", "triplet",
@@ -289,7 +288,7 @@ def _read_later_frames(
 
 def _read_video_of(path: Path, frames: int, size: tuple[int, int]) -> UInt8[np.ndarray, "T H W 3"]:
     """ValueError for a video of another length or (width, height)."""
-    video = read_video(path)
+    video = read_video(path, max_frames=frames + 1)
     if video.shape != (frames, size[1], size[0], 3):
         raise ValueError(
             f"{path} is {len(video)} frames of {video.shape[2]} x {video.shape[1]} px,"

@@ -9,6 +9,9 @@ import numpy as np
 from syncmv4d_model.types import LABELS
 
 MAX_MARGIN_PX = 1024
+MAX_SIDE_PX = 8192
+NO_SEED = -1
+"""Of a sequence whose pictures are not to be degraded."""
 
 
 def check_truth(path: Path, truth: dict[str, np.ndarray]) -> None:
@@ -32,14 +35,37 @@ def check_truth(path: Path, truth: dict[str, np.ndarray]) -> None:
             raise ValueError(f"{path}: {key} holds something that is not a finite number")
     truth["visible"] = checked_flags(path, "visible", truth["visible"])
     truth["label"] = checked_label(path, truth["label"])
-    if "windows_px" in truth and not (
-        np.isfinite(truth["windows_px"]).all() and (truth["windows_px"][:, 2:] > 0).all()
-    ):
-        raise ValueError(f"{path}: windows_px must be finite, with positive sides, got {truth['windows_px'].tolist()}")
-    if not 0 <= truth.get("margin_px", np.array(0)) <= MAX_MARGIN_PX:
-        raise ValueError(f"{path}: margin_px must be 0 to {MAX_MARGIN_PX}, got {truth['margin_px']}")
+    _check_window_keys(path, truth)
     if not truth["frame_period_s"] > 0:
         raise ValueError(f"{path}: frame_period_s must be positive, got {truth['frame_period_s']:g}")
+
+
+def _check_window_keys(path: Path, truth: dict[str, np.ndarray]) -> None:
+    for key, (least, most) in {"margin_px": (0, MAX_MARGIN_PX), "seed": (NO_SEED, 2**63 - 1)}.items():
+        value = truth.get(key, np.array(0))
+        if value.dtype.kind not in "iu" or not least <= value <= most:
+            raise ValueError(f"{path}: {key} must be a whole number from {least} to {most}, got {value}")
+    sizes = truth["video_size"]
+    if sizes.dtype.kind not in "iu" or (sizes != sizes[:1]).any() or not 1 <= sizes.min() <= sizes.max() <= MAX_SIDE_PX:
+        raise ValueError(f"{path}: video_size must be one size of 1 to {MAX_SIDE_PX} px a side, got {sizes.tolist()}")
+    windows = truth.get("windows_px")
+    if windows is not None and not (
+        windows.dtype.kind == "f" and np.isfinite(windows).all() and windows[:, 2:].min() > 0
+    ):
+        raise ValueError(f"{path}: windows_px must be finite, with positive sides, got {windows.tolist()}")
+    if "boxes_px" in truth:
+        check_boxes(path, truth["boxes_px"])
+
+
+def check_boxes(path: Path, boxes_px: np.ndarray) -> None:
+    """ValueError unless every box [.. 4] is one, or wholly NaN."""
+    if boxes_px.dtype.kind != "f":
+        raise ValueError(f"{path}: boxes_px must be numbers, got {boxes_px.dtype}")
+    there = np.isfinite(boxes_px)
+    if (there.any(-1) != there.all(-1)).any():
+        raise ValueError(f"{path}: boxes_px holds a box of which only some edges are known")
+    if (boxes_px[..., 2:] < boxes_px[..., :2]).any():
+        raise ValueError(f"{path}: boxes_px holds a box whose right or bottom edge is before its left or top")
 
 
 def checked_flags(path: Path, name: str, flags: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ def chains_of(directories: Seq[Path], known: Mapping[str, ScoredScene]) -> list[
 
 def anchors_digest(anchors_px: np.ndarray) -> str:
     """`96@0123456789ab`: points a view, and a digest of where they are in frame 0. Scores at other points are not comparable one by one."""
-    return f"{anchors_px.shape[1]}@{hashlib.sha256(np.round(anchors_px, 2).tobytes()).hexdigest()[:12]}"
+    return f"{anchors_px.shape[1]}@{hashlib.sha256((np.round(anchors_px, 2) + 0.0).tobytes()).hexdigest()[:12]}"
 
 
 def row_of(case: Case, values: dict[str, float | None]) -> dict[str, Any]:

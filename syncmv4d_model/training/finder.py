@@ -116,6 +116,7 @@ class _Run:
         generator = torch.Generator().manual_seed(
             int(np.random.default_rng([seed, BATCH_STREAM, self.step]).integers(2**62))
         )
+        statistics = [buffer.clone() for buffer in self.finder.buffers()]
         batch = vary(views, torch.randint(len(views), (plan.batch,), generator=generator), generator)
         terms = find_losses(self.finder(batch.colour, batch.inside(), batch.ids), batch)
         loss = torch.stack(list(terms.values())).sum()
@@ -128,6 +129,8 @@ class _Run:
             self.bad_steps = 0
         else:
             self.bad_steps += 1
+            for buffer, before in zip(self.finder.buffers(), statistics, strict=True):
+                buffer.copy_(before)  # batch statistics of what was not finite
             if self.bad_steps >= MAX_BAD_STEPS:
                 raise FloatingPointError(f"{self.bad_steps} steps in a row without a finite loss, at {self.step}")
         self.step += 1

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from syncmv4d_model.data.sequence import Sequence, rig_of_sequence
+from syncmv4d_model.data.window import FoundObjects
 
 
 def bits(value: object) -> bytes:
@@ -37,3 +38,13 @@ def inputs_of(sequence: Sequence) -> dict[str, bytes]:
 def changed(one: dict[str, bytes], other: dict[str, bytes]) -> set[str]:
     """Names of what differs."""
     return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+
+
+def find_bright(images, task: str) -> FoundObjects:
+    """Nearly the whole picture, from an edge on that depends on its every pixel, and on no other."""
+    boxes = []
+    for image in images:
+        height, width = image.shape[:2]
+        edge = 8 * image.mean() / 255
+        boxes.append(np.tile([edge, edge, width, height], (3, 1)))
+    return FoundObjects(np.stack(boxes), np.ones((len(images), 3)))

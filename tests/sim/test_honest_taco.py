@@ -15,8 +15,7 @@ from syncmv4d_model.data.taco_check import action_window
 from syncmv4d_model.data.taco_import import Clip, ClipOptions, chosen_cameras, import_clip
 from syncmv4d_model.data.taco_surface import read_surface
 from syncmv4d_model.data.video import encode_video, read_video
-from syncmv4d_model.data.window import FoundObjects
-from tests.model.honest_inputs import changed, inputs_of
+from tests.model.honest_inputs import changed, find_bright, inputs_of
 
 OPTIONS = ClipOptions(num_points=100)
 LATER_M = 0.15
@@ -47,16 +46,6 @@ def repaint(path: Path) -> None:
     frames = read_video(path)
     frames[1:] = frames[1:, ::-1]
     path.write_bytes(encode_video(frames, frame_period_s=1 / taco.FRAME_RATE_HZ, lossless=True))
-
-
-def find_bright(images, task: str) -> FoundObjects:
-    """Nearly the whole picture, from an edge on that depends on its every pixel, and on no other."""
-    boxes = []
-    for image in images:
-        height, width = image.shape[:2]
-        edge = 8 * image.mean() / 255
-        boxes.append(np.tile([edge, edge, width, height], (3, 1)))
-    return FoundObjects(np.stack(boxes), np.ones((len(images), 3)))
 
 
 def written(clip: Clip, folder: Path) -> Sequence:
