@@ -151,7 +151,7 @@ def _view_names(views: int) -> tuple[str, ...]:
 def _taco_views(rng: np.random.Generator, *, width: int) -> SceneRig:
     """One of TACO's telephoto cameras per cluster, its whole picture."""
     scale = width / TACO_SIZE[0]
-    height = round(TACO_SIZE[1] * scale)
+    height = 2 * round(TACO_SIZE[1] * scale / 2)  # videos need even sides
     chosen = [cameras[rng.integers(len(cameras))] for cameras in taco_clusters().values()]
     scales = (scale, height / TACO_SIZE[1])
     intrinsics = np.stack([resized_intrinsics(camera.intrinsics, *scales) for camera in chosen])

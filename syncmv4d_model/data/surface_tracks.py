@@ -14,7 +14,7 @@ from syncmv4d_model.types import LABELS
 
 VISIBLE_TOLERANCE_M = 0.002  # less than the thinnest blade
 MIN_OBJECT_PX = 12
-MIN_FOREGROUND_PX = 64
+MIN_FOREGROUND_PX = 32
 """Fewer in any view's window: the sequence shows too little to be used."""
 
 

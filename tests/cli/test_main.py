@@ -62,7 +62,7 @@ HELPS = {
         "Seed, split",
     ],
     "evaluate": ["syncmv4d evaluate --data data/nano --split test_1", "syncmv4d evaluate --bag my_bag"],
-    "train": ["init  Fit codec", "run   Train every stage", "nano  Reproduce the bundled"],
+    "train": ["init  Fit codec", "run   Train every stage", "nano  Train a nano checkpoint"],
     "train init": [*PRESETS, "Of the untrained weights"],
     "train run": ["Steps between saved states", "cpu, or cuda", "gives the same bits"],
     "bench model": ["cpu, or cuda", "eager, or compile"],

@@ -45,7 +45,7 @@ def test_a_trained_finder_is_put_into_the_checkpoint_and_its_windows_are_scored(
     assert main(arguments(data, tmp_path / "run", "--checkpoint", f"{checkpoint}")) == 0
     finder = load_components(checkpoint).finder
     assert finder is not None and torch.equal(
-        finder.stem[0].weight, load_finder(tmp_path / "run" / "finder").stem[0].weight
+        finder.stem[0][0].weight, load_finder(tmp_path / "run" / "finder").stem[0][0].weight
     )
     told = tmp_path / "figures.json"
     threads = torch.get_num_threads()

@@ -164,7 +164,7 @@ def test_a_run_in_slices_ends_with_the_same_bits(tmp_path):
         assert torch.equal(value, sliced.state_dict()[key]), key
     other = fresh_finder()
     train(other, views, tmp_path / "other", steps=7, seed=1)
-    assert not torch.equal(other.stem[0].weight, whole.stem[0].weight)
+    assert not torch.equal(other.stem[0][0].weight, whole.stem[0][0].weight)
 
 
 def test_varied_views_keep_box_and_mask_together(data):
@@ -230,7 +230,7 @@ def test_a_finder_alone_is_what_was_saved_and_works_in_another_process(trained, 
         there = pool.apply(pickle.loads(pickle.dumps(find)), (first.images, first.task))
     np.testing.assert_array_equal(here.boxes_px, there.boxes_px)
     loaded = load_finder(tmp_path / "finder")
-    assert torch.equal(loaded.stem[0].weight, trained.stem[0].weight.half().float())
+    assert torch.equal(loaded.stem[0][0].weight, trained.stem[0][0].weight.half().float())
 
 
 def test_the_callable_for_data_set_builders_is_made_without_torch():

@@ -84,11 +84,11 @@ def test_a_bad_finder_is_named(copy, tmp_path, alone):
         load()
     put()
     weights = load_file(path)
-    save_file(weights | {"stem.0.bias": weights["stem.0.bias"] * float("nan")}, path)
-    with pytest.raises(ValueError, match="stem.0.bias holds 4 numbers that are not finite"):
+    save_file(weights | {"stem.0.1.bias": weights["stem.0.1.bias"] * float("nan")}, path)
+    with pytest.raises(ValueError, match="stem.0.1.bias holds 4 numbers that are not finite"):
         load()
-    save_file(weights | {"stem.0.bias": weights["stem.0.bias"][:3].clone()}, path)
-    with pytest.raises(ValueError, match=r"stem.0.bias should have shape \(4,\), found \(3,\)"):
+    save_file(weights | {"stem.0.1.bias": weights["stem.0.1.bias"][:3].clone()}, path)
+    with pytest.raises(ValueError, match=r"stem.0.1.bias should have shape \(4,\), found \(3,\)"):
         load()
     put()
     (folder / "words.json").write_text("[1]")
@@ -107,7 +107,7 @@ def test_a_foreign_configuration_of_a_finder_is_refused(tmp_path, text):
 def test_a_finder_that_does_not_fit_its_numbers_is_not_written(copy):
     finder, before = small_finder(), files_of(copy)
     with torch.no_grad():
-        finder.stem[0].bias[0] = 1e6
-    with pytest.raises(ValueError, match="finder: stem.0.bias holds 1 numbers"):
+        finder.stem[0][1].bias[0] = 1e6
+    with pytest.raises(ValueError, match="finder: stem.0.1.bias holds 1 numbers"):
         add_finder(copy, finder)
     assert files_of(copy) == before

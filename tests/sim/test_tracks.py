@@ -138,5 +138,5 @@ def test_too_little_foreground_is_refused_with_its_number(filmed):
     far = np.array(filmed.rig.camera_from_world)
     far[:, 2, 3] += 100.0
     rig = SceneRig(filmed.rig.view_names, filmed.rig.intrinsics, far, 96, 96)
-    with pytest.raises(ValueError, match="starts with 0 foreground pixels, needs 64"):
+    with pytest.raises(ValueError, match="starts with 0 foreground pixels, needs 32"):
         track(filmed.body, rig, filmed.frames.depth_m, num_points=8, rng=np.random.default_rng(0))
