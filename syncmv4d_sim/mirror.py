@@ -39,7 +39,7 @@ def mirror_pixels(pixels: Float[np.ndarray, "*B 2"], *, width: int) -> Float[np.
 
 def mirror_images(images: Array, *, columns: int) -> Array:
     """Pictures, depth or masks; `columns` names the axis that runs to the right."""
-    return np.ascontiguousarray(np.flip(images, columns))
+    return np.ascontiguousarray(np.flip(images, columns))  # pyright: ignore[reportReturnType]
 
 
 def mirror_rig(rig: SceneRig) -> SceneRig:

@@ -169,7 +169,7 @@ def _tinted(part: MeshPart, rgb: Float[np.ndarray, "3"]) -> MeshPart:
     return replace(part, rgb=rgb, texture=replace(texture, rgb=first, second=second))
 
 
-def label_of(kind: Literal["hand", "tool", "target"]) -> int:
+def label_of(kind: str) -> int:
     return LABELS.index(kind)
 
 

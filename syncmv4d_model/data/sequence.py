@@ -177,7 +177,7 @@ def _write_view_truths(partial: Path, name: str, view: int, truths: Truths, *, f
         (partial / f"{name}.full.mp4").write_bytes(content)
 
 
-def _body_arrays(bodies: Bodies) -> dict[str, np.ndarray]:
+def _body_arrays(bodies: Bodies) -> dict[str, Any]:
     return {
         "names": np.array(bodies.names),
         "label": bodies.label,

@@ -43,7 +43,7 @@ class Surface:
         """Faces whose corners are all essential."""
         is_essential = np.zeros(self.vertices.shape[1], bool)
         is_essential[self.essential] = True
-        return is_essential[self.faces].all(1)
+        return np.asarray(is_essential[self.faces].all(1))
 
     @property
     def action_points(self) -> Float[np.ndarray, "N 3"]:

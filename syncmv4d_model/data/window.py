@@ -36,7 +36,7 @@ class FoundObjects:
     @property
     def is_found(self) -> np.ndarray:
         """[V 3]."""
-        return np.isfinite(self.boxes_px).all(-1)
+        return np.asarray(np.isfinite(self.boxes_px).all(-1))
 
 
 @runtime_checkable

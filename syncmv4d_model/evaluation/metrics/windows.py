@@ -16,7 +16,7 @@ def holds_boxes(
     """Whether each view's window holds all of its boxes wholly; NaN boxes ask for nothing."""
     low, high = windows_px[:, None, :2], windows_px[:, None, :2] + windows_px[:, None, 2:]
     held = (boxes_px[..., :2] >= low - tolerance_px) & (boxes_px[..., 2:] <= high + tolerance_px)
-    return (held | np.isnan(boxes_px[..., :2])).all((1, 2))
+    return np.asarray((held | np.isnan(boxes_px[..., :2])).all((1, 2)))
 
 
 def side_ratios(
@@ -70,7 +70,7 @@ def share_inside(
 
 
 def _lies_in(points: Float[np.ndarray, "N 2"], window_px: Float[np.ndarray, "4"]) -> Bool[np.ndarray, "N"]:
-    return ((points >= window_px[:2]) & (points <= window_px[:2] + window_px[2:])).all(-1)
+    return np.asarray(((points >= window_px[:2]) & (points <= window_px[:2] + window_px[2:])).all(-1))
 
 
 def largest_overhang(
