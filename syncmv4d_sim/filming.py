@@ -292,7 +292,8 @@ def _inside_picture(region: Float64[np.ndarray, "4"], rig: SceneRig, side_px: in
 
 def _see(body: Surface, rig: SceneRig, depth_m: Float32[np.ndarray, "V H W"]) -> list[FirstImage]:
     views = zip(rig.intrinsics, rig.camera_from_world, depth_m, strict=True)
-    return [see_first_image(body, intrinsics, pose, depth) for intrinsics, pose, depth in views]
+    size = {"height": rig.height, "width": rig.width}
+    return [see_first_image(body, intrinsics, pose, depth, **size) for intrinsics, pose, depth in views]
 
 
 def _in_camera(

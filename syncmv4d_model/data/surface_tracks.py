@@ -52,76 +52,6 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Tracks:
-    """Truth of one sequence, as the data-set contract names it."""
-
-    positions: Float32[np.ndarray, "V T K 3"]  # world, metres
-    visible: Bool[np.ndarray, "V T K"]
-    label: UInt8[np.ndarray, "V K"]
-    anchors_px: Float32[np.ndarray, "V K 2"]
-    depth_scale: Float32[np.ndarray, "V 2"]
-    foreground_share: float  # of the first pictures' pixels
-
-
-def track(
-    body: Surface,
-    rig: SceneRig,
-    depth_m: Float32[np.ndarray, "V T H W"],
-    *,
-    num_points: int,
-    rng: np.random.Generator,
-) -> Tracks:
-    """Cast `num_points` anchors per view into the first picture and follow them; `depth_m` says what hides them.
-
-    ValueError when a view's first picture shows fewer than MIN_FOREGROUND_PX foreground pixels.
-    """
-    views = [
-        _track_view(body, rig, depth_m[view], view, num_points=num_points, rng=rng)
-        for view in range(len(rig.view_names))
-    ]
-    positions, visible, label, anchors, scale, share = zip(*views, strict=True)
-    return Tracks(
-        np.stack(positions),
-        np.stack(visible),
-        np.stack(label),
-        np.stack(anchors),
-        np.stack(scale),
-        float(np.mean(share)),
-    )
-
-
-def _track_view(
-    body: Surface,
-    rig: SceneRig,
-    depth_m: Float32[np.ndarray, "T H W"],
-    view: int,
-    *,
-    num_points: int,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
-    intrinsics, camera_from_world = rig.intrinsics[view], rig.camera_from_world[view]
-    hit = rasterise(
-        transform(camera_from_world, body.vertices[0]), body.faces, intrinsics, height=rig.height, width=rig.width
-    )
-    nearest = np.where(hit.face >= 0, hit.depth_m, -np.inf)
-    shown = np.abs(nearest - depth_m[0]) < VISIBLE_TOLERANCE_M
-    rows, columns = np.nonzero(shown)
-    if len(rows) < MIN_FOREGROUND_PX:
-        raise ValueError(
-            f"view {rig.view_names[view]!r} starts with {len(rows)} foreground pixels, needs {MIN_FOREGROUND_PX}"
-        )
-    chosen = stratified(np.stack([columns, rows], -1), num_points, rng)
-    rows, columns = rows[chosen], columns[chosen]
-    face, weights = hit.face[rows, columns], hit.barycentric[rows, columns]
-    positions = np.einsum("tkcx,kc->tkx", body.vertices[:, body.faces[face]], weights)
-    in_camera = transform(camera_from_world, positions.reshape(-1, 3)).reshape(positions.shape)
-    visible = visible_points(in_camera, intrinsics, depth_m)
-    scale = np.array([in_camera[..., 2].min(), in_camera[..., 2].max()], np.float32)
-    anchors = np.stack([columns, rows], -1).astype(np.float32)
-    return positions.astype(np.float32), visible, body.label[face], anchors, scale, float(shown.mean())
-
-
-@dataclass(frozen=True)
 class FirstImage:
     """What one camera's whole first image shows of the surface."""
 
@@ -164,12 +94,16 @@ def see_first_image(
     body: Surface,
     intrinsics: Float[np.ndarray, "3 3"],
     camera_from_world: Float[np.ndarray, "4 4"],
-    depth_m: Float32[np.ndarray, "H W"],
+    depth_m: Float32[np.ndarray, "H W"] | None,
+    *,
+    height: int,
+    width: int,
 ) -> FirstImage:
-    """Cast every pixel onto the surface at frame 0; `depth_m` says what else is in front."""
-    height, width = depth_m.shape
+    """Cast every pixel onto the surface at frame 0; `depth_m` says what else is in front, None that nothing is known of it."""
     in_camera = transform(camera_from_world, body.vertices[0])
     hit = rasterise(in_camera, body.faces, intrinsics, height=height, width=width)
+    if depth_m is None:
+        return FirstImage(hit, hit.face >= 0)
     nearest = np.where(hit.face >= 0, hit.depth_m, -np.inf)
     return FirstImage(hit, np.abs(nearest - depth_m) < VISIBLE_TOLERANCE_M)
 

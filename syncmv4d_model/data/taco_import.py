@@ -17,9 +17,8 @@ from jaxtyping import Float, Float64, Int, UInt8
 
 from syncmv4d_model.data import taco
 from syncmv4d_model.data.mano import HandModel
-from syncmv4d_model.data.raster import rasterise
 from syncmv4d_model.data.sequence import Sequence, Truths
-from syncmv4d_model.data.surface_tracks import FirstImage, Surface, choose_points, visible_points
+from syncmv4d_model.data.surface_tracks import choose_points, see_first_image, visible_points
 from syncmv4d_model.data.taco_bodies import read_taco_bodies
 from syncmv4d_model.data.taco_check import Action, see_action
 from syncmv4d_model.data.taco_surface import read_surface
@@ -186,9 +185,7 @@ def _filmed(recording: taco.Recording, serial: str, camera: taco.Camera, options
 def _see_first_image(surface: Surface, view: View) -> FirstImage:
     """Nothing is known of what else stands in the way."""
     height, width = view.images.shape[1:3]
-    in_camera = transform(view.camera_from_world, surface.vertices[0])
-    hit = rasterise(in_camera, surface.faces, view.intrinsics, height=height, width=width)
-    return FirstImage(hit, hit.face >= 0)
+    return see_first_image(surface, view.intrinsics, view.camera_from_world, None, height=height, width=width)
 
 
 def _choose_windows(

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from syncmv4d_model.data.raster import rasterise
-from syncmv4d_model.data.surface_tracks import SceneRig, Surface, Tracks, stratified, track, visible_points
+from syncmv4d_model.data.surface_tracks import (
+    SceneRig,
+    Surface,
+    choose_points,
+    see_first_image,
+    stratified,
+    visible_points,
+)
 from syncmv4d_model.geometry import camera_centre, project, transform, unproject
 from syncmv4d_model.types import LABELS
 from syncmv4d_sim.cameras import sample_rig
@@ -14,6 +21,33 @@ from syncmv4d_sim.physics import Rollout, simulate
 from syncmv4d_sim.render import Frames, render
 from syncmv4d_sim.scene import sample_scene
 from syncmv4d_sim.surface import surface
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What each view follows; see data.sequence.Sequence."""
+
+    positions: np.ndarray
+    visible: np.ndarray
+    label: np.ndarray
+    anchors_px: np.ndarray
+    depth_scale: np.ndarray
+    foreground_share: float
+
+
+def track(body: Surface, rig: SceneRig, depth_m: np.ndarray, *, num_points: int, rng: np.random.Generator) -> Tracks:
+    """Tracks of every view, in windows that are the whole pictures."""
+    whole, size, views = np.array([0.0, 0, rig.width, rig.height]), {"height": rig.height, "width": rig.width}, []
+    for k, pose, depth in zip(rig.intrinsics, rig.camera_from_world, depth_m, strict=True):
+        first = see_first_image(body, k, pose, depth[0], **size)
+        points = choose_points(first, num_points, rng, window_px=whole)
+        positions = points.positions(body)
+        in_camera = transform(pose, positions.reshape(-1, 3)).reshape(positions.shape)
+        scale = np.array([in_camera[..., 2].min(), in_camera[..., 2].max()], np.float32)
+        seen, share = visible_points(in_camera, k, depth), first.is_shown.mean()
+        views.append((positions.astype(np.float32), seen, body.label[points.face], points.pixels, scale, share))
+    positions, visible, label, anchors, scale, share = (np.stack(values) for values in zip(*views, strict=True))
+    return Tracks(positions, visible, label, anchors, scale, float(share.mean()))
 
 
 @dataclass(frozen=True)

@@ -71,12 +71,3 @@ def share_inside(
 
 def _lies_in(points: Float[np.ndarray, "N 2"], window_px: Float[np.ndarray, "4"]) -> Bool[np.ndarray, "N"]:
     return np.asarray(((points >= window_px[:2]) & (points <= window_px[:2] + window_px[2:])).all(-1))
-
-
-def largest_overhang(
-    windows_px: Float64[np.ndarray, "V 4"], boxes_px: Float[np.ndarray, "V O 4"]
-) -> Float64[np.ndarray, "V"]:
-    """By what factor each window would have to be enlarged about its centre to hold all of its boxes; 0 without boxes."""
-    centre, half = windows_px[:, None, :2] + windows_px[:, None, 2:] / 2, windows_px[:, None, 2:] / 2
-    reach = np.maximum(centre - boxes_px[..., :2], boxes_px[..., 2:] - centre) / half
-    return np.where(np.isnan(reach), 0, reach).max((1, 2))
